@@ -1,0 +1,2 @@
+//! `shieldrun`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Secrets: find, synthesize, recognise. No I/O.

@@ -1,0 +1,2 @@
+//! Record layout shared by the shim and the launcher.
+#![no_std]
