@@ -1,1 +1,3 @@
 //! Policy: pure decisions, no I/O.
+
+pub mod plan;

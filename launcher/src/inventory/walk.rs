@@ -1,0 +1,135 @@
+//! Owns the one walk over the workspace: names of known secret files, and inode numbers for hard links.
+//!
+//! It reads directories only; no file is opened and no access time changes where the kernel lets us
+//! say so. Names that matter are decided by a function of the name alone, so the cost is that of
+//! `getdents64`. Links are not followed: what they lead to is resolved by whoever asked for the name.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::io::Errno;
+
+use super::path::join;
+
+/// What one walk found.
+#[derive(Debug)]
+pub struct Walk<P> {
+    /// Files, links and special files whose name the caller knows.
+    pub named: Vec<(Vec<u8>, P)>,
+    /// Directories that could not be read: their owner could open them inside.
+    pub unreadable: Vec<Vec<u8>>,
+    /// How many entries that are no directory.
+    pub files: usize,
+    directories: Vec<Vec<u8>>,
+    /// Inode number and index of the directory, for every entry that is no directory.
+    inodes: Vec<(u64, u32)>,
+}
+
+/// How far a walk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Into other mounts beneath the root too.
+    AllMounts,
+    /// This file system only.
+    OneMount,
+}
+
+/// Walks everything beneath `root`. `known` sees a name and the name of its directory.
+pub fn walk<P>(root: BorrowedFd<'_>, extent: Extent, known: impl Fn(&[u8], &[u8]) -> Option<P>) -> Walk<P> {
+    let mut found = Walk { named: Vec::new(), unreadable: Vec::new(), files: 0, directories: vec![Vec::new()], inodes: Vec::new() };
+    let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
+    let mut next = 0;
+    while let Some(path) = found.directories.get(next).cloned() {
+        let index = u32::try_from(next).unwrap_or(u32::MAX);
+        next += 1;
+        let directory = match open_directory(root, &path, extent) {
+            Ok(directory) => directory,
+            // Gone, or a link by now, or another mount that we were told to leave.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => continue,
+            Err(_) => {
+                found.unreadable.push(path);
+                continue;
+            }
+        };
+        let own_name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let mut entries = RawDir::new(&directory, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let Ok(entry) = entry else {
+                found.unreadable.push(path.clone());
+                break;
+            };
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => kind_of(&directory, entry.file_name()),
+                kind => kind,
+            };
+            if kind == FileType::Directory {
+                found.directories.push(join(&path, name));
+                continue;
+            }
+            found.files += 1;
+            found.inodes.push((entry.ino(), index));
+            if let Some(what) = known(name, own_name) {
+                found.named.push((join(&path, name), what));
+            }
+        }
+    }
+    found
+}
+
+impl<P> Walk<P> {
+    /// Paths below the root whose directory entry has this inode number. Reads again only the
+    /// directories that hold one.
+    pub fn names_of(&self, root: BorrowedFd<'_>, inode: u64) -> Vec<Vec<u8>> {
+        let mut names = Vec::new();
+        let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
+        let mut last = None;
+        for &(_, index) in self.inodes.iter().filter(|(number, _)| *number == inode) {
+            if last.replace(index) == Some(index) {
+                continue;
+            }
+            let Some(path) = self.directories.get(index as usize) else { continue };
+            let Ok(directory) = open_directory(root, path, Extent::AllMounts) else { continue };
+            let mut entries = RawDir::new(&directory, &mut buffer);
+            while let Some(Ok(entry)) = entries.next() {
+                if entry.ino() == inode {
+                    names.push(join(path, entry.file_name().to_bytes()));
+                }
+            }
+        }
+        names
+    }
+}
+
+/// Opens a directory to read it, without touching its access time where it is ours.
+fn open_directory(root: BorrowedFd<'_>, path: &[u8], extent: Extent) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b".".as_slice() } else { path };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    if extent == Extent::OneMount {
+        resolve |= ResolveFlags::NO_XDEV;
+    }
+    match rustix::fs::openat2(root, path, flags | OFlags::NOATIME, Mode::empty(), resolve) {
+        Err(Errno::PERM) => rustix::fs::openat2(root, path, flags, Mode::empty(), resolve),
+        other => other,
+    }
+}
+
+fn kind_of(directory: &OwnedFd, name: &CStr) -> FileType {
+    rustix::fs::statat(directory.as_fd(), name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+        .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
+}
+
+/// Opens the root of a walk.
+///
+/// # Errors
+/// What open(2) gives.
+pub fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}

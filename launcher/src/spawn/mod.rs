@@ -1,0 +1,110 @@
+//! Owns the way from a plan to a set-up child that waits for its word.
+//!
+//! `launch` clones, `Launched::ready` waits for the walls to stand. Between the two the launcher makes
+//! the run record, so that the kernel's work and ours overlap. Nothing of the command runs before
+//! [`Ready::go`].
+
+mod error;
+mod prepared;
+mod report;
+mod steps;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
+
+use shieldrun_policy::plan::Tier;
+
+pub use error::SpawnError;
+pub use prepared::{ChildStream, Prepared};
+
+use crate::sys::control::{Message, go, tag};
+use crate::sys::process::{ALL_NAMESPACES, Cloned, clone_into, leave};
+use report::Report;
+
+/// A child that sets itself up.
+#[derive(Debug)]
+pub struct Launched {
+    /// Init's pid here.
+    pub pid: i32,
+    pidfd: OwnedFd,
+    control: OwnedFd,
+    tier: Tier,
+}
+
+/// A child behind its walls, waiting for the word.
+#[derive(Debug)]
+pub struct Ready {
+    /// Init's pid here.
+    pub pid: i32,
+    /// Init, as a descriptor.
+    pub pidfd: OwnedFd,
+    /// The socket to init.
+    pub control: OwnedFd,
+    /// The guest's end of the ring, where the guest has one.
+    pub ring: Option<OwnedFd>,
+    /// The master of the guest's terminal, where it has one.
+    pub terminal: Option<OwnedFd>,
+    tier: Tier,
+}
+
+/// Clones the set-up child.
+///
+/// # Errors
+/// When the kernel gives no namespaces; the error knows the likely cause.
+pub fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|error| SpawnError::Socket(error.into()))?;
+    let namespaces = match prepared.tier {
+        Tier::Full => ALL_NAMESPACES,
+        Tier::Preload => 0,
+    };
+    match clone_into(namespaces).map_err(SpawnError::from_clone)? {
+        Cloned::Parent { pid, pidfd } => Ok(Launched { pid, pidfd, control: ours, tier: prepared.tier }),
+        Cloned::Child => {
+            steps::run(prepared, theirs.as_fd()).send(theirs.as_fd());
+            leave(125)
+        }
+    }
+}
+
+impl Launched {
+    /// Waits until every wall stands.
+    ///
+    /// # Errors
+    /// The step that failed, where, and why.
+    pub fn ready(self) -> Result<Ready, SpawnError> {
+        match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
+            Report::Ready { ring, terminal } => Ok(Ready {
+                pid: self.pid,
+                pidfd: self.pidfd,
+                control: self.control,
+                ring,
+                terminal,
+                tier: self.tier,
+            }),
+            Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
+            Report::Gone => Err(SpawnError::Gone),
+        }
+    }
+}
+
+impl Ready {
+    /// The word: init forks the command.
+    ///
+    /// # Errors
+    /// When init is gone.
+    pub fn go(&self) -> io::Result<()> {
+        let mut flags = 0;
+        if self.terminal.is_some() {
+            flags |= go::TERMINAL;
+        }
+        if self.tier == Tier::Preload {
+            flags |= go::SUBREAPER;
+        }
+        let message = Message { tag: tag::GO, value: flags }.encode();
+        rustix::net::send(&self.control, &message, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+}

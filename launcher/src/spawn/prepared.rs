@@ -1,0 +1,146 @@
+//! Owns the plan in the form the kernel takes it: NUL-terminated strings and numbers.
+//!
+//! Made before clone, so that the set-up child only makes system calls: it does not allocate, and
+//! what can be refused (a path with a NUL in it) is refused while there is somebody to tell.
+
+use std::ffi::{CStr, CString, NulError};
+use std::os::fd::{BorrowedFd, RawFd};
+
+use shieldrun_policy::plan::{Access, Bytes, Cover, Mount, Plan, Tier};
+
+use crate::guest;
+
+/// What one of the descriptors 0, 1, 2 becomes inside.
+#[derive(Clone, Copy, Debug)]
+pub enum ChildStream<'a> {
+    /// The guest's own terminal.
+    Terminal,
+    /// The guest's `/dev/null`.
+    Null,
+    /// Our end of a pipe.
+    Pipe(BorrowedFd<'a>),
+}
+
+/// The plan, ready for system calls.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    pub(super) tier: Tier,
+    pub(super) uid_map: Vec<u8>,
+    pub(super) gid_map: Vec<u8>,
+    pub(super) superuser: bool,
+    pub(super) mounts: Vec<Step>,
+    pub(super) masks: Vec<MaskStep<'a>>,
+    pub(super) table: &'a [u8],
+    pub(super) guest_options: CString,
+    pub(super) working_directory: CString,
+    pub(super) streams: [ChildStream<'a>; 3],
+    pub(super) kept: &'a [i32],
+    pub(super) control_number: RawFd,
+    pub(super) init_path: CString,
+    pub(super) argv: Vec<CString>,
+    pub(super) envp: Vec<CString>,
+}
+
+/// A mount of the plan.
+#[derive(Debug)]
+pub(super) enum Step {
+    Root,
+    Private { at: CString, options: CString },
+    Proc,
+    Devices,
+    Keep { at: CString, writable: bool, parents: Vec<CString> },
+    Directory { parents: Vec<CString> },
+    Guest,
+}
+
+/// A mask of the plan.
+#[derive(Debug)]
+pub(super) struct MaskStep<'a> {
+    pub(super) at: CString,
+    /// Name of its source below the guest directory.
+    pub(super) source: CString,
+    pub(super) cover: &'a Cover,
+}
+
+impl<'a> Prepared<'a> {
+    /// Turns `plan` into system call arguments.
+    ///
+    /// # Errors
+    /// When a path or an argument holds a NUL byte.
+    pub fn new(plan: &'a Plan, table: &'a [u8], streams: [ChildStream<'a>; 3], init_path: &CStr) -> Result<Self, NulError> {
+        let control_number = (3..).find(|number| !plan.kept_descriptors.contains(number)).unwrap_or(3);
+        let mut argv = vec![CString::from(c"shieldrun-init"), CString::new(control_number.to_string())?];
+        for word in &plan.command {
+            argv.push(c_string(word)?);
+        }
+        Ok(Self {
+            tier: plan.tier,
+            uid_map: format!("{0} {0} 1", plan.uid).into_bytes(),
+            gid_map: format!("{0} {0} 1", plan.gid).into_bytes(),
+            superuser: plan.uid == 0,
+            mounts: plan.mounts.iter().map(step).collect::<Result<_, _>>()?,
+            masks: plan
+                .masks
+                .iter()
+                .enumerate()
+                .map(|(index, mask)| {
+                    let source = CString::new(format!("{}/m{index}", guest::DIRECTORY))?;
+                    Ok(MaskStep { at: c_string(&mask.at)?, source, cover: &mask.cover })
+                })
+                .collect::<Result<_, NulError>>()?,
+            table,
+            guest_options: CString::new(format!("mode=0755,size={}", guest_size(plan, table)))?,
+            working_directory: c_string(&plan.working_directory)?,
+            streams,
+            kept: &plan.kept_descriptors,
+            control_number,
+            init_path: init_path.into(),
+            argv,
+            envp: plan.environment.iter().map(|variable| c_string(&variable.entry)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn step(mount: &Mount) -> Result<Step, NulError> {
+    Ok(match mount {
+        Mount::Root => Step::Root,
+        Mount::Private { at, mode } => {
+            Step::Private { at: c_string(at)?, options: CString::new(format!("mode={mode:o}"))? }
+        }
+        Mount::Proc => Step::Proc,
+        Mount::Devices => Step::Devices,
+        Mount::Keep { at, access } => Step::Keep {
+            at: c_string(at)?,
+            writable: *access == Access::ReadWrite,
+            parents: with_parents(at)?,
+        },
+        Mount::Directory { at } => Step::Directory { parents: with_parents(at)? },
+        Mount::Guest => Step::Guest,
+    })
+}
+
+/// `/a`, `/a/b`, `/a/b/c` of `/a/b/c`: what may have to be made where a private mount hides it.
+fn with_parents(path: &Bytes) -> Result<Vec<CString>, NulError> {
+    let bytes = &path.0;
+    let ends = (1..bytes.len()).filter(|&at| bytes[at] == b'/').chain([bytes.len()]);
+    ends.map(|end| CString::new(&bytes[..end])).collect()
+}
+
+/// Room on the guest tmpfs: what we put there, each file in whole pages, and a little for the inodes.
+fn guest_size(plan: &Plan, table: &[u8]) -> usize {
+    const PAGE: usize = 4096;
+    let pages = |length: usize| length.div_ceil(PAGE) * PAGE;
+    let masks: usize = plan
+        .masks
+        .iter()
+        .map(|mask| match &mask.cover {
+            Cover::Synthetic { content, .. } => pages(content.len()),
+            Cover::BlockedFile | Cover::BlockedDirectory => 0,
+        })
+        .sum();
+    masks + pages(table.len()) + pages(guest::SHIM.len()) + pages(guest::INIT.len()) + guest::RING_BYTES + 64 * PAGE
+}
+
+fn c_string(bytes: &Bytes) -> Result<CString, NulError> {
+    CString::new(bytes.0.as_slice())
+}

@@ -1,0 +1,216 @@
+//! Owns what the set-up child tells the launcher: ready, with descriptors, or which step failed.
+
+use std::ffi::CStr;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+};
+
+use crate::sys::control::{self, Message, tag};
+
+/// The steps of set-up, as the launcher names them in an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Place {
+    /// A session of its own, bound to the launcher.
+    Session = 1,
+    /// Writing the uid and gid maps.
+    UserMap,
+    /// Bringing up `lo`.
+    Loopback,
+    /// Making `/` private and read-only.
+    Root,
+    /// An empty tmpfs over a shared directory.
+    Private,
+    /// A fresh `/proc`.
+    Proc,
+    /// A minimal `/dev`.
+    Devices,
+    /// Putting a host directory back.
+    Keep,
+    /// The directory of shim and covers.
+    Guest,
+    /// Covering a secret file.
+    Mask,
+    /// Entering the working directory.
+    WorkingDirectory,
+    /// A terminal of the guest's own.
+    Terminal,
+    /// Putting 0, 1, 2 in place.
+    Streams,
+    /// Telling the launcher.
+    Ready,
+    /// Closing what must not cross.
+    Descriptors,
+    /// Giving up privileges.
+    Privileges,
+    /// Starting init.
+    Init,
+}
+
+const PLACES: [Place; 17] = [
+    Place::Session,
+    Place::UserMap,
+    Place::Loopback,
+    Place::Root,
+    Place::Private,
+    Place::Proc,
+    Place::Devices,
+    Place::Keep,
+    Place::Guest,
+    Place::Mask,
+    Place::WorkingDirectory,
+    Place::Terminal,
+    Place::Streams,
+    Place::Ready,
+    Place::Descriptors,
+    Place::Privileges,
+    Place::Init,
+];
+
+/// A step that failed, in the child: nothing in it is allocated.
+#[derive(Debug)]
+pub(super) struct Failure {
+    place: Place,
+    errno: i32,
+    path: PathBytes,
+}
+
+/// A path copied to the stack, cut where it is longer than one datagram needs.
+#[derive(Debug)]
+struct PathBytes {
+    bytes: [u8; 256],
+    length: usize,
+}
+
+impl Failure {
+    pub(super) const fn new(place: Place, errno: i32) -> Self {
+        Self { place, errno, path: PathBytes { bytes: [0; 256], length: 0 } }
+    }
+
+    /// The datagram that says so.
+    pub(super) fn send(&self, control: BorrowedFd<'_>) {
+        let value = (i32::from(self.place as u8)) << 16 | (self.errno & 0xffff);
+        let head = Message { tag: tag::SETUP_FAILED, value }.encode();
+        let path = self.path.bytes.get(..self.path.length).unwrap_or_default();
+        let parts = [IoSlice::new(&head), IoSlice::new(path)];
+        let mut nothing = SendAncillaryBuffer::default();
+        // Nobody is there to hear of a failure to say it; the launcher sees the socket close.
+        let _ = rustix::net::sendmsg(control, &parts, &mut nothing, SendFlags::NOSIGNAL);
+    }
+}
+
+impl Place {
+    /// For `map_err`: this step failed with that error.
+    pub(super) fn failed<E: Into<io::Error>>(self) -> impl FnOnce(E) -> Failure {
+        move |error| Failure::new(self, error.into().raw_os_error().unwrap_or(libc::EIO))
+    }
+
+    /// The same, at a path.
+    pub(super) fn failed_at<E: Into<io::Error>>(self, path: &CStr) -> impl FnOnce(E) -> Failure {
+        move |error| {
+            let mut failure = self.failed()(error);
+            for (to, from) in failure.path.bytes.iter_mut().zip(path.to_bytes()) {
+                *to = *from;
+                failure.path.length += 1;
+            }
+            failure
+        }
+    }
+
+    /// What we were doing, for a person.
+    pub const fn doing(self) -> &'static str {
+        match self {
+            Self::Session => "cannot make a session",
+            Self::UserMap => "cannot map the user into the user namespace",
+            Self::Loopback => "cannot bring up the loopback interface",
+            Self::Root => "cannot make `/` private and read-only",
+            Self::Private => "cannot mount a private tmpfs",
+            Self::Proc => "cannot mount a fresh `/proc`",
+            Self::Devices => "cannot make a minimal `/dev`",
+            Self::Keep => "cannot put a directory of the host back",
+            Self::Guest => "cannot make the directory of the shim",
+            Self::Mask => "cannot mask a secret file",
+            Self::WorkingDirectory => "cannot enter the working directory inside",
+            Self::Terminal => "cannot make a terminal",
+            Self::Streams => "cannot put the standard streams in place",
+            Self::Ready => "cannot tell the launcher that set-up is done",
+            Self::Descriptors => "cannot close the inherited descriptors",
+            Self::Privileges => "cannot give up privileges",
+            Self::Init => "cannot start init",
+        }
+    }
+}
+
+/// What came up the socket before init runs.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// All done; the ring and the terminal's master where they were made.
+    Ready { ring: Option<OwnedFd>, terminal: Option<OwnedFd> },
+    /// A step failed.
+    Failed { place: Place, error: io::Error, path: Vec<u8> },
+    /// The child ended without a word.
+    Gone,
+}
+
+/// Tells the launcher, with the descriptors that it must hold. The value says which came.
+pub(super) fn send_ready(control: BorrowedFd<'_>, ring: Option<&OwnedFd>, terminal: Option<&OwnedFd>) -> io::Result<()> {
+    let value = i32::from(ring.is_some()) | i32::from(terminal.is_some()) << 1;
+    let head = Message { tag: tag::READY, value }.encode();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let none = control;
+    let both = [ring.map_or(none, AsFd::as_fd), terminal.map_or(none, AsFd::as_fd)];
+    let sent = match value {
+        0 => &both[..0],
+        1 => &both[..1],
+        2 => &both[1..],
+        _ => &both[..],
+    };
+    if !sent.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(sent));
+    }
+    rustix::net::sendmsg(control, &[IoSlice::new(&head)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Waits for the child's report.
+pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
+    let mut bytes = [0u8; control::SIZE + 256];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let got = loop {
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        match rustix::net::recvmsg(control, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::CONNRESET) => return Ok(Report::Gone),
+            other => break other?.bytes,
+        }
+    };
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    let mut descriptors = descriptors.into_iter();
+    let (head, path) = bytes.get(..got).unwrap_or_default().split_at(got.min(control::SIZE));
+    Ok(match Message::decode(head) {
+        Some(Message { tag: tag::READY, value }) => Report::Ready {
+            ring: if value & 1 != 0 { descriptors.next() } else { None },
+            terminal: if value & 2 != 0 { descriptors.next() } else { None },
+        },
+        Some(Message { tag: tag::SETUP_FAILED, value }) => {
+            let place = PLACES.into_iter().find(|place| i32::from(*place as u8) == value >> 16);
+            Report::Failed {
+                place: place.unwrap_or(Place::Init),
+                error: io::Error::from_raw_os_error(value & 0xffff),
+                path: path.to_vec(),
+            }
+        }
+        _ => Report::Gone,
+    })
+}

@@ -1,0 +1,351 @@
+//! Owns the set-up child: each step consumes the one before, and only the last has `exec`.
+//!
+//! Runs between clone and exec: no allocation, no log; a failure is a step, an errno and, where one
+//! helps, a path, and goes up the control socket. The order is the point of this file; each step says
+//! why it stands where it does.
+
+use std::convert::Infallible;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
+
+use super::prepared::{ChildStream, MaskStep, Prepared, Step};
+use super::report::{Failure, Place, send_ready};
+use crate::guest;
+use crate::sys::mount::{Change, Reach};
+use crate::sys::{descriptors, loopback, mount, privileges, process};
+
+use shieldrun_policy::plan::{Cover, Tier};
+
+type Done<T> = Result<T, Failure>;
+
+/// At most this many kept directories; more is a plan nobody makes.
+const KEPT_TREES: usize = 8;
+
+/// In the new namespaces, with the identity of nobody, and bound to the launcher's life.
+struct Entered<'a> {
+    prepared: &'a Prepared<'a>,
+    control: BorrowedFd<'a>,
+}
+
+/// With the user's own uid and gid, and all capabilities over the new namespaces.
+struct Mapped<'a>(Entered<'a>);
+
+/// With the view of the file system, but nothing masked yet.
+struct Mounted<'a>(Entered<'a>, Option<OwnedFd>);
+
+/// With every secret file covered.
+struct Masked<'a>(Entered<'a>, Option<OwnedFd>);
+
+/// With descriptors, terminal and directory as the command gets them, and without privileges.
+struct Confined<'a>(Entered<'a>);
+
+/// Everything from clone to exec. Returns only on failure.
+pub(super) fn run(prepared: &Prepared<'_>, control: BorrowedFd<'_>) -> Failure {
+    let result = match prepared.tier {
+        Tier::Full => enter(prepared, control)
+            .and_then(Entered::map)
+            .and_then(Mapped::mount)
+            .and_then(Mounted::mask)
+            .and_then(Masked::confine)
+            .and_then(Confined::exec),
+        // The weaker mode has none of the walls; its shim and init lie in the run's own directory.
+        Tier::Preload => enter(prepared, control)
+            .and_then(|entered| Masked(entered, None).confine())
+            .and_then(Confined::exec),
+    };
+    match result {
+        Err(failure) => failure,
+        Ok(never) => match never {},
+    }
+}
+
+/// First of all: if the launcher dies from here on, so do we. A launcher that died before this line is
+/// noticed by init, which finds its socket closed.
+fn enter<'a>(prepared: &'a Prepared<'a>, control: BorrowedFd<'a>) -> Done<Entered<'a>> {
+    privileges::die_with_parent().map_err(Place::Session.failed())?;
+    rustix::process::setsid().map_err(Place::Session.failed())?;
+    Ok(Entered { prepared, control })
+}
+
+impl<'a> Entered<'a> {
+    /// Before any mount: until the maps are written every file we make belongs to nobody.
+    /// `setgroups` must be denied first, or an unprivileged process may not write a gid map.
+    fn map(self) -> Done<Mapped<'a>> {
+        privileges::own_proc_files().map_err(Place::UserMap.failed())?;
+        write_file(c"/proc/self/uid_map", &self.prepared.uid_map).map_err(Place::UserMap.failed())?;
+        write_file(c"/proc/self/setgroups", b"deny").map_err(Place::UserMap.failed())?;
+        write_file(c"/proc/self/gid_map", &self.prepared.gid_map).map_err(Place::UserMap.failed())?;
+        loopback::up().map_err(Place::Loopback.failed())?;
+        Ok(Mapped(self))
+    }
+}
+
+impl<'a> Mapped<'a> {
+    /// Kept trees are cloned first, while the host's view is whole: a private `/tmp` may lie over one
+    /// of them a moment later. Propagation is cut before that, so that no clone is in a peer group.
+    fn mount(self) -> Done<Mounted<'a>> {
+        let steps = &self.0.prepared.mounts;
+        mount::change(CWD, c"/", Change::Private, Reach::Tree).map_err(Place::Root.failed())?;
+        let mut trees: [Option<OwnedFd>; KEPT_TREES] = Default::default();
+        let keeps = steps.iter().filter_map(|step| match step {
+            Step::Keep { at, .. } => Some(at),
+            _ => None,
+        });
+        for (slot, at) in trees.iter_mut().zip(keeps) {
+            *slot = Some(clone_tree(CWD, at).map_err(Place::Keep.failed_at(at))?);
+        }
+        let mut trees = trees.into_iter().flatten();
+        let mut ring = None;
+        for step in steps {
+            match step {
+                Step::Root => {
+                    mount::change(CWD, c"/", Change::ReadOnly, Reach::Tree).map_err(Place::Root.failed())?;
+                }
+                Step::Private { at, options } => {
+                    rustix::mount::mount(c"tmpfs", at.as_c_str(), c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
+                        .map_err(Place::Private.failed_at(at))?;
+                }
+                Step::Proc => mount_proc(self.0.prepared.superuser)?,
+                Step::Devices => mount_devices()?,
+                Step::Keep { at, writable, parents } => {
+                    let tree = trees.next().ok_or(Failure::new(Place::Keep, libc::E2BIG))?;
+                    make_directories(parents);
+                    let change = if *writable { Change::Restricted } else { Change::ReadOnly };
+                    mount::change(tree.as_fd(), c"", change, Reach::Tree).map_err(Place::Keep.failed_at(at))?;
+                    attach(&tree, at).map_err(Place::Keep.failed_at(at))?;
+                }
+                Step::Directory { parents } => make_directories(parents),
+                Step::Guest => ring = Some(mount_guest(self.0.prepared)?),
+            }
+        }
+        Ok(Mounted(self.0, ring))
+    }
+}
+
+impl<'a> Mounted<'a> {
+    /// After every mount: a mask beneath a tree that is mounted later would lie under it.
+    /// The target is resolved without following any link: what the inventory saw is what is covered.
+    fn mask(self) -> Done<Masked<'a>> {
+        for mask in &self.0.prepared.masks {
+            cover(mask).map_err(Place::Mask.failed_at(&mask.at))?;
+        }
+        Ok(Masked(self.0, self.1))
+    }
+}
+
+impl<'a> Masked<'a> {
+    /// Enters the working directory afresh, so that it is inside; puts the streams in place; tells the
+    /// launcher; and gives up every privilege. Capabilities go last: terminal and mounts needed them.
+    fn confine(self) -> Done<Confined<'a>> {
+        let Masked(entered, ring) = self;
+        let prepared = entered.prepared;
+        rustix::process::chdir(prepared.working_directory.as_c_str())
+            .map_err(Place::WorkingDirectory.failed_at(&prepared.working_directory))?;
+        let master = place_streams(prepared)?;
+        send_ready(entered.control, ring.as_ref(), master.as_ref()).map_err(Place::Ready.failed())?;
+        drop((ring, master));
+        let number = prepared.control_number;
+        descriptors::place(entered.control, number).map_err(Place::Descriptors.failed())?;
+        descriptors::close_on_exec_from(3).map_err(Place::Descriptors.failed())?;
+        for &kept in prepared.kept.iter().chain([&number]) {
+            descriptors::set_close_on_exec(kept, false).map_err(Place::Descriptors.failed())?;
+        }
+        let proof = privileges::forbid_new_privileges().map_err(Place::Privileges.failed())?;
+        if prepared.tier == Tier::Full {
+            privileges::drop_capabilities(&proof).map_err(Place::Privileges.failed())?;
+        }
+        Ok(Confined(entered))
+    }
+}
+
+impl Confined<'_> {
+    /// Init starts with a clean address space and the synthetic environment.
+    fn exec(self) -> Done<Infallible> {
+        let prepared = self.0.prepared;
+        let argv = process::ExecList::new(prepared.argv.iter().map(|word| word.as_c_str()));
+        let envp = process::ExecList::new(prepared.envp.iter().map(|word| word.as_c_str()));
+        crate::sys::signals::restore_inherited().map_err(Place::Descriptors.failed())?;
+        let error = process::execute(&prepared.init_path, &argv, &envp);
+        Err(Place::Init.failed()(error))
+    }
+}
+
+/// `/proc` of the new pid namespace. For uid 0 the kernel lets the owner of a sysctl write it without
+/// any capability, so those parts are made read-only.
+fn mount_proc(superuser: bool) -> Done<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount(c"proc", c"/proc", c"proc", flags, None).map_err(Place::Proc.failed())?;
+    if superuser {
+        for part in [c"/proc/sys", c"/proc/sysrq-trigger", c"/proc/irq", c"/proc/bus", c"/proc/fs"] {
+            let tree = match clone_tree(CWD, part) {
+                // Not every kernel has every part.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
+                other => other.map_err(Place::Proc.failed_at(part))?,
+            };
+            mount::change(tree.as_fd(), c"", Change::ReadOnly, Reach::One).map_err(Place::Proc.failed_at(part))?;
+            attach(&tree, part).map_err(Place::Proc.failed_at(part))?;
+        }
+    }
+    Ok(())
+}
+
+/// A tmpfs with the devices that are harmless and the links that programs expect.
+fn mount_devices() -> Done<()> {
+    const DEVICES: [&CStr; 6] =
+        [c"/dev/null", c"/dev/zero", c"/dev/full", c"/dev/random", c"/dev/urandom", c"/dev/tty"];
+    const LINKS: [(&CStr, &CStr); 5] = [
+        (c"/proc/self/fd", c"/dev/fd"),
+        (c"/proc/self/fd/0", c"/dev/stdin"),
+        (c"/proc/self/fd/1", c"/dev/stdout"),
+        (c"/proc/self/fd/2", c"/dev/stderr"),
+        (c"pts/ptmx", c"/dev/ptmx"),
+    ];
+    let mut trees: [Option<OwnedFd>; DEVICES.len()] = Default::default();
+    for (slot, device) in trees.iter_mut().zip(DEVICES) {
+        *slot = Some(clone_tree(CWD, device).map_err(Place::Devices.failed_at(device))?);
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    rustix::mount::mount(c"tmpfs", c"/dev", c"tmpfs", flags, c"mode=0755,size=64k").map_err(Place::Devices.failed())?;
+    for (tree, device) in trees.iter().flatten().zip(DEVICES) {
+        create(device, Mode::from_raw_mode(0o666)).map_err(Place::Devices.failed_at(device))?;
+        attach(tree, device).map_err(Place::Devices.failed_at(device))?;
+    }
+    for (target, link) in LINKS {
+        rustix::fs::symlink(target, link).map_err(Place::Devices.failed_at(link))?;
+    }
+    for directory in [c"/dev/pts", c"/dev/shm"] {
+        rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)).map_err(Place::Devices.failed_at(directory))?;
+    }
+    rustix::mount::mount(c"devpts", c"/dev/pts", c"devpts", flags, c"newinstance,ptmxmode=0666,mode=620")
+        .map_err(Place::Devices.failed_at(c"/dev/pts"))?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    rustix::mount::mount(c"tmpfs", c"/dev/shm", c"tmpfs", flags, c"mode=1777").map_err(Place::Devices.failed_at(c"/dev/shm"))?;
+    mount::change(CWD, c"/dev", Change::ReadOnly, Reach::One).map_err(Place::Devices.failed())
+}
+
+/// The directory of shim, table, ring and covers. All but the ring is read-only once filled, and a
+/// bind of a read-only mount is read-only too, so the covers need no flag of their own.
+fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
+    let failed = |path: &'static CStr| Place::Guest.failed_at(path);
+    rustix::fs::mkdir(guest::DIRECTORY_C, Mode::from_raw_mode(0o755)).map_err(failed(guest::DIRECTORY_C))?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    rustix::mount::mount(c"tmpfs", guest::DIRECTORY_C, c"tmpfs", flags, prepared.guest_options.as_c_str())
+        .map_err(failed(guest::DIRECTORY_C))?;
+    let files: [(&'static CStr, &[u8], u32); 3] = [
+        (guest::SHIM_PATH, guest::SHIM, 0o555),
+        (guest::TABLE_PATH, prepared.table, 0o444),
+        (guest::INIT_PATH, guest::INIT, 0o555),
+    ];
+    for (path, content, mode) in files {
+        let file = create(path, Mode::from_raw_mode(mode)).map_err(failed(path))?;
+        write_all(&file, content).map_err(failed(path))?;
+    }
+    for mask in &prepared.masks {
+        make_cover(mask).map_err(Place::Guest.failed_at(&mask.source))?;
+    }
+    let ring = create(guest::RING_PATH, Mode::from_raw_mode(0o666)).map_err(failed(guest::RING_PATH))?;
+    let writable = clone_tree(CWD, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
+    mount::change(CWD, guest::DIRECTORY_C, Change::ReadOnly, Reach::One).map_err(failed(guest::DIRECTORY_C))?;
+    attach(&writable, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
+    Ok(ring)
+}
+
+fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
+    match mask.cover {
+        Cover::BlockedFile => drop(create(&mask.source, Mode::empty())?),
+        Cover::BlockedDirectory => rustix::fs::mkdir(mask.source.as_c_str(), Mode::empty())?,
+        Cover::Synthetic { content, mode, modified } => {
+            let file = create(&mask.source, Mode::RUSR | Mode::WUSR)?;
+            write_all(&file, content)?;
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(*mode))?;
+            let time = Timespec { tv_sec: modified.0, tv_nsec: modified.1 };
+            rustix::fs::futimens(&file, &Timestamps { last_access: time, last_modification: time })?;
+        }
+    }
+    Ok(())
+}
+
+fn cover(mask: &MaskStep<'_>) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let target = rustix::fs::openat2(CWD, mask.at.as_c_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    let source = clone_tree(CWD, &mask.source)?;
+    let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(source.as_fd(), c"", target.as_fd(), c"", both)?;
+    Ok(())
+}
+
+/// Puts pipes, null or the terminal on 0, 1, 2; gives the terminal's master when one was made.
+/// The terminal comes from the guest's own devpts, so `ttyname` works inside.
+fn place_streams(prepared: &Prepared<'_>) -> Done<Option<OwnedFd>> {
+    let failed = || Place::Streams.failed();
+    let wants = |stream: &ChildStream<'_>| matches!(stream, ChildStream::Terminal);
+    let terminal = if prepared.streams.iter().any(wants) {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let master = rustix::fs::open(c"/dev/ptmx", flags, Mode::empty()).map_err(Place::Terminal.failed())?;
+        rustix::pty::unlockpt(&master).map_err(Place::Terminal.failed())?;
+        let slave = rustix::pty::ioctl_tiocgptpeer(&master, rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC)
+            .map_err(Place::Terminal.failed())?;
+        rustix::process::ioctl_tiocsctty(&slave).map_err(Place::Terminal.failed())?;
+        Some((master, slave))
+    } else {
+        None
+    };
+    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed())?;
+    for (number, stream) in (0..).zip(&prepared.streams) {
+        let source = match stream {
+            ChildStream::Pipe(descriptor) => *descriptor,
+            ChildStream::Null => null.as_fd(),
+            ChildStream::Terminal => terminal.as_ref().map_or(null.as_fd(), |(_, slave)| slave.as_fd()),
+        };
+        descriptors::place(source, number).map_err(failed())?;
+    }
+    Ok(terminal.map(|(master, _)| master))
+}
+
+fn clone_tree(directory: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    Ok(rustix::mount::open_tree(directory, path, flags)?)
+}
+
+fn attach(tree: &OwnedFd, at: &CStr) -> io::Result<()> {
+    Ok(rustix::mount::move_mount(tree.as_fd(), c"", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+/// Makes what is missing; an error shows itself at the mount that needs the directory.
+fn make_directories(parents: &[std::ffi::CString]) {
+    for path in parents {
+        let _ = rustix::fs::mkdir(path.as_c_str(), Mode::from_raw_mode(0o755));
+    }
+}
+
+fn create(path: &CStr, mode: Mode) -> io::Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(CWD, path, flags, mode)?;
+    // The umask is the user's, and is left as it is.
+    rustix::fs::fchmod(&file, mode)?;
+    Ok(file)
+}
+
+fn write_file(path: &CStr, content: &[u8]) -> io::Result<()> {
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    write_all(&file, content)
+}
+
+fn write_all(file: &OwnedFd, mut content: &[u8]) -> io::Result<()> {
+    while !content.is_empty() {
+        match rustix::io::write(file, content) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => content = content.get(count..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,435 @@
+//! Owns `init`: the first process inside. It forks the command, reaps, passes signals on, and ends
+//! with the command; in a pid namespace everything else inside then ends with it.
+//!
+//! A program of its own, freestanding and static, so that exec gives it a clean address space: it is
+//! started with the synthetic environment, and no byte of the launcher's memory comes along. It takes
+//! the number of its control descriptor as `argv[1]` and the command as `argv[2..]`; see [`control`].
+//!
+//! It does not decide anything: what it says of the command's end is an observation of the kernel's
+//! `wait4`, and it is not dumpable, so nothing inside can put words in its mouth.
+#![no_std]
+#![no_main]
+#![allow(unsafe_code)]
+
+#[path = "../control.rs"]
+#[allow(dead_code)] // some words are only the launcher's
+mod control;
+mod syscall;
+
+use control::{Message, go, tag};
+use syscall::{call, exit, nr};
+
+const SIGCHLD: i32 = 17;
+const SIGCONT: i32 = 18;
+const SIGKILL: i32 = 9;
+const EAGAIN: isize = -11;
+const EINTR: isize = -4;
+const ENOENT: i32 = 2;
+const ENOEXEC: i32 = 8;
+const EACCES: i32 = 13;
+const ENOTDIR: i32 = 20;
+const PATH_LIMIT: usize = 4096;
+
+type Strings = *const *const u8;
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    exit(125)
+}
+
+/// `core` is compiled to unwind and names this; with `panic=abort` it is never called.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
+
+/// The entry: `stack` is what the kernel left: argc, argv…, NULL, envp…, NULL.
+unsafe extern "C" fn start(stack: *const usize) -> ! {
+    // SAFETY: the kernel puts argc at the initial stack pointer.
+    let argc = unsafe { *stack };
+    // SAFETY: argv follows argc.
+    let argv = unsafe { stack.add(1) }.cast::<*const u8>();
+    // SAFETY: envp follows argv and its NULL.
+    let envp = unsafe { argv.add(argc + 1) };
+    if argc < 3 {
+        exit(125);
+    }
+    // SAFETY: argc >= 3, so argv[1] is a NUL-terminated string of the kernel's.
+    let number = unsafe { c_bytes(*argv.add(1)) };
+    // SAFETY: argc >= 3, so argv[2..] is a NULL-terminated list with one entry at least.
+    let command = unsafe { argv.add(2) };
+    run(decimal(number), command, envp)
+}
+
+fn decimal(digits: &[u8]) -> i32 {
+    digits.iter().fold(0, |number: i32, &digit| {
+        number.wrapping_mul(10).wrapping_add(i32::from(digit.wrapping_sub(b'0')))
+    })
+}
+
+fn run(control: i32, command: Strings, envp: Strings) -> ! {
+    const PR_SET_PDEATHSIG: usize = 1;
+    const PR_SET_DUMPABLE: usize = 4;
+    const PR_SET_CHILD_SUBREAPER: usize = 36;
+    // Nothing inside may trace or read init, and init may not outlive the launcher.
+    plain(nr::PRCTL, [PR_SET_DUMPABLE, 0, 0]);
+    plain(nr::PRCTL, [PR_SET_PDEATHSIG, SIGKILL as usize, 0]);
+    const F_SETFD: usize = 2;
+    plain(nr::FCNTL, [control as usize, F_SETFD, 1]);
+    let control = Control(control);
+
+    let Some(Message { tag: tag::GO, value: flags }) = control.receive() else { exit(125) };
+    let subreaper = flags & go::SUBREAPER != 0;
+    if subreaper {
+        plain(nr::PRCTL, [PR_SET_CHILD_SUBREAPER, 1, 0]);
+    }
+    let terminal = if flags & go::TERMINAL != 0 { open_terminal() } else { -1 };
+
+    let inherited = block_signals();
+    let signals = signal_descriptor();
+    let child = fork();
+    if child == 0 {
+        become_command(control, command, envp, terminal, inherited);
+    }
+    if child < 0 {
+        control.say(tag::EXEC_FAILED, -child as i32);
+        exit(125);
+    }
+    // Both sides do it, so that neither order of running loses.
+    plain(nr::SETPGID, [child as usize, child as usize, 0]);
+    control.say(tag::STARTED, child as i32);
+    Init { control, child: child as i32, terminal, signals, subreaper }.serve()
+}
+
+struct Init {
+    control: Control,
+    child: i32,
+    terminal: i32,
+    signals: i32,
+    subreaper: bool,
+}
+
+#[repr(C)]
+struct PollFd {
+    fd: i32,
+    events: i16,
+    revents: i16,
+}
+
+impl Init {
+    fn serve(&self) -> ! {
+        const POLLIN: i16 = 1;
+        loop {
+            let mut polled = [
+                PollFd { fd: self.control.0, events: POLLIN, revents: 0 },
+                PollFd { fd: self.signals, events: POLLIN, revents: 0 },
+            ];
+            // SAFETY: ppoll reads and writes two `PollFd` that live on this stack.
+            unsafe { call(nr::PPOLL, [polled.as_mut_ptr() as usize, 2, 0, 0, 8, 0]) };
+            if polled[1].revents != 0 {
+                self.drain_signals();
+                self.reap();
+            }
+            if polled[0].revents != 0 {
+                match self.control.receive() {
+                    Some(message) => self.obey(message),
+                    None => self.end(125),
+                }
+            }
+        }
+    }
+
+    fn obey(&self, message: Message) {
+        match message.tag {
+            tag::SIGNAL_PROCESS => kill(self.child, message.value),
+            tag::SIGNAL_GROUP => kill(-self.child, message.value),
+            tag::RESUME => {
+                foreground(self.terminal, self.child);
+                kill(-self.child, SIGCONT);
+            }
+            _ => {}
+        }
+    }
+
+    fn drain_signals(&self) {
+        let mut record = [0u8; 128];
+        loop {
+            // SAFETY: reads at most 128 bytes into a buffer of 128.
+            let got = unsafe {
+                call(nr::READ, [self.signals as usize, record.as_mut_ptr() as usize, 128, 0, 0, 0])
+            };
+            if got <= 0 {
+                return;
+            }
+        }
+    }
+
+    fn reap(&self) {
+        const WNOHANG: usize = 1;
+        const WUNTRACED: usize = 2;
+        const WCONTINUED: usize = 8;
+        loop {
+            let mut status = 0i32;
+            let options = WNOHANG | WUNTRACED | WCONTINUED;
+            // SAFETY: wait4 writes one int to `status`; the usage pointer is null.
+            let pid = unsafe {
+                call(nr::WAIT4, [usize::MAX, &raw mut status as usize, options, 0, 0, 0])
+            };
+            if pid <= 0 {
+                return;
+            }
+            if pid != self.child as isize {
+                continue;
+            }
+            let low = status & 0x7f;
+            if status == 0xffff {
+                self.control.say(tag::CONTINUED, 0);
+            } else if status & 0xff == 0x7f {
+                self.control.say(tag::STOPPED, (status >> 8) & 0xff);
+            } else if low == 0 {
+                self.control.say(tag::EXITED, (status >> 8) & 0xff);
+                self.end((status >> 8) & 0xff);
+            } else {
+                self.control.say(tag::KILLED, low);
+                self.end(128 + low);
+            }
+        }
+    }
+
+    /// In a pid namespace the kernel ends the rest. Without one, whatever was orphaned became our
+    /// child: end our children until there are none.
+    fn end(&self, code: i32) -> ! {
+        if self.subreaper {
+            kill(-self.child, SIGKILL);
+            // Bounded: a child in uninterruptible sleep must not keep us.
+            for _ in 0..10_000 {
+                if !kill_children() {
+                    break;
+                }
+            }
+        }
+        exit(code)
+    }
+}
+
+/// Kills the direct children and reaps what ended; false when there was none left.
+fn kill_children() -> bool {
+    let mut text = [0u8; 4096];
+    let name = c"/proc/thread-self/children";
+    const O_CLOEXEC: usize = 0o2_000_000;
+    // SAFETY: openat reads a NUL-terminated constant.
+    let file = unsafe { call(nr::OPENAT, [-100isize as usize, name.as_ptr() as usize, O_CLOEXEC, 0, 0, 0]) };
+    if file < 0 {
+        return false;
+    }
+    // SAFETY: reads at most 4096 bytes into a buffer of 4096.
+    let got = unsafe { call(nr::READ, [file as usize, text.as_mut_ptr() as usize, text.len(), 0, 0, 0]) };
+    plain(nr::CLOSE, [file as usize, 0, 0]);
+    let (mut pid, mut any) = (0i32, false);
+    for &byte in text.iter().take(got.max(0) as usize) {
+        if byte.is_ascii_digit() {
+            pid = pid.wrapping_mul(10).wrapping_add(i32::from(byte - b'0'));
+        } else if pid > 0 {
+            kill(pid, SIGKILL);
+            any = true;
+            pid = 0;
+        }
+    }
+    let mut status = 0i32;
+    // SAFETY: wait4 writes one int to `status`; waits for one child when there was one.
+    unsafe { call(nr::WAIT4, [usize::MAX, &raw mut status as usize, usize::from(!any), 0, 0, 0]) };
+    any
+}
+
+/// In the forked child: own process group, the terminal, the inherited signal mask, exec.
+fn become_command(control: Control, command: Strings, envp: Strings, terminal: i32, inherited: u64) -> ! {
+    plain(nr::SETPGID, [0, 0, 0]);
+    let own = plain(nr::GETPID, [0, 0, 0]);
+    foreground(terminal, own as i32);
+    set_signal_mask(inherited);
+    let errno = execute(command, envp);
+    control.say(tag::EXEC_FAILED, errno);
+    exit(127)
+}
+
+/// `execvpe`: as a shell would find it, `PATH` of the new environment, a script without `#!` by `/bin/sh`.
+fn execute(command: Strings, envp: Strings) -> i32 {
+    // SAFETY: `command` has one entry at least (checked at the start), NUL-terminated by the kernel.
+    let name = unsafe { c_bytes(*command) };
+    if name.contains(&b'/') {
+        return execute_at(name, command, envp);
+    }
+    if name.is_empty() {
+        return ENOENT;
+    }
+    let path = find_variable(envp, b"PATH=").unwrap_or(b"/usr/local/bin:/bin:/usr/bin");
+    let mut seen = ENOENT;
+    let mut full = [0u8; PATH_LIMIT];
+    for directory in path.split(|&byte| byte == b':') {
+        let directory = if directory.is_empty() { b".".as_slice() } else { directory };
+        let length = directory.len() + 1 + name.len();
+        if length >= PATH_LIMIT {
+            continue;
+        }
+        let mut at = 0;
+        for &byte in directory.iter().chain(b"/").chain(name) {
+            full[at] = byte;
+            at += 1;
+        }
+        full[at] = 0;
+        match execute_at(&full[..length], command, envp) {
+            ENOENT | ENOTDIR => {}
+            // Remembered: "permission denied" says more than "not found" if nothing else fits.
+            EACCES => seen = EACCES,
+            other => return other,
+        }
+    }
+    seen
+}
+
+/// One attempt; `path` is followed by a NUL in memory.
+fn execute_at(path: &[u8], command: Strings, envp: Strings) -> i32 {
+    const SHELL: &core::ffi::CStr = c"/bin/sh";
+    // SAFETY: path is NUL-terminated just past its end; both lists are the kernel's own, NULL-terminated.
+    let errno = -unsafe {
+        call(nr::EXECVE, [path.as_ptr() as usize, command as usize, envp as usize, 0, 0, 0])
+    } as i32;
+    if errno != ENOEXEC {
+        return errno;
+    }
+    // [sh, path, args…]: argv[0] of init lies just before the command, so the list has room for it.
+    const ARGUMENTS: usize = 1024;
+    let mut words = [core::ptr::null::<u8>(); ARGUMENTS];
+    words[0] = SHELL.as_ptr().cast();
+    words[1] = path.as_ptr();
+    let mut index = 1;
+    loop {
+        // SAFETY: the list ends with NULL, and we stop there.
+        let word = unsafe { *command.add(index) };
+        if word.is_null() {
+            break;
+        }
+        if index + 2 >= ARGUMENTS {
+            return ENOEXEC;
+        }
+        words[index + 1] = word;
+        index += 1;
+    }
+    // SAFETY: `words` is NULL-terminated: it was filled with NULL and one entry at least is left.
+    -unsafe {
+        call(nr::EXECVE, [SHELL.as_ptr() as usize, words.as_ptr() as usize, envp as usize, 0, 0, 0])
+    } as i32
+}
+
+fn find_variable(envp: Strings, prefix: &[u8]) -> Option<&'static [u8]> {
+    let mut index = 0;
+    loop {
+        // SAFETY: the list ends with NULL, and we stop there.
+        let entry = unsafe { *envp.add(index) };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: each entry is a NUL-terminated string on the initial stack, which is never freed.
+        if let Some(value) = unsafe { c_bytes(entry) }.strip_prefix(prefix) {
+            return Some(value);
+        }
+        index += 1;
+    }
+}
+
+/// # Safety
+/// `string` is NUL-terminated and lives as long as the process.
+unsafe fn c_bytes(string: *const u8) -> &'static [u8] {
+    let mut length = 0;
+    // SAFETY: reads up to the NUL that the caller promises.
+    while unsafe { string.add(length).read_volatile() } != 0 {
+        length += 1;
+    }
+    // SAFETY: `length` bytes before the NUL were just read.
+    unsafe { core::slice::from_raw_parts(string, length) }
+}
+
+fn open_terminal() -> i32 {
+    const O_RDWR_NOCTTY_CLOEXEC: usize = 2 | 0o400 | 0o2_000_000;
+    let name = c"/dev/tty";
+    // SAFETY: openat reads a NUL-terminated constant.
+    (unsafe { call(nr::OPENAT, [-100isize as usize, name.as_ptr() as usize, O_RDWR_NOCTTY_CLOEXEC, 0, 0, 0]) })
+        as i32
+}
+
+fn foreground(terminal: i32, group: i32) {
+    const TIOCSPGRP: usize = 0x5410;
+    if terminal < 0 {
+        return;
+    }
+    // SAFETY: TIOCSPGRP reads one int. SIGTTOU is blocked, so a background caller is not stopped.
+    unsafe { call(nr::IOCTL, [terminal as usize, TIOCSPGRP, &raw const group as usize, 0, 0, 0]) };
+}
+
+fn block_signals() -> u64 {
+    let (all, mut old) = (u64::MAX, 0u64);
+    const SIG_SETMASK: usize = 2;
+    // SAFETY: reads and writes 8-byte masks on this stack.
+    unsafe {
+        call(nr::RT_SIGPROCMASK, [SIG_SETMASK, &raw const all as usize, &raw mut old as usize, 8, 0, 0])
+    };
+    old
+}
+
+fn set_signal_mask(mask: u64) {
+    const SIG_SETMASK: usize = 2;
+    // SAFETY: reads an 8-byte mask on this stack.
+    unsafe { call(nr::RT_SIGPROCMASK, [SIG_SETMASK, &raw const mask as usize, 0, 8, 0, 0]) };
+}
+
+fn signal_descriptor() -> i32 {
+    const SFD_NONBLOCK_CLOEXEC: usize = 0o4000 | 0o2_000_000;
+    let mask = 1u64 << (SIGCHLD - 1);
+    // SAFETY: reads an 8-byte mask on this stack.
+    (unsafe { call(nr::SIGNALFD4, [usize::MAX, &raw const mask as usize, 8, SFD_NONBLOCK_CLOEXEC, 0, 0]) })
+        as i32
+}
+
+fn fork() -> isize {
+    // SAFETY: without CLONE_VM and a stack this is fork(2).
+    unsafe { call(nr::CLONE, [SIGCHLD as usize, 0, 0, 0, 0, 0]) }
+}
+
+fn kill(pid: i32, signal: i32) {
+    plain(nr::KILL, [pid as usize, signal as usize, 0]);
+}
+
+/// The socket to the launcher.
+#[derive(Clone, Copy)]
+struct Control(i32);
+
+impl Control {
+    fn say(self, tag: u32, value: i32) {
+        const MSG_NOSIGNAL: usize = 0x4000;
+        let bytes = Message { tag, value }.encode();
+        // SAFETY: reads the eight bytes of `bytes`; no address is given.
+        unsafe {
+            call(nr::SENDTO, [self.0 as usize, bytes.as_ptr() as usize, bytes.len(), MSG_NOSIGNAL, 0, 0])
+        };
+    }
+
+    /// The next word, or `None` when the launcher is gone.
+    fn receive(self) -> Option<Message> {
+        let mut bytes = [0u8; control::SIZE];
+        loop {
+            // SAFETY: writes at most eight bytes to `bytes`; no address is asked for.
+            let got = unsafe {
+                call(nr::RECVFROM, [self.0 as usize, bytes.as_mut_ptr() as usize, bytes.len(), 0, 0, 0])
+            };
+            match got {
+                EINTR | EAGAIN => {}
+                8 => return Message::decode(&bytes),
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// A system call whose arguments hold no pointer.
+fn plain(number: usize, args: [usize; 3]) -> isize {
+    // SAFETY: called only with numbers whose arguments are integers.
+    unsafe { call(number, [args[0], args[1], args[2], 0, 0, 0]) }
+}

@@ -1,0 +1,300 @@
+//! Owns the plan: what a run will do, as plain data, before anything is done.
+//!
+//! The launcher fills it from the policy and from what it found on the host, prints it for
+//! `--dry-run`, and then carries it out in order. It holds no real secret: the environment and the
+//! command in it are the synthetic ones.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// Bytes of a path, an argument or a variable as the kernel has them; shown with `\xNN` where they are not UTF-8.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Bytes(pub Vec<u8>);
+
+/// Which wall stands around the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// Namespaces and masks: the kernel enforces.
+    Full,
+    /// Environment and shim only: the weaker mode, asked for by name.
+    Preload,
+}
+
+/// Whether what is put back may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read only.
+    ReadOnly,
+    /// As on the host.
+    ReadWrite,
+}
+
+/// One mount, in the order of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mount {
+    /// The host's `/` and all beneath it, read-only.
+    Root,
+    /// An empty tmpfs over a directory that is shared with other programs.
+    Private {
+        /// Where.
+        at: Bytes,
+        /// Permission bits of its root.
+        mode: u32,
+    },
+    /// A fresh `/proc` of the new pid namespace.
+    Proc,
+    /// A `/dev` with the harmless devices, a `devpts` and a `shm` of its own.
+    Devices,
+    /// A host directory as it is, also where a private mount lies above it.
+    Keep {
+        /// Where, on both sides.
+        at: Bytes,
+        /// What the guest may do with it.
+        access: Access,
+    },
+    /// An empty directory in a private mount, because a variable names it.
+    Directory {
+        /// Where.
+        at: Bytes,
+    },
+    /// The directory of the shim, its table, its ring and what masks show.
+    Guest,
+}
+
+/// What stands in the place of a secret file.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Cover {
+    /// A file that nobody can open.
+    BlockedFile,
+    /// A directory that nobody can enter or list.
+    BlockedDirectory,
+    /// The same file with synthetic values.
+    Synthetic {
+        /// Its bytes.
+        content: Vec<u8>,
+        /// Permission bits of the real one.
+        mode: u32,
+        /// Modification time of the real one, seconds and nanoseconds since the epoch.
+        modified: (i64, i64),
+    },
+}
+
+/// One masked path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mask {
+    /// Canonical path: no link in it.
+    pub at: Bytes,
+    /// What is shown.
+    pub cover: Cover,
+    /// The rule that asked for it, as in `rule.name` of the record.
+    pub rule: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// One variable of the guest's environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// `NAME=value`, as exec takes it; some programs pass entries without `=`.
+    pub entry: Bytes,
+    /// What became of it.
+    pub change: Change,
+}
+
+/// Whether a variable or an argument is the user's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Byte for byte as given.
+    Unchanged,
+    /// A secret in it became synthetic.
+    Replaced,
+    /// Added or set by us.
+    Added,
+}
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Which wall.
+    pub tier: Tier,
+    /// User id, kept.
+    pub uid: u32,
+    /// Group id, kept.
+    pub gid: u32,
+    /// In order.
+    pub mounts: Vec<Mount>,
+    /// After the mounts, in order.
+    pub masks: Vec<Mask>,
+    /// The whole environment.
+    pub environment: Vec<Variable>,
+    /// Names of variables that the policy took out.
+    pub removed: Vec<Bytes>,
+    /// The command and its arguments.
+    pub command: Vec<Bytes>,
+    /// Which arguments had a real secret in them.
+    pub replaced_arguments: Vec<usize>,
+    /// Entered afresh inside.
+    pub working_directory: Bytes,
+    /// The tree that the run may write.
+    pub workspace: Bytes,
+    /// Descriptors beside 0, 1 and 2 that cross.
+    pub kept_descriptors: Vec<i32>,
+    /// When it ends at the latest, seconds.
+    pub timeout_seconds: Option<u64>,
+    /// How many secrets were found.
+    pub secrets: usize,
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                if character.is_control() {
+                    write!(out, "{}", character.escape_default())?;
+                } else {
+                    write!(out, "{character}")?;
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(out, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "`{self}`")
+    }
+}
+
+impl fmt::Debug for Cover {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BlockedFile => write!(out, "BlockedFile"),
+            Self::BlockedDirectory => write!(out, "BlockedDirectory"),
+            Self::Synthetic { content, .. } => write!(out, "Synthetic({} bytes)", content.len()),
+        }
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+}
+
+impl Variable {
+    /// The name: all before the first `=`.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.entry.0.split(|&byte| byte == b'=').next().unwrap_or_default()
+    }
+}
+
+impl Tier {
+    /// The word of `--isolation` and of the record.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Preload => "preload",
+        }
+    }
+}
+
+impl Cover {
+    /// `block` or `synthetic`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::BlockedFile | Self::BlockedDirectory => "block",
+            Self::Synthetic { .. } => "synthetic",
+        }
+    }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => write!(out, "/ read-only, as on the host"),
+            Self::Private { at, mode } => write!(out, "{at} private tmpfs, mode {mode:04o}"),
+            Self::Proc => write!(out, "/proc fresh"),
+            Self::Devices => write!(out, "/dev minimal"),
+            Self::Keep { at, access: Access::ReadOnly } => write!(out, "{at} read-only"),
+            Self::Keep { at, access: Access::ReadWrite } => write!(out, "{at} writable"),
+            Self::Directory { at } => write!(out, "{at} empty directory"),
+            Self::Guest => write!(out, "/run/shieldrun shim, table, ring"),
+        }
+    }
+}
+
+/// What `--dry-run` prints: names, places and decisions; values never.
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "command            {:?}", self.command)?;
+        writeln!(out, "working directory  {}", self.working_directory)?;
+        writeln!(out, "workspace          {}", self.workspace)?;
+        writeln!(out, "isolation          {}", self.tier.word())?;
+        writeln!(out, "user               uid {} gid {}, no capabilities, no new privileges", self.uid, self.gid)?;
+        if self.tier == Tier::Full {
+            writeln!(out, "namespaces         user mount pid net ipc uts")?;
+            writeln!(out, "network            loopback only")?;
+        }
+        if let Some(seconds) = self.timeout_seconds {
+            writeln!(out, "timeout            {seconds} s")?;
+        }
+        for mount in &self.mounts {
+            writeln!(out, "mount              {mount}")?;
+        }
+        for mask in &self.masks {
+            writeln!(out, "mask               {} {} ({}; {})", mask.at, mask.cover.word(), mask.rule, mask.reason)?;
+        }
+        for variable in self.environment.iter().filter(|variable| variable.change != Change::Unchanged) {
+            let what = if variable.change == Change::Replaced { "synthetic" } else { "set" };
+            writeln!(out, "variable           {} {what}", Bytes::from(variable.name()))?;
+        }
+        for name in &self.removed {
+            writeln!(out, "variable           {name} removed")?;
+        }
+        for index in &self.replaced_arguments {
+            writeln!(out, "argument           {index} synthetic")?;
+        }
+        write!(out, "secrets            {}", self.secrets)
+    }
+}
+
+impl Plan {
+    /// The same as one JSON object, for `--dry-run --json`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let variable = |variable: &Variable| {
+            let change = match variable.change {
+                Change::Unchanged => "unchanged",
+                Change::Replaced => "synthetic",
+                Change::Added => "set",
+            };
+            json!({"name": Bytes::from(variable.name()).to_string(), "change": change})
+        };
+        let mask = |mask: &Mask| {
+            json!({"path": mask.at.to_string(), "action": mask.cover.word(), "rule": mask.rule, "reason": mask.reason})
+        };
+        json!({
+            "command": self.command.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "working_directory": self.working_directory.to_string(),
+            "workspace": self.workspace.to_string(),
+            "isolation": self.tier.word(),
+            "uid": self.uid, "gid": self.gid,
+            "mounts": self.mounts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "masks": self.masks.iter().map(mask).collect::<Vec<_>>(),
+            "environment": self.environment.iter().map(variable).collect::<Vec<_>>(),
+            "removed": self.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "replaced_arguments": self.replaced_arguments,
+            "kept_descriptors": self.kept_descriptors,
+            "timeout_seconds": self.timeout_seconds,
+            "secrets": self.secrets,
+        })
+    }
+}
