@@ -21,3 +21,5 @@ pub const TABLE_PATH: &CStr = c"/run/shieldrun/table";
 pub const RING_PATH: &CStr = c"/run/shieldrun/ring";
 /// Where init lies.
 pub const INIT_PATH: &CStr = c"/run/shieldrun/init";
+/// Size of the ring, bytes.
+pub const RING_BYTES: usize = size_of::<shieldrun_abi::ring::Shared>();

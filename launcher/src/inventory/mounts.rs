@@ -50,6 +50,11 @@ impl MountTable {
             .collect()
     }
 
+    /// The path within its file system: the same for each of the names that mounts give one entry.
+    pub fn within(&self, path: &[u8]) -> Vec<u8> {
+        self.of(path).map_or_else(|| path.to_vec(), |own| graft(&own.at, &own.root, path))
+    }
+
     /// Mount points that show the file system which `path` lies on.
     pub fn same_file_system(&self, path: &[u8]) -> Vec<Vec<u8>> {
         let Some(own) = self.of(path) else { return Vec::new() };

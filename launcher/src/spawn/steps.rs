@@ -230,7 +230,9 @@ fn mount_devices() -> Done<()> {
 /// The directory of shim, table, ring and covers. All but the ring is read-only once filled, and a
 /// bind of a read-only mount is read-only too, so the covers need no flag of their own.
 fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
-    let failed = |path: &'static CStr| Place::Guest.failed_at(path);
+    fn failed<E: Into<io::Error>>(path: &CStr) -> impl FnOnce(E) -> Failure {
+        Place::Guest.failed_at(path)
+    }
     rustix::fs::mkdir(guest::DIRECTORY_C, Mode::from_raw_mode(0o755)).map_err(failed(guest::DIRECTORY_C))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount(c"tmpfs", guest::DIRECTORY_C, c"tmpfs", flags, prepared.guest_options.as_c_str())
@@ -247,11 +249,13 @@ fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
     for mask in &prepared.masks {
         make_cover(mask).map_err(Place::Guest.failed_at(&mask.source))?;
     }
-    let ring = create(guest::RING_PATH, Mode::from_raw_mode(0o666)).map_err(failed(guest::RING_PATH))?;
+    // Closed again at once: a mount with a file open for writing cannot be made read-only.
+    drop(create(guest::RING_PATH, Mode::from_raw_mode(0o600)).map_err(failed(guest::RING_PATH))?);
     let writable = clone_tree(CWD, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
     mount::change(CWD, guest::DIRECTORY_C, Change::ReadOnly, Reach::One).map_err(failed(guest::DIRECTORY_C))?;
     attach(&writable, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
-    Ok(ring)
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))?)
 }
 
 fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
@@ -281,7 +285,6 @@ fn cover(mask: &MaskStep<'_>) -> io::Result<()> {
 /// Puts pipes, null or the terminal on 0, 1, 2; gives the terminal's master when one was made.
 /// The terminal comes from the guest's own devpts, so `ttyname` works inside.
 fn place_streams(prepared: &Prepared<'_>) -> Done<Option<OwnedFd>> {
-    let failed = || Place::Streams.failed();
     let wants = |stream: &ChildStream<'_>| matches!(stream, ChildStream::Terminal);
     let terminal = if prepared.streams.iter().any(wants) {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -294,14 +297,15 @@ fn place_streams(prepared: &Prepared<'_>) -> Done<Option<OwnedFd>> {
     } else {
         None
     };
-    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed())?;
+    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Place::Streams.failed())?;
     for (number, stream) in (0..).zip(&prepared.streams) {
         let source = match stream {
             ChildStream::Pipe(descriptor) => *descriptor,
             ChildStream::Null => null.as_fd(),
             ChildStream::Terminal => terminal.as_ref().map_or(null.as_fd(), |(_, slave)| slave.as_fd()),
         };
-        descriptors::place(source, number).map_err(failed())?;
+        descriptors::place(source, number).map_err(Place::Streams.failed())?;
     }
     Ok(terminal.map(|(master, _)| master))
 }

@@ -65,8 +65,13 @@ pub mod tag {
     pub const SIGNAL_PROCESS: u32 = 17;
     /// To init: send the signal in value to the command's process group.
     pub const SIGNAL_GROUP: u32 = 18;
-    /// To init: put the command's group in the foreground and continue it.
+    /// To init: continue the command's group; value 0 puts it in the foreground first,
+    /// [`super::RESUME_BACKGROUND`] puts init's own group there instead.
     pub const RESUME: u32 = 19;
+    /// To init: everything has been read, exit. Before this word (or the end of the socket) an init
+    /// with [`super::go::TERMINAL`] must stay after `EXITED` or `KILLED`: it leads the session, its
+    /// exit hangs the terminal up, and the kernel then drops output that nobody has read yet.
+    pub const BYE: u32 = 20;
 }
 
 /// Flags of [`tag::GO`].
@@ -75,4 +80,10 @@ pub mod go {
     pub const TERMINAL: i32 = 1;
     /// There is no pid namespace: init is a child subreaper and ends what it adopted.
     pub const SUBREAPER: i32 = 2;
+    /// Do not make the command's group the foreground group yet: it stops with SIGTTIN or SIGTTOU when
+    /// it wants the keyboard, and the launcher answers that with [`super::tag::RESUME`].
+    pub const BACKGROUND: i32 = 4;
 }
+
+/// Value of [`tag::RESUME`]: continue, but without the keyboard.
+pub const RESUME_BACKGROUND: i32 = 1;

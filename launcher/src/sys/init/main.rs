@@ -87,6 +87,7 @@ fn run(control: i32, command: Strings, envp: Strings) -> ! {
     let signals = signal_descriptor();
     let child = fork();
     if child == 0 {
+        let terminal = if flags & go::BACKGROUND != 0 { -1 } else { terminal };
         become_command(control, command, envp, terminal, inherited);
     }
     if child < 0 {
@@ -141,8 +142,11 @@ impl Init {
         match message.tag {
             tag::SIGNAL_PROCESS => kill(self.child, message.value),
             tag::SIGNAL_GROUP => kill(-self.child, message.value),
+            tag::BYE => self.end(0),
             tag::RESUME => {
-                foreground(self.terminal, self.child);
+                let own = plain(nr::GETPID, [0, 0, 0]) as i32;
+                let background = message.value == control::RESUME_BACKGROUND;
+                foreground(self.terminal, if background { own } else { self.child });
                 kill(-self.child, SIGCONT);
             }
             _ => {}
@@ -186,11 +190,24 @@ impl Init {
                 self.control.say(tag::STOPPED, (status >> 8) & 0xff);
             } else if low == 0 {
                 self.control.say(tag::EXITED, (status >> 8) & 0xff);
-                self.end((status >> 8) & 0xff);
+                self.finish((status >> 8) & 0xff);
             } else {
                 self.control.say(tag::KILLED, low);
-                self.end(128 + low);
+                self.finish(128 + low);
             }
+        }
+    }
+
+    /// The command ended. With a terminal we stay until the launcher has read all of it: we lead the
+    /// session, and when we exit the kernel hangs the terminal up and drops what nobody has read.
+    fn finish(&self, code: i32) {
+        if self.terminal < 0 {
+            self.end(code);
+        }
+        if self.subreaper {
+            kill(-self.child, SIGKILL);
+        } else {
+            kill(-1, SIGKILL);
         }
     }
 

@@ -1,0 +1,150 @@
+//! Owns the command line: what was asked for, and nothing decided yet.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Writes};
+
+/// Run a coding agent so that it can neither read nor leak a real secret.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shieldrun",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    override_usage = "shieldrun [OPTIONS] [--] COMMAND [ARG]...\n       shieldrun runs | trace RUN | policy check|explain|schema|init",
+    after_help = AFTER_HELP,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do instead of running a command.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+    /// The run.
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  shieldrun -- claude                      an agent, unchanged, with synthetic credentials
+  shieldrun --timeout 600 -- npm test      at most ten minutes
+  shieldrun --dry-run -- python3 agent.py  what would be masked and mounted, without running it
+  shieldrun trace last                     what the last run touched
+
+Exit codes:
+  the command's own; 128+N when signal N ended it
+  120 a real secret was about to leave      124 timed out
+  121 changes refused by policy             125 shieldrun itself failed
+  122 changes held for review               126 not executable, 127 not found
+
+Everything that shieldrun says goes to stderr; stdout is the command's alone.";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Run a command (the same as no verb at all).
+    Run(RunArguments),
+    /// List the recorded runs, newest first.
+    Runs {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a run did.
+    Trace {
+        /// A run id, a unique beginning of one, or `last`.
+        run: String,
+        /// The events as JSON lines.
+        #[arg(long)]
+        json: bool,
+        /// Check the chain of the record and name the first broken line.
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Look at policies.
+    Policy {
+        /// What to do with it.
+        #[command(subcommand)]
+        verb: PolicyVerb,
+    },
+}
+
+/// What to do with a policy.
+#[derive(Debug, Subcommand)]
+pub enum PolicyVerb {
+    /// Report every mistake with its line and column.
+    Check {
+        /// The file; else those that a run here would use.
+        file: Option<PathBuf>,
+    },
+    /// Show the policy that holds here, and where each value comes from.
+    Explain,
+    /// Print the JSON Schema of the policy.
+    Schema,
+    /// Print a commented policy with the built-in values.
+    Init,
+}
+
+/// A run: options, and the command.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Policy file; else `sandbox-policy.yaml` in the workspace, else the user's, else built in.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Settings as JSON, or from a file: `{"timeout_seconds": 120, "network_policy": "none"}`.
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub config: Option<OsString>,
+    /// End the run after this many seconds (exit code 124).
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+    /// What the network reaches: none, allowlist, open.
+    #[arg(long, value_name = "MODE")]
+    pub network: Option<NetworkMode>,
+    /// What stands for a real secret: synthetic, block, broker.
+    #[arg(long, value_name = "MODE")]
+    pub secrets: Option<SecretsMode>,
+    /// Where writes to the workspace go: overlay, direct, none.
+    #[arg(long, value_name = "MODE")]
+    pub writes: Option<Writes>,
+    /// When a person looks at the changes: auto, always, never.
+    #[arg(long, value_name = "WHEN")]
+    pub review: Option<Review>,
+    /// How strong the wall is: full, or preload where the kernel gives no namespaces.
+    #[arg(long, value_name = "TIER")]
+    pub isolation: Option<Isolation>,
+    /// Write the events, live, as JSON lines.
+    #[arg(long, value_name = "FILE|fd:N")]
+    pub events: Option<OsString>,
+    /// Write what became of the run, as one JSON object.
+    #[arg(long, value_name = "FILE")]
+    pub result: Option<PathBuf>,
+    /// Let descriptor N through; none but 0, 1 and 2 crosses otherwise.
+    #[arg(long = "keep-fd", value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
+    pub keep_fd: Vec<i32>,
+    /// Exit with 122 when changes are held for review.
+    #[arg(long)]
+    pub fail_on_hold: bool,
+    /// Print the plan and run nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Say nothing but errors.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// With `--dry-run`: the plan as JSON. Else: what shieldrun says, as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The command and its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND", required = true)]
+    pub command: Vec<OsString>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if seconds <= 0.0 {
+        return Err("a timeout must be more than 0 seconds".to_owned());
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| "too long".to_owned())
+}

@@ -1,0 +1,135 @@
+//! Owns what the launcher knows of the host before it decides anything: user, home, workspace,
+//! environment. Read once, at the start.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::{env, fmt, io};
+
+use shieldrun_secrets::RunKey;
+
+/// The facts.
+#[derive(Debug)]
+pub struct Host {
+    /// Effective user id, kept inside.
+    pub uid: u32,
+    /// Effective group id, kept inside.
+    pub gid: u32,
+    /// Canonical home directory, where there is one.
+    pub home: Option<PathBuf>,
+    /// Canonical working directory.
+    pub working_directory: PathBuf,
+    /// Nearest directory upwards with a `.git`, else the working directory.
+    pub workspace: PathBuf,
+    /// The environment, as exec gave it: `NAME=value` split at the first `=`.
+    pub variables: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Why the host cannot be described.
+#[derive(Debug)]
+pub enum HostError {
+    /// The working directory is gone or closed to us.
+    WorkingDirectory(io::Error),
+    /// The workspace would be the whole machine.
+    RootWorkspace,
+}
+
+impl Host {
+    /// Looks.
+    ///
+    /// # Errors
+    /// When there is no working directory, or it is `/` outside a repository.
+    pub fn look() -> Result<Self, HostError> {
+        let working_directory = env::current_dir().map_err(HostError::WorkingDirectory)?;
+        let home = env::var_os("HOME")
+            .map(PathBuf::from)
+            .filter(|home| home.is_absolute())
+            .and_then(|home| home.canonicalize().ok())
+            .filter(|home| home != Path::new("/"));
+        let workspace = workspace_of(&working_directory, home.as_deref());
+        if workspace == Path::new("/") {
+            return Err(HostError::RootWorkspace);
+        }
+        Ok(Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            home,
+            working_directory,
+            workspace,
+            variables: env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect(),
+        })
+    }
+
+    /// The value of a variable.
+    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+        self.variables.iter().find(|(own, _)| own == name.as_bytes()).map(|(_, value)| value.as_slice())
+    }
+
+    /// A variable as a path, if it is an absolute one (XDG: relative ones are ignored).
+    pub fn path_variable(&self, name: &str) -> Option<PathBuf> {
+        self.variable(name)
+            .map(|value| PathBuf::from(OsString::from_vec(value.to_vec())))
+            .filter(|path| path.is_absolute())
+    }
+
+    /// A fresh key for this run.
+    ///
+    /// # Errors
+    /// What getrandom(2) gives.
+    pub fn run_key(&self) -> io::Result<RunKey> {
+        let mut key = [0u8; 32];
+        let mut filled = 0;
+        while let Some(rest) = key.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())?;
+        }
+        Ok(RunKey::from_bytes(key))
+    }
+
+    /// The home, or `/` where there is none.
+    pub fn home_or_root(&self) -> &Path {
+        self.home.as_deref().unwrap_or(Path::new("/"))
+    }
+
+    /// Home as bytes.
+    pub fn home_bytes(&self) -> Option<&[u8]> {
+        self.home.as_deref().map(|home| home.as_os_str().as_bytes())
+    }
+}
+
+/// The nearest git root; never the home's parent or `/` because of a stray `.git` there.
+fn workspace_of(working_directory: &Path, home: Option<&Path>) -> PathBuf {
+    working_directory
+        .ancestors()
+        .take_while(|directory| home.is_none_or(|home| *directory == working_directory || !home.starts_with(directory)))
+        .find(|directory| *directory != Path::new("/") && directory.join(".git").symlink_metadata().is_ok())
+        .unwrap_or(working_directory)
+        .to_path_buf()
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WorkingDirectory(_) => write!(out, "cannot find the working directory"),
+            Self::RootWorkspace => write!(out, "the workspace would be `/`, the whole machine"),
+        }
+    }
+}
+
+impl std::error::Error for HostError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::WorkingDirectory(error) => Some(error),
+            Self::RootWorkspace => None,
+        }
+    }
+}
+
+impl HostError {
+    /// What a person can do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::WorkingDirectory(_) => Some("change to a directory that exists"),
+            Self::RootWorkspace => Some("change to the project's directory first"),
+        }
+    }
+}

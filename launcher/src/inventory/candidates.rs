@@ -1,0 +1,227 @@
+//! Owns the list of paths that may hold secrets: known places of the home and the system, names in
+//! the workspace, files that variables point at, and what the policy names.
+
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use shieldrun_policy::schema::{FileMode, Policy};
+use shieldrun_secrets::{Format, Handling, home_places, system_places, workspace_place};
+
+use super::InventoryError;
+use super::environment::Pointer;
+use super::path::{as_path, join};
+use super::walk::{Extent, Walk, open_root, walk};
+use crate::host::Host;
+
+/// A path that may hold a secret.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Absolute, links not resolved.
+    pub path: Vec<u8>,
+    /// How to read it.
+    pub format: Format,
+    /// What the data says is to be done, before the policy.
+    pub own: Option<FileMode>,
+    /// A whole directory may be covered.
+    pub directory: bool,
+    /// `rule.name` of the record.
+    pub rule: String,
+}
+
+/// All of them, and the walk that found some.
+#[derive(Debug)]
+pub struct Candidates {
+    /// In the order of precedence: the first rule for a path counts.
+    pub list: Vec<Candidate>,
+    /// The walk, for hard links.
+    pub walk: Walk<Name>,
+    /// Root of the walk, absolute.
+    pub root: Vec<u8>,
+    /// How many files the walk saw.
+    pub files: usize,
+}
+
+/// What a name in the workspace told.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    format: Format,
+    handling: Handling,
+    pattern: &'static str,
+}
+
+/// Collects.
+///
+/// # Errors
+/// When the workspace cannot be opened.
+pub fn collect(policy: &Policy, host: &Host, pointed_at: &[Pointer]) -> Result<Candidates, InventoryError> {
+    let mut list = Vec::new();
+    from_policy(policy, host, &mut list);
+    if let Some(home) = host.home_bytes() {
+        from_home(home, &mut list);
+    }
+    for place in system_places() {
+        list.push(Candidate {
+            path: place.pattern.as_bytes().to_vec(),
+            format: place.format,
+            own: Some(mode_of(place.handling)),
+            directory: place.directory,
+            rule: format!("secrets.files.{}", place.pattern),
+        });
+    }
+    for pointer in pointed_at {
+        list.push(Candidate {
+            path: pointer.path.clone(),
+            format: pointer.format,
+            own: Some(FileMode::Synthetic),
+            directory: true,
+            rule: format!("secrets.env.{}", pointer.variable),
+        });
+    }
+    let root = host.workspace.as_os_str().as_bytes().to_vec();
+    let opened = open_root(&host.workspace)
+        .map_err(|error| InventoryError::Workspace(host.workspace.clone(), error.into()))?;
+    let walk = walk(opened.as_fd(), Extent::AllMounts, |name, parent| {
+        workspace_place(name, parent).map(|place| Name {
+            format: place.format,
+            handling: place.handling,
+            pattern: place.pattern,
+        })
+    });
+    for (path, name) in &walk.named {
+        list.push(Candidate {
+            path: join(&root, path),
+            format: name.format,
+            own: Some(mode_of(name.handling)),
+            directory: false,
+            rule: format!("secrets.files.{}", name.pattern),
+        });
+    }
+    for path in &walk.unreadable {
+        list.push(Candidate {
+            path: join(&root, path),
+            format: Format::Opaque,
+            own: Some(FileMode::Block),
+            directory: true,
+            rule: "secrets.files.unreadable".to_owned(),
+        });
+    }
+    Ok(Candidates { list, files: walk.files, walk, root })
+}
+
+/// What the policy names is looked at even where the data knows nothing of it.
+fn from_policy(policy: &Policy, host: &Host, list: &mut Vec<Candidate>) {
+    for rule in &policy.secrets.files {
+        let path = rule.host_path(host.home_or_root(), &host.workspace).into_os_string().into_vec();
+        if exists(&path) {
+            list.push(Candidate {
+                format: format_of(&path),
+                path,
+                own: None,
+                directory: true,
+                rule: format!("secrets.files.{}", rule.path),
+            });
+        }
+    }
+}
+
+/// What the data says of a file with this name, wherever it lies; else text in which only values
+/// that look like credentials are replaced.
+pub fn format_of(path: &[u8]) -> Format {
+    let mut parts = path.rsplit(|&byte| byte == b'/');
+    let name = parts.next().unwrap_or_default();
+    let parent = parts.next().unwrap_or_default();
+    workspace_place(name, parent).map_or(Format::Text, |place| place.format)
+}
+
+/// The known stores. Sorted by their first component, so a component that is not in the home rules
+/// out all beneath it with one look.
+fn from_home(home: &[u8], list: &mut Vec<Candidate>) {
+    let mut absent: Option<&str> = None;
+    for place in home_places() {
+        let relative = place.pattern.strip_prefix("~/").unwrap_or(place.pattern);
+        let first = relative.split('/').next().unwrap_or(relative);
+        if absent == Some(first) {
+            continue;
+        }
+        if !first.contains('*') && !exists(&join(home, first.as_bytes())) {
+            absent = Some(first);
+            continue;
+        }
+        for path in expand(&join(home, relative.as_bytes())) {
+            list.push(Candidate {
+                path,
+                format: place.format,
+                own: Some(mode_of(place.handling)),
+                directory: place.directory,
+                rule: format!("secrets.files.{}", place.pattern),
+            });
+        }
+    }
+}
+
+fn mode_of(handling: Handling) -> FileMode {
+    match handling {
+        Handling::Synthetic => FileMode::Synthetic,
+        Handling::Block => FileMode::Block,
+    }
+}
+
+fn exists(path: &[u8]) -> bool {
+    as_path(path).symlink_metadata().is_ok()
+}
+
+/// The existing paths that a pattern with `*` in its components names. `**` ends the pattern: the
+/// directory above it stands for all beneath.
+fn expand(pattern: &[u8]) -> Vec<Vec<u8>> {
+    let mut paths = vec![b"/".to_vec()];
+    for component in pattern.split(|&byte| byte == b'/').filter(|component| !component.is_empty()) {
+        if component == b"**" {
+            break;
+        }
+        paths = if component.contains(&b'*') {
+            paths.iter().flat_map(|directory| matching(directory, component)).collect()
+        } else {
+            paths.iter().map(|directory| join(directory, component)).collect()
+        };
+    }
+    paths.retain(|path| exists(path));
+    paths
+}
+
+fn matching(directory: &[u8], pattern: &[u8]) -> Vec<Vec<u8>> {
+    let Ok(entries) = std::fs::read_dir(as_path(directory)) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| matches(pattern, entry.file_name().as_bytes()))
+        .map(|entry| join(directory, entry.file_name().as_bytes()))
+        .collect()
+}
+
+/// A name against a pattern whose only wildcard is `*`.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => (0..=name.len()).any(|skip| name.get(skip..).is_some_and(|tail| matches(rest, tail))),
+        Some((byte, rest)) => name.split_first().is_some_and(|(first, tail)| first == byte && matches(rest, tail)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_matches_within_a_name() {
+        assert!(matches(b"id_*", b"id_ed25519"));
+        assert!(matches(b"*.pem", b".pem"));
+        assert!(!matches(b"id_*", b"known_hosts"));
+        assert!(!matches(b"*.pem", b"pem"));
+    }
+
+    #[test]
+    fn a_pattern_names_what_exists() {
+        assert_eq!(expand(b"/proc/self/sta*us"), [b"/proc/self/status".to_vec()]);
+        assert!(expand(b"/proc/self/nothing").is_empty());
+        assert_eq!(expand(b"/proc/**"), [b"/proc".to_vec()]);
+    }
+}

@@ -1,0 +1,123 @@
+//! Owns the environment and the argument list: what is replaced, taken out or passed on unchanged.
+
+use shieldrun_policy::plan::{Bytes, Change, Variable};
+use shieldrun_policy::schema::Policy;
+use shieldrun_policy::schema::EnvRule;
+use shieldrun_secrets::{EnvOptions, EnvOutcome, Format, Registry, substitute_env_with};
+
+use super::SecretVariable;
+use crate::host::Host;
+
+/// A variable that names a file with secrets in it.
+#[derive(Debug)]
+pub struct Pointer {
+    /// The variable.
+    pub variable: String,
+    /// The file or directory, absolute.
+    pub path: Vec<u8>,
+    /// How to read it.
+    pub format: Format,
+}
+
+/// What became of the environment in the first pass.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What stays, in its order.
+    pub variables: Vec<Variable>,
+    /// Which variables are secret.
+    pub secret_variables: Vec<SecretVariable>,
+    /// What was taken out.
+    pub removed: Vec<Bytes>,
+    /// Files to mask.
+    pub pointed_at: Vec<Pointer>,
+}
+
+/// Replaces every credential variable, all at once: an id and its secret must agree.
+pub fn substitute(registry: &mut Registry, policy: &Policy, host: &Host) -> Outcome {
+    let options = EnvOptions {
+        block: policy.secrets_blocked(),
+        mask: policy.env_mask(),
+        allow: policy.env_allow(),
+    };
+    let outcomes = substitute_env(registry, &host.variables, &options);
+    let mut outcome =
+        Outcome { variables: Vec::new(), secret_variables: Vec::new(), removed: Vec::new(), pointed_at: Vec::new() };
+    for ((name, value), what) in host.variables.iter().zip(outcomes) {
+        match what {
+            EnvOutcome::Unchanged => outcome.variables.push(variable(name, value, Change::Unchanged)),
+            EnvOutcome::Pointer => {
+                outcome.variables.push(variable(name, value, Change::Unchanged));
+                outcome.pointed_at.extend(pointer(host, name, value));
+            }
+            EnvOutcome::Replaced { value, ids } => {
+                let secret = ids.first().and_then(|id| registry.entry(*id));
+                outcome.secret_variables.push(SecretVariable {
+                    name: name.clone(),
+                    secret: secret
+                        .map(|entry| (entry.id.to_string(), entry.kind.to_owned(), String::from_utf8_lossy(name).into_owned())),
+                });
+                outcome.variables.push(variable(name, &value, Change::Replaced));
+            }
+            EnvOutcome::Removed => {
+                outcome.secret_variables.push(SecretVariable { name: name.clone(), secret: None });
+                outcome.removed.push(Bytes(name.clone()));
+            }
+        }
+    }
+    outcome
+}
+
+/// The second pass: a value that another variable or a file gave may lie inside a variable that is
+/// no credential itself.
+pub fn finish(registry: &Registry, mut variables: Vec<Variable>) -> Vec<Variable> {
+    for variable in variables.iter_mut().filter(|variable| variable.change == Change::Unchanged) {
+        if let Some(replaced) = registry.replace_known(&variable.entry.0) {
+            variable.entry = Bytes(replaced.bytes);
+            variable.change = Change::Replaced;
+        }
+    }
+    variables
+}
+
+/// The command without a real value in it: the user's shell may have expanded `$TOKEN` outside.
+pub fn arguments(registry: &Registry, command: &[Vec<u8>]) -> (Vec<Bytes>, Vec<usize>) {
+    let mut replaced_arguments = Vec::new();
+    let words = command
+        .iter()
+        .enumerate()
+        .map(|(index, word)| match registry.replace_known(word) {
+            Some(replaced) => {
+                replaced_arguments.push(index);
+                Bytes(replaced.bytes)
+            }
+            None => Bytes(word.clone()),
+        })
+        .collect();
+    (words, replaced_arguments)
+}
+
+fn variable(name: &[u8], value: &[u8], change: Change) -> Variable {
+    let mut entry = Vec::with_capacity(name.len() + 1 + value.len());
+    entry.extend_from_slice(name);
+    entry.push(b'=');
+    entry.extend_from_slice(value);
+    Variable { entry: Bytes(entry), change }
+}
+
+/// A pointer may hold a list (`KUBECONFIG=a:b`) and may be relative to the working directory.
+fn pointer(host: &Host, name: &[u8], value: &[u8]) -> Vec<Pointer> {
+    use std::os::unix::ffi::OsStrExt;
+    let variable = String::from_utf8_lossy(name).into_owned();
+    let format = pointer_format(&variable);
+    value
+        .split(|&byte| byte == b':')
+        .filter(|path| !path.is_empty())
+        .map(|path| {
+            let path = match (path.strip_prefix(b"~/"), host.home_bytes()) {
+                (Some(rest), Some(home)) => super::path::join(home, rest),
+                _ => host.working_directory.join(super::path::as_path(path)).as_os_str().as_bytes().to_vec(),
+            };
+            Pointer { variable: variable.clone(), path, format }
+        })
+        .collect()
+}

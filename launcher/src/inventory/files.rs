@@ -1,0 +1,222 @@
+//! Owns what is shown in place of each secret file: nothing, or the same file with synthetic values.
+//!
+//! A file is opened once, through a descriptor that names it canonically; what cannot be read or
+//! parsed whole is blocked.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use shieldrun_policy::plan::{Bytes, Cover, Mask};
+use shieldrun_policy::schema::{FileMode, Policy, SecretsMode};
+use shieldrun_secrets::{MAX_PARSE, Registry, edit};
+
+use super::InventoryError;
+use super::candidates::{Candidate, Candidates, format_of};
+use super::links::{Identity, other_names};
+use super::mounts::MountTable;
+use super::path::{as_path, contains, join, name_of};
+use super::walk::{Extent, open_root, walk};
+use crate::host::Host;
+
+/// Masks for everything that holds a secret, each canonical path once, none beneath another.
+///
+/// # Errors
+/// When a secret file has a name that cannot be masked.
+pub fn masks(
+    registry: &mut Registry,
+    policy: &Policy,
+    host: &Host,
+    mut candidates: Candidates,
+) -> Result<Vec<Mask>, InventoryError> {
+    let mounts = MountTable::read();
+    let mut collected = Collected::default();
+    let mut queue: VecDeque<Candidate> = std::mem::take(&mut candidates.list).into();
+    while let Some(candidate) = queue.pop_front() {
+        let Some(opened) = Opened::new(&candidate) else { continue };
+        if collected.has(&opened.path) {
+            continue;
+        }
+        collected.decided.insert(opened.path.clone());
+        let mode = mode(policy, host, &candidate, &opened);
+        let (cover, reason) = match decide(registry, mode, &candidate, &opened) {
+            Decision::Nothing => continue,
+            Decision::Within => {
+                queue.extend(within(&candidate, &opened));
+                continue;
+            }
+            Decision::Cover(cover, reason) => (cover, reason),
+        };
+        let mut names = vec![opened.path.clone()];
+        names.extend(opened.other_names(&candidates, &mounts)?);
+        for name in names.clone() {
+            names.extend(mounts.other_names(&name).into_iter().filter(|other| opened.is_at(other)));
+        }
+        for name in names {
+            collected.push(Mask {
+                at: Bytes(name),
+                cover: cover.clone(),
+                rule: candidate.rule.clone(),
+                reason: reason.to_owned(),
+            });
+        }
+    }
+    Ok(collected.finish())
+}
+
+/// The strictest of what the data, the policy and the mode of the run say.
+fn mode(policy: &Policy, host: &Host, candidate: &Candidate, opened: &Opened) -> FileMode {
+    let home = host.home_or_root();
+    let of = |path: &[u8], own| policy.secrets.file_mode(as_path(path), home, &host.workspace, own);
+    // A rule may name the link or what it leads to.
+    let mode = of(&candidate.path, None).or_else(|| of(&opened.path, candidate.own)).unwrap_or(FileMode::Synthetic);
+    if policy.secrets.mode == SecretsMode::Block && mode == FileMode::Synthetic { FileMode::Block } else { mode }
+}
+
+/// The files of a directory that is shown with synthetic values.
+fn within(candidate: &Candidate, opened: &Opened) -> Vec<Candidate> {
+    let Ok(root) = open_root(as_path(&opened.path)) else { return Vec::new() };
+    let found = walk(root.as_fd(), Extent::AllMounts, |_, _| Some(()));
+    let child = |path: &[u8], own| {
+        let path = join(&opened.path, path);
+        Candidate { format: format_of(&path), path, own, directory: true, rule: candidate.rule.clone() }
+    };
+    let files = found.named.iter().map(|(path, ())| child(path, Some(FileMode::Synthetic)));
+    let unreadable = found.unreadable.iter().filter(|path| !path.is_empty()).map(|path| child(path, Some(FileMode::Block)));
+    files.chain(unreadable).collect()
+}
+
+#[derive(Default)]
+struct Collected {
+    masks: Vec<Mask>,
+    decided: BTreeSet<Vec<u8>>,
+}
+
+impl Collected {
+    fn has(&self, path: &[u8]) -> bool {
+        self.decided.contains(path)
+            || self.masks.iter().any(|mask| mask.cover == Cover::BlockedDirectory && contains(&mask.at.0, path))
+    }
+
+    fn push(&mut self, mask: Mask) {
+        if !self.masks.iter().any(|own| own.at == mask.at) {
+            self.decided.insert(mask.at.0.clone());
+            self.masks.push(mask);
+        }
+    }
+
+    /// A directory that is covered as a whole needs nothing beneath it, whichever came first.
+    fn finish(self) -> Vec<Mask> {
+        let directories: Vec<Bytes> = self
+            .masks
+            .iter()
+            .filter(|mask| mask.cover == Cover::BlockedDirectory)
+            .map(|mask| mask.at.clone())
+            .collect();
+        let beneath = |mask: &Mask| directories.iter().any(|above| *above != mask.at && contains(&above.0, &mask.at.0));
+        self.masks.into_iter().filter(|mask| !beneath(mask)).collect()
+    }
+}
+
+/// A candidate that exists, as the kernel resolved it.
+struct Opened {
+    /// Canonical.
+    path: Vec<u8>,
+    stat: Stat,
+    handle: OwnedFd,
+}
+
+impl Opened {
+    /// `None`: there is nothing at that path, or nothing that anybody here could read.
+    fn new(candidate: &Candidate) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let handle = rustix::fs::openat(CWD, as_path(&candidate.path), flags, Mode::empty()).ok()?;
+        let stat = rustix::fs::fstat(&handle).ok()?;
+        let path = name_of(&handle)?;
+        Some(Self { path, stat, handle })
+    }
+
+    fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+
+    fn other_names(&self, candidates: &Candidates, mounts: &MountTable) -> Result<Vec<Vec<u8>>, InventoryError> {
+        let links = self.stat.st_nlink as u64;
+        if self.kind() == FileType::Directory || links < 2 {
+            return Ok(Vec::new());
+        }
+        let identity = Identity { device: self.stat.st_dev, inode: self.stat.st_ino, links };
+        other_names(&self.path, identity, &candidates.walk, &candidates.root, mounts)
+    }
+
+    fn is_at(&self, path: &[u8]) -> bool {
+        rustix::fs::lstat(as_path(path))
+            .is_ok_and(|stat| stat.st_dev == self.stat.st_dev && stat.st_ino == self.stat.st_ino)
+    }
+
+    /// The content, without touching the access time where the file is ours.
+    fn read(&self) -> Result<Vec<u8>, Errno> {
+        let again = format!("/proc/self/fd/{}", self.handle.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = match rustix::fs::openat(CWD, &again, flags | OFlags::NOATIME, Mode::empty()) {
+            Err(Errno::PERM) => rustix::fs::openat(CWD, &again, flags, Mode::empty())?,
+            other => other?,
+        };
+        let mut content = Vec::new();
+        let mut file = std::fs::File::from(opened).take(MAX_PARSE as u64 + 1);
+        match file.read_to_end(&mut content) {
+            Ok(_) if content.len() <= MAX_PARSE => Ok(content),
+            Ok(_) => Err(Errno::FBIG),
+            Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+        }
+    }
+}
+
+enum Decision {
+    /// No secret there, or the policy lets it be read.
+    Nothing,
+    /// A directory whose files are to be looked at one by one.
+    Within,
+    /// To be covered, and why.
+    Cover(Cover, &'static str),
+}
+
+fn decide(registry: &mut Registry, mode: FileMode, candidate: &Candidate, opened: &Opened) -> Decision {
+    use Decision::{Nothing, Within};
+    let block = |reason| Decision::Cover(Cover::BlockedFile, reason);
+    match (opened.kind(), mode) {
+        (_, FileMode::Allow) => return Nothing,
+        (FileType::Directory, _) if !candidate.directory => return Nothing,
+        (FileType::Directory, FileMode::Block) => {
+            return Decision::Cover(Cover::BlockedDirectory, "a store of secrets");
+        }
+        (FileType::Directory, FileMode::Synthetic) => return Within,
+        (FileType::RegularFile, FileMode::Block) if candidate.own != Some(FileMode::Synthetic) => {
+            return block("a store of secrets");
+        }
+        (FileType::RegularFile, _) => {}
+        // Password managers serve real values through a FIFO named `.env`.
+        _ => return block("not a regular file"),
+    }
+    if usize::try_from(opened.stat.st_size).is_ok_and(|size| size > MAX_PARSE) {
+        return block("too large to be parsed");
+    }
+    let Ok(content) = opened.read() else { return block("cannot be read") };
+    let shown = String::from_utf8_lossy(&candidate.path);
+    match edit(registry, candidate.format, &shown, &content) {
+        Err(_) => block("cannot be parsed whole"),
+        Ok(edited) if edited.ids.is_empty() => Nothing,
+        Ok(_) if mode == FileMode::Block => block("holds secrets"),
+        Ok(edited) => {
+            let cover = Cover::Synthetic {
+                content: edited.bytes,
+                mode: opened.stat.st_mode & 0o7777,
+                modified: (opened.stat.st_mtime as i64, opened.stat.st_mtime_nsec as i64),
+            };
+            Decision::Cover(cover, "synthetic values in place of real ones")
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Owns the inventory: which secrets exist, in the environment and in files, and what stands for each.
+//!
+//! Reads the host, changes nothing. Real values go into the registry and nowhere else.
+
+mod candidates;
+mod environment;
+mod files;
+mod links;
+mod mounts;
+pub mod path;
+mod walk;
+
+use std::io;
+use std::path::PathBuf;
+
+use shieldrun_policy::plan::{Bytes, Mask, Variable};
+use shieldrun_policy::schema::Policy;
+use shieldrun_secrets::Registry;
+
+use crate::host::Host;
+
+/// Everything that the plan needs to know of secrets.
+#[derive(Debug)]
+pub struct Inventory {
+    /// Real and synthetic values.
+    pub registry: Registry,
+    /// The guest's environment.
+    pub environment: Vec<Variable>,
+    /// Names of variables that are secret (for the shim's table), in the registry's words.
+    pub secret_variables: Vec<SecretVariable>,
+    /// Variables that were taken out.
+    pub removed: Vec<Bytes>,
+    /// The command, without a real value in it.
+    pub command: Vec<Bytes>,
+    /// Which words of it were changed.
+    pub replaced_arguments: Vec<usize>,
+    /// What is masked, each path once.
+    pub masks: Vec<Mask>,
+    /// How many files the walk saw.
+    pub files: usize,
+}
+
+/// A variable whose value is, or was, a real secret.
+#[derive(Clone, Debug)]
+pub struct SecretVariable {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// The registry's id, kind and name; absent where the policy took the variable out unnamed.
+    pub secret: Option<(String, String, String)>,
+}
+
+/// Why there is no inventory.
+#[derive(Debug)]
+pub enum InventoryError {
+    /// The workspace cannot be opened.
+    Workspace(PathBuf, io::Error),
+    /// A secret file has names that cannot all be found.
+    HardLinks {
+        /// The file.
+        path: Bytes,
+        /// How many of its names were found.
+        found: u64,
+        /// How many it has.
+        links: u64,
+    },
+    /// No random numbers.
+    Random(io::Error),
+}
+
+/// Looks at everything once.
+///
+/// # Errors
+/// When something that must be protected cannot be.
+pub fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<Inventory, InventoryError> {
+    let mut registry = Registry::new(host.run_key().map_err(InventoryError::Random)?);
+    let outcome = environment::substitute(&mut registry, policy, host);
+    let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
+    let files = candidates.files;
+    let masks = files::masks(&mut registry, policy, host, candidates)?;
+    // The registry is whole only now: a value of a file may lie inside another variable or an argument.
+    let environment = environment::finish(&registry, outcome.variables);
+    let (command, replaced_arguments) = environment::arguments(&registry, command);
+    Ok(Inventory {
+        registry,
+        environment,
+        secret_variables: outcome.secret_variables,
+        removed: outcome.removed,
+        command,
+        replaced_arguments,
+        masks,
+        files,
+    })
+}
+
+impl std::fmt::Display for InventoryError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Workspace(path, _) => write!(out, "cannot read the workspace `{}`", path.display()),
+            Self::HardLinks { path, found, links } => write!(
+                out,
+                "the secret file `{path}` has {links} hard links and only {found} of them can be found to be masked"
+            ),
+            Self::Random(_) => write!(out, "cannot get random numbers for the run's key"),
+        }
+    }
+}
+
+impl std::error::Error for InventoryError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Workspace(_, error) | Self::Random(error) => Some(error),
+            Self::HardLinks { .. } => None,
+        }
+    }
+}
+
+impl InventoryError {
+    /// What a person can do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::HardLinks { .. } => Some(
+                "remove the other links, or say in your own policy that the file may be read: \
+                 `secrets: {files: {PATH: allow}}`",
+            ),
+            Self::Workspace(..) | Self::Random(_) => None,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Owns the step from policy, host and inventory to the plan: every mount, in order.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use shieldrun_policy::plan::{Access, Bytes, Change, Cover, Mask, Mount, Plan, Tier, Variable};
+use shieldrun_policy::schema::{Isolation, Policy, Writes};
+
+use crate::guest;
+use crate::host::Host;
+use crate::inventory::Inventory;
+use crate::inventory::path::contains;
+
+/// Directories that programs of one machine share: what lies there is not for the guest.
+const PRIVATE: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
+
+/// Variables whose directory a program expects to exist.
+const EXPECTED_DIRECTORIES: [&str; 2] = ["TMPDIR", "XDG_RUNTIME_DIR"];
+
+/// Where the run's own things lie.
+#[derive(Debug)]
+pub struct Places<'a> {
+    /// Directory with the shim, in the guest's view.
+    pub shim_directory: &'a Path,
+    /// The state directory of shieldrun, which nothing inside may touch; canonical, if it exists.
+    pub state: Option<&'a Path>,
+}
+
+/// Makes the plan.
+pub fn make(policy: &Policy, host: &Host, inventory: &mut Inventory, kept: &[i32], places: &Places<'_>) -> Plan {
+    let tier = match policy.isolation {
+        Isolation::Full => Tier::Full,
+        Isolation::Preload => Tier::Preload,
+    };
+    let view = View::of(host);
+    let mounts = if tier == Tier::Full { view.mounts(policy, host) } else { Vec::new() };
+    let mut masks = std::mem::take(&mut inventory.masks);
+    if let Some(state) = places.state {
+        masks.push(Mask {
+            at: bytes(state),
+            cover: Cover::BlockedDirectory,
+            rule: "shieldrun.state".to_owned(),
+            reason: "the records of shieldrun".to_owned(),
+        });
+    }
+    masks.retain(|mask| tier == Tier::Preload || view.shows(&mask.at.0));
+    Plan {
+        tier,
+        uid: host.uid,
+        gid: host.gid,
+        mounts,
+        masks,
+        environment: with_shim(std::mem::take(&mut inventory.environment), places.shim_directory),
+        removed: std::mem::take(&mut inventory.removed),
+        command: std::mem::take(&mut inventory.command),
+        replaced_arguments: std::mem::take(&mut inventory.replaced_arguments),
+        working_directory: bytes(&host.working_directory),
+        workspace: bytes(&host.workspace),
+        kept_descriptors: kept.to_vec(),
+        timeout_seconds: policy.limits.timeout.map(|timeout| timeout.as_secs()),
+        secrets: inventory.registry.entries().len(),
+    }
+}
+
+/// What of the host is seen, apart from the read-only root.
+struct View {
+    private: Vec<(PathBuf, u32)>,
+    /// Put back: beneath a private mount, or writable.
+    kept: Vec<PathBuf>,
+}
+
+impl View {
+    fn of(host: &Host) -> Self {
+        let private: Vec<_> = PRIVATE
+            .iter()
+            .filter_map(|(path, mode)| Some((Path::new(path).canonicalize().ok()?, *mode)))
+            .filter(|(path, _)| path.is_dir() && path != Path::new("/"))
+            .collect();
+        let hidden = |path: &Path| private.iter().any(|(above, _)| path.starts_with(above)) || path.starts_with("/dev");
+        let mut kept = Vec::new();
+        // A home beneath `/tmp` is a home all the same.
+        kept.extend(host.home.iter().filter(|home| hidden(home) && !home.starts_with(&host.workspace)).cloned());
+        kept.push(host.workspace.clone());
+        // The working directory lies in the workspace, except where that was cut at the home.
+        if !host.working_directory.starts_with(&host.workspace) && hidden(&host.working_directory) {
+            kept.push(host.working_directory.clone());
+        }
+        Self { private, kept }
+    }
+
+    /// Sources are taken from the host's view before the first of these is made; see the set-up steps.
+    fn mounts(&self, policy: &Policy, host: &Host) -> Vec<Mount> {
+        let mut mounts = vec![Mount::Root, Mount::Proc, Mount::Devices];
+        mounts.extend(self.private.iter().map(|(path, mode)| Mount::Private { at: bytes(path), mode: *mode }));
+        mounts.extend(self.kept.iter().map(|path| {
+            let writable = *path == host.workspace && policy.files.writes != Writes::None;
+            let access = if writable { Access::ReadWrite } else { Access::ReadOnly };
+            Mount::Keep { at: bytes(path), access }
+        }));
+        let expected = EXPECTED_DIRECTORIES.iter().filter_map(|name| host.path_variable(name));
+        mounts.extend(
+            expected
+                .filter(|path| self.private.iter().any(|(above, _)| path.starts_with(above) && path != above))
+                .filter(|path| !self.kept.iter().any(|kept| path.starts_with(kept)))
+                .map(|path| Mount::Directory { at: bytes(&path) }),
+        );
+        mounts.push(Mount::Guest);
+        mounts
+    }
+
+    /// Whether a path of the host is there inside.
+    fn shows(&self, path: &[u8]) -> bool {
+        let beneath = |directory: &Path| contains(directory.as_os_str().as_bytes(), path);
+        let covered = self.private.iter().any(|(above, _)| beneath(above))
+            || ["/proc", "/dev"].iter().any(|above| beneath(Path::new(above)));
+        !covered || self.kept.iter().any(|kept| beneath(kept))
+    }
+}
+
+/// Our shim first, and whatever the user preloads after it.
+fn with_shim(mut environment: Vec<Variable>, directory: &Path) -> Vec<Variable> {
+    const NAME: &[u8] = b"LD_PRELOAD";
+    let mut entry = [NAME, b"="].concat();
+    entry.extend_from_slice(directory.join(shieldrun_abi::SHIM_FILE).as_os_str().as_bytes());
+    match environment.iter_mut().find(|variable| variable.name() == NAME) {
+        Some(own) => {
+            let others = own.entry.0.get(NAME.len() + 1..).unwrap_or_default();
+            if !others.is_empty() {
+                entry.push(b':');
+                entry.extend_from_slice(others);
+            }
+            own.entry = Bytes(entry);
+            own.change = Change::Added;
+        }
+        None => environment.push(Variable { entry: Bytes(entry), change: Change::Added }),
+    }
+    environment
+}
+
+fn bytes(path: impl AsRef<OsStr>) -> Bytes {
+    Bytes(path.as_ref().as_bytes().to_vec())
+}
+
+/// The directory of the shim in the guest's view of the full tier.
+pub fn guest_directory() -> &'static Path {
+    Path::new(guest::DIRECTORY)
+}
