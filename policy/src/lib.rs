@@ -1,3 +1,14 @@
-//! Policy: pure decisions, no I/O.
+//! Policy: what is allowed, decided without the kernel.
+//!
+//! Owns the schema of `sandbox-policy.yaml` and its layers, the vocabulary of the audit log, the exit codes
+//! and the forms of verdict and result. It does no I/O of any kind (`clippy.toml` beside this crate forbids
+//! it): texts come in as bytes, decisions go out as plain data, and the launcher carries them out.
 
+pub mod audit;
+pub mod exit;
 pub mod plan;
+pub mod schema;
+pub mod verdict;
+
+pub mod glob;
+pub mod pattern;

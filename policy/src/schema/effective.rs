@@ -1,0 +1,407 @@
+//! The policy of a run: every layer applied, every value typed, each with the place it came from.
+//!
+//! Owns the types that the rest of the program reads. How a value is found is `layer`'s; what it leads to is
+//! for those who read it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+use sha2::{Digest, Sha256};
+
+use super::layer::{Effective, built_in, seconds};
+use super::table::Kind;
+use super::value::{Item, Layer, Origin, Value};
+use super::words::{FileMode, History, Isolation, NetworkMode, Place, Review, SecretsMode, Writes};
+use crate::glob::{NameGlob, PathGlob};
+use crate::pattern::Pattern;
+
+/// What holds for a run.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Texts that stop a command or refuse a change.
+    pub blocked_patterns: Vec<Pattern>,
+    /// What waits for a person.
+    pub require_human_review: Vec<ReviewGlob>,
+    /// Whether accepted files are promoted beside refused ones.
+    pub partial: bool,
+    /// What becomes of real secrets.
+    pub secrets: Secrets,
+    /// What of the host is there, and where writes go.
+    pub files: Files,
+    /// What can be reached.
+    pub network: Network,
+    /// Limits of the run.
+    pub limits: Limits,
+    /// What the record keeps.
+    pub trace: Trace,
+    /// Who is told, as it was written.
+    pub notify: Map<String, Json>,
+    /// How strong the walls must be.
+    pub isolation: Isolation,
+    /// When a person looks.
+    pub review: Review,
+    pub(crate) settings: Vec<Effective>,
+    digest: String,
+}
+
+/// One glob of `require_human_review`.
+#[derive(Debug, Clone)]
+pub struct ReviewGlob {
+    /// As written.
+    pub text: String,
+    /// By git's rules.
+    pub glob: PathGlob,
+}
+
+/// What becomes of real secrets.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    /// What stands in their place.
+    pub mode: SecretsMode,
+    /// Variables that are secret whatever they look like.
+    pub env_mask: Vec<NameGlob>,
+    /// Variables that are none; `env_mask` wins.
+    pub env_allow: Vec<NameGlob>,
+    /// Words about single files.
+    pub files: Vec<FileRule>,
+    /// What becomes of the repository's history.
+    pub history: History,
+}
+
+/// What the policy says about one variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvRule {
+    /// A secret.
+    Mask,
+    /// No secret.
+    Allow,
+    /// Nothing: detection decides.
+    Detect,
+}
+
+/// What the policy says about one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRule {
+    /// As written: absolute, under `~/`, or relative to the workspace.
+    pub path: String,
+    /// What it shows.
+    pub mode: FileMode,
+    /// Whether this is the last word or the least.
+    pub force: RuleForce,
+}
+
+/// How much a file rule weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleForce {
+    /// A person said so: this and nothing else.
+    Exactly,
+    /// The project said so: this or stricter.
+    AtLeast,
+}
+
+/// What of the host is there, and where writes go.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// Readable beside the toolchains.
+    pub visible: Vec<String>,
+    /// Kept from one run to the next.
+    pub persist: Vec<String>,
+    /// Where writes go.
+    pub writes: Writes,
+}
+
+/// What can be reached.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    /// How much.
+    pub mode: NetworkMode,
+    /// The hosts of the allowlist.
+    pub allow: Vec<String>,
+}
+
+/// Limits of a run; none is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall clock of the run.
+    pub timeout: Option<Duration>,
+    /// Processor time of a process.
+    pub cpu: Option<Duration>,
+    /// Processes at one time.
+    pub processes: Option<u64>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Bytes of the largest file.
+    pub file_size: Option<u64>,
+    /// Bytes written in all.
+    pub disk: Option<u64>,
+}
+
+/// What the record keeps.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// What is typed.
+    pub stdin: bool,
+}
+
+impl Policy {
+    /// What holds when nobody says anything.
+    pub fn built_in() -> Self {
+        Policy::from_settings(built_in())
+    }
+
+    pub(crate) fn from_settings(settings: Vec<Effective>) -> Self {
+        let read = Reader(&settings);
+        let secrets = Secrets {
+            mode: read.word("secrets.mode", SecretsMode::from_word),
+            env_mask: read.map("secrets.env.mask", |item| NameGlob::new(&item.text).ok()),
+            env_allow: read.map("secrets.env.allow", |item| NameGlob::new(&item.text).ok()),
+            files: read.map("secrets.files", file_rule),
+            history: read.word("secrets.history", History::from_word),
+        };
+        let limits = Limits {
+            timeout: read.limit("limits.timeout_seconds").map(Duration::from_millis),
+            cpu: read.limit("limits.cpu_seconds").map(Duration::from_millis),
+            processes: read.limit("limits.processes"),
+            memory: read.limit("limits.memory"),
+            file_size: read.limit("limits.file_size"),
+            disk: read.limit("limits.disk"),
+        };
+        let text = |item: &Item| Some(item.text.clone());
+        Policy {
+            blocked_patterns: read.map("blocked_patterns", |item| {
+                let places = item.places.iter().filter_map(|word| Place::from_word(word)).collect();
+                Pattern::new(&item.text, places).ok()
+            }),
+            require_human_review: read.map("require_human_review", |item| {
+                let glob = PathGlob::new(&item.text).ok()?;
+                Some(ReviewGlob { text: item.text.clone(), glob })
+            }),
+            partial: read.flag("partial"),
+            secrets,
+            files: Files {
+                visible: read.map("files.visible", text),
+                persist: read.map("files.persist", text),
+                writes: read.word("files.writes", Writes::from_word),
+            },
+            network: Network {
+                mode: read.word("network.mode", NetworkMode::from_word),
+                allow: read.map("network.allow", text),
+            },
+            limits,
+            trace: Trace { stdin: read.flag("trace.stdin") },
+            notify: read.tree("notify"),
+            isolation: read.word("isolation", Isolation::from_word),
+            review: read.word("review", Review::from_word),
+            digest: digest(&settings),
+            settings,
+        }
+    }
+
+    /// `sha256:…` over the values, whatever layer they came from and however they were written.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The values as JSON, nested as in a policy file: what the digest is over. File rules are a list here,
+    /// because two layers may speak of one path.
+    pub fn to_json(&self) -> Json {
+        nested(&self.settings)
+    }
+
+    /// Where the value of a key (`secrets.mode`) comes from. For a list: the layer that changed it last.
+    pub fn origin(&self, path: &str) -> Option<&Origin> {
+        self.settings.iter().find(|setting| setting.key.path == path).map(|setting| &setting.origin)
+    }
+}
+
+impl Secrets {
+    /// What the policy says about a variable.
+    pub fn env_rule(&self, name: &[u8]) -> EnvRule {
+        if self.env_mask.iter().any(|glob| glob.matches(name)) {
+            EnvRule::Mask
+        } else if self.env_allow.iter().any(|glob| glob.matches(name)) {
+            EnvRule::Allow
+        } else {
+            EnvRule::Detect
+        }
+    }
+
+    /// What the file at `path` shows; `own` is what the inventory would do by itself, if anything.
+    ///
+    /// Of a person's rules the nearest to the file counts, of the project's every one, as a least.
+    pub fn file_mode(
+        &self,
+        path: &Path,
+        home: &Path,
+        workspace: &Path,
+        own: Option<FileMode>,
+    ) -> Option<FileMode> {
+        let above = |rule: &&FileRule| path.starts_with(rule.host_path(home, workspace));
+        let exact = self
+            .files
+            .iter()
+            .filter(|rule| rule.force == RuleForce::Exactly)
+            .filter(above)
+            .max_by_key(|rule| rule.host_path(home, workspace).components().count())
+            .map(|rule| rule.mode);
+        let least = self
+            .files
+            .iter()
+            .filter(|rule| rule.force == RuleForce::AtLeast)
+            .filter(above)
+            .map(|rule| rule.mode)
+            .max();
+        exact.or(own).max(least)
+    }
+}
+
+impl FileRule {
+    /// The path on the host.
+    pub fn host_path(&self, home: &Path, workspace: &Path) -> PathBuf {
+        match self.path.strip_prefix('~') {
+            Some(rest) => home.join(rest.trim_start_matches('/')),
+            // An absolute path replaces the workspace.
+            None => workspace.join(&self.path),
+        }
+    }
+}
+
+/// Typed access to the flat list. Every path asked for is a leaf of the table: a test asks for all.
+struct Reader<'a>(&'a [Effective]);
+
+impl Reader<'_> {
+    fn value(&self, path: &str) -> Option<&Value> {
+        self.0.iter().find(|setting| setting.key.path == path).map(|setting| &setting.value)
+    }
+
+    fn word<T: Default>(&self, path: &str, from: fn(&str) -> Option<T>) -> T {
+        match self.value(path) {
+            Some(Value::Word(word)) => from(word).unwrap_or_default(),
+            _ => T::default(),
+        }
+    }
+
+    fn flag(&self, path: &str) -> bool {
+        matches!(self.value(path), Some(Value::Flag(true)))
+    }
+
+    fn limit(&self, path: &str) -> Option<u64> {
+        match self.value(path) {
+            Some(Value::Limit(limit)) => *limit,
+            _ => None,
+        }
+    }
+
+    fn map<T>(&self, path: &str, make: impl FnMut(&Item) -> Option<T>) -> Vec<T> {
+        match self.value(path) {
+            Some(Value::Items(items)) => items.iter().filter_map(make).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn tree(&self, path: &str) -> Map<String, Json> {
+        match self.value(path) {
+            Some(Value::Tree(Json::Object(map))) => map.clone(),
+            _ => Map::new(),
+        }
+    }
+}
+
+fn file_rule(item: &Item) -> Option<FileRule> {
+    let force = if item.origin.layer == Layer::Project { RuleForce::AtLeast } else { RuleForce::Exactly };
+    Some(FileRule { path: item.text.clone(), mode: FileMode::from_word(item.word?)?, force })
+}
+
+/// The values as a tree, in table order.
+fn nested(settings: &[Effective]) -> Json {
+    let mut root = Map::new();
+    for setting in settings {
+        let mut at = &mut root;
+        let mut parts = setting.key.path.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                at.insert(part.to_owned(), json(setting));
+                break;
+            }
+            let below = at.entry(part).or_insert_with(|| Json::Object(Map::new()));
+            match below {
+                Json::Object(map) => at = map,
+                // A leaf is never above another: the table's test says so.
+                _ => break,
+            }
+        }
+    }
+    Json::Object(root)
+}
+
+fn json(setting: &Effective) -> Json {
+    match &setting.value {
+        Value::Word(word) => Json::from(*word),
+        Value::Flag(flag) => Json::from(*flag),
+        Value::Limit(None) => Json::from("none"),
+        Value::Limit(Some(limit)) if setting.kind == Kind::Seconds && !limit.is_multiple_of(1000) => {
+            seconds(*limit).parse::<f64>().map_or(Json::Null, Json::from)
+        }
+        Value::Limit(Some(limit)) if setting.kind == Kind::Seconds => Json::from(limit / 1000),
+        Value::Limit(Some(limit)) => Json::from(*limit),
+        Value::Items(items) => Json::Array(items.iter().map(item_json).collect()),
+        Value::Tree(tree) => tree.clone(),
+    }
+}
+
+fn item_json(item: &Item) -> Json {
+    let mut map = Map::new();
+    if let Some(rule) = file_rule(item) {
+        map.insert("path".to_owned(), Json::from(rule.path));
+        map.insert("mode".to_owned(), Json::from(rule.mode.word()));
+        map.insert("at_least".to_owned(), Json::from(rule.force == RuleForce::AtLeast));
+        return Json::Object(map);
+    }
+    if item.places.is_empty() {
+        return Json::from(item.text.as_str());
+    }
+    map.insert("pattern".to_owned(), Json::from(item.text.as_str()));
+    map.insert("in".to_owned(), Json::from(item.places.clone()));
+    Json::Object(map)
+}
+
+fn digest(settings: &[Effective]) -> String {
+    let mut text = String::new();
+    canonical(&nested(settings), &mut text);
+    let hash = Sha256::digest(text.as_bytes());
+    format!("sha256:{}", data_encoding::HEXLOWER.encode(&hash))
+}
+
+/// JSON with sorted keys and no white space: the same values are the same bytes, whatever order
+/// `serde_json` keeps its maps in (another crate's feature decides that). Depth is bounded by the reader.
+fn canonical(value: &Json, out: &mut String) {
+    match value {
+        Json::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            out.push('{');
+            for (index, key) in keys.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Json::from(key.as_str()).to_string());
+                out.push(':');
+                canonical(map.get(key).unwrap_or(&Json::Null), out);
+            }
+            out.push('}');
+        }
+        Json::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                canonical(item, out);
+            }
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
+    }
+}

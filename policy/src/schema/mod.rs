@@ -1,0 +1,79 @@
+//! `sandbox-policy.yaml`: from texts to the policy of a run.
+//!
+//! One table of keys drives everything: reading, layering, explaining, the JSON Schema. Texts come in as bytes
+//! with a name; what comes out is a `Policy`, or every mistake of every text at once.
+
+mod table;
+mod words;
+
+mod diagnostic;
+mod document;
+mod json;
+mod yaml;
+
+mod layer;
+mod read;
+mod value;
+
+mod effective;
+mod overrides;
+
+mod explain;
+mod json_schema;
+
+pub use diagnostic::Diagnostic;
+pub use effective::{
+    EnvRule, FileRule, Files, Limits, Network, Policy, ReviewGlob, RuleForce, Secrets, Trace,
+};
+pub use explain::example;
+pub use json_schema::json_schema;
+pub use overrides::{Overrides, overrides_from_json};
+pub use value::{Layer, Origin};
+pub use words::{
+    FileMode, History, Isolation, NetworkMode, Place, Review, SecretsMode, UnknownWord, Word, Writes,
+};
+
+use diagnostic::{SourceText, decode};
+use read::{Form, settings};
+
+/// A policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// As messages name it.
+    pub name: String,
+    /// Its bytes. That they are UTF-8 is checked here, so that the message can say where they are not.
+    pub text: Vec<u8>,
+    /// Whose it is.
+    pub layer: Layer,
+}
+
+/// Reads every source, lays them on top of each other in the order of their layers, and the command line last.
+///
+/// Sources of one layer apply in the order given. Any mistake makes this an error, and the error has them all:
+/// a policy that is half understood protects half.
+pub fn load(sources: &[Source], overrides: &Overrides) -> Result<Policy, Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    let mut effective = layer::built_in();
+    let mut ordered: Vec<&Source> = sources.iter().collect();
+    ordered.sort_by_key(|source| source.layer);
+    for source in ordered {
+        match decode(&source.name, &source.text) {
+            Err(diagnostic) => diagnostics.push(diagnostic),
+            Ok(text) => {
+                let text = SourceText::new(&source.name, text);
+                let mut own = Vec::new();
+                if let Some(root) = yaml::parse(&text, &mut own) {
+                    let found = settings(&text, source.layer, Form::File, &root, &mut own);
+                    layer::lay(&mut effective, found, Some(&text), &mut own);
+                }
+                own.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+                diagnostics.append(&mut own);
+            }
+        }
+    }
+    layer::lay(&mut effective, overrides.settings(), None, &mut diagnostics);
+    if diagnostics.is_empty() { Ok(Policy::from_settings(effective)) } else { Err(diagnostics) }
+}
+
+#[cfg(test)]
+mod tests;

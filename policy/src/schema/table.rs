@@ -1,0 +1,441 @@
+//! The table of keys: every key that a policy knows, once.
+//!
+//! Parser, layers, JSON Schema, the example of `policy init` and `policy explain` all walk this table, so they
+//! cannot drift from each other. Adding a key is one entry here, and a field of `Policy` that takes its value.
+
+use super::words::{FileMode, History, Isolation, NetworkMode, Place, Review, SecretsMode, Word, Writes};
+
+/// One key of the policy.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// The last part of the path: what is written in the file.
+    pub(crate) name: &'static str,
+    /// All parts, dotted. It identifies the key everywhere.
+    pub(crate) path: &'static str,
+    /// For people: what it does.
+    pub(crate) doc: &'static str,
+    pub(crate) shape: Shape,
+    /// A value in YAML for the example file; the default where the default is worth showing.
+    pub(crate) example: &'static str,
+    /// The option that sets the same.
+    pub(crate) option: Option<&'static str>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// A map. A single word in its place is the value of its child `short`.
+    Section {
+        keys: &'static [Key],
+        short: Option<&'static str>,
+    },
+    Leaf(Kind, Order),
+}
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    Word {
+        words: &'static [Word],
+        default: &'static str,
+    },
+    Flag {
+        default: bool,
+    },
+    /// A length of time in seconds, or `none`. Kept in milliseconds.
+    Seconds,
+    /// A whole number, or `none`.
+    Count,
+    /// A number of bytes with or without a unit, or `none`.
+    Size,
+    /// Texts to look for: literal, `re:` or `{pattern:, in:}`.
+    Patterns,
+    /// Paths by git's rules.
+    ReviewGlobs,
+    /// Names of variables, with `*` and `?`.
+    NameGlobs,
+    /// Paths on the host.
+    Paths,
+    /// A map of paths to words of `FileMode`.
+    FileRules,
+    /// `host`, `*.host`, `host:port`.
+    Hosts,
+    /// A map whose inside is read by its user.
+    Tree,
+}
+
+/// What "stricter" means for a key: a project's file may only go that way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Order {
+    /// Words further down their list are stricter.
+    LaterWord,
+    /// A smaller number is stricter; `none` is the loosest.
+    Lower,
+    /// `false` is stricter.
+    False,
+    /// `true` is stricter.
+    True,
+    /// Entries add protection: layers add up.
+    Union,
+    /// Entries grant something: people's layers add up, a project may only keep fewer.
+    Grants,
+    /// Each path by itself, a project's entry being "at least this".
+    PerPath,
+    /// Only a person sets it.
+    Person,
+}
+
+macro_rules! leaf {
+    ($name:literal, $path:literal, $kind:expr, $order:expr, $example:literal, $option:expr, $doc:literal) => {
+        Key {
+            name: $name,
+            path: $path,
+            doc: $doc,
+            shape: Shape::Leaf($kind, $order),
+            example: $example,
+            option: $option,
+        }
+    };
+}
+
+macro_rules! section {
+    ($name:literal, $short:expr, $doc:literal, $keys:expr) => {
+        Key {
+            name: $name,
+            path: $name,
+            doc: $doc,
+            shape: Shape::Section { keys: $keys, short: $short },
+            example: "",
+            option: None,
+        }
+    };
+}
+
+macro_rules! word {
+    ($Name:ident) => {
+        Kind::Word { words: $Name::WORDS, default: $Name::DEFAULT.word() }
+    };
+}
+
+/// The words of `in:`, for a pattern.
+pub(crate) const PLACES: &[Word] = Place::WORDS;
+/// The words of a file rule.
+pub(crate) const FILE_MODES: &[Word] = FileMode::WORDS;
+
+/// Every key, in the order in which people see them.
+pub(crate) const KEYS: &[Key] = &[
+    leaf!(
+        "blocked_patterns",
+        "blocked_patterns",
+        Kind::Patterns,
+        Order::Union,
+        r#"["rm -rf", "git push", "re:curl .*[|] *sh"]"#,
+        None,
+        "Texts that stop a command, and refuse a change to a file that is run. Literal, or a regular expression after `re:`; `{pattern: \"…\", in: [command, source]}` says where it counts."
+    ),
+    leaf!(
+        "require_human_review",
+        "require_human_review",
+        Kind::ReviewGlobs,
+        Order::Union,
+        r#"["*.yml", ".github/**"]"#,
+        None,
+        "Changes to these files wait for a person. Globs as in `.gitignore`."
+    ),
+    leaf!(
+        "partial",
+        "partial",
+        Kind::Flag { default: false },
+        Order::False,
+        "false",
+        None,
+        "Whether accepted files are promoted although others of the same run were refused."
+    ),
+    section!(
+        "secrets",
+        Some("secrets.mode"),
+        "What becomes of real secrets.",
+        &[
+            leaf!(
+                "mode",
+                "secrets.mode",
+                word!(SecretsMode),
+                Order::LaterWord,
+                "synthetic",
+                Some("--secrets"),
+                "What stands in the place of a real secret."
+            ),
+            ENV,
+            leaf!(
+                "files",
+                "secrets.files",
+                Kind::FileRules,
+                Order::PerPath,
+                r#"{"~/.config/tool/token": block, "config/local.env": synthetic}"#,
+                None,
+                "Files that hold secrets, beside those that are known: what each shows inside. Paths are absolute, under `~/`, or relative to the workspace."
+            ),
+            leaf!(
+                "history",
+                "secrets.history",
+                word!(History),
+                Order::LaterWord,
+                "mask",
+                None,
+                "What becomes of real values in the repository's history."
+            ),
+        ]
+    ),
+    section!(
+        "files",
+        None,
+        "What of the host is there, and where writes go.",
+        &[
+            leaf!(
+                "writes",
+                "files.writes",
+                word!(Writes),
+                Order::LaterWord,
+                "overlay",
+                Some("--writes"),
+                "Where writes to the workspace go."
+            ),
+            leaf!(
+                "visible",
+                "files.visible",
+                Kind::Paths,
+                Order::Grants,
+                r#"["~/.config/git"]"#,
+                None,
+                "Paths of the home directory that are readable inside, beside the toolchains."
+            ),
+            leaf!(
+                "persist",
+                "files.persist",
+                Kind::Paths,
+                Order::Grants,
+                r#"["~/.cache/pip"]"#,
+                None,
+                "Paths whose changes are kept from one run to the next."
+            ),
+        ]
+    ),
+    section!(
+        "network",
+        Some("network.mode"),
+        "What the command can reach. One word, or a map.",
+        &[
+            leaf!(
+                "mode",
+                "network.mode",
+                word!(NetworkMode),
+                Order::LaterWord,
+                "none",
+                Some("--network"),
+                "What the command can reach."
+            ),
+            leaf!(
+                "allow",
+                "network.allow",
+                Kind::Hosts,
+                Order::Grants,
+                r#"["api.example.com", "*.example.org", "db.example.net:5432"]"#,
+                None,
+                "The hosts of the allowlist: `host`, `*.host`, `host:port`."
+            ),
+        ]
+    ),
+    section!(
+        "limits",
+        None,
+        "Limits of a run; `none` takes one away.",
+        &[
+            leaf!(
+                "timeout_seconds",
+                "limits.timeout_seconds",
+                Kind::Seconds,
+                Order::Lower,
+                "none",
+                Some("--timeout"),
+                "The run is stopped after this time."
+            ),
+            leaf!(
+                "cpu_seconds",
+                "limits.cpu_seconds",
+                Kind::Seconds,
+                Order::Lower,
+                "none",
+                None,
+                "Processor time of one process."
+            ),
+            leaf!(
+                "processes",
+                "limits.processes",
+                Kind::Count,
+                Order::Lower,
+                "none",
+                None,
+                "Processes and threads at one time."
+            ),
+            leaf!(
+                "memory",
+                "limits.memory",
+                Kind::Size,
+                Order::Lower,
+                "none",
+                None,
+                "Memory, in bytes or as `512MiB`, `4GB`."
+            ),
+            leaf!(
+                "file_size",
+                "limits.file_size",
+                Kind::Size,
+                Order::Lower,
+                "none",
+                None,
+                "The largest file that may be written."
+            ),
+            leaf!(
+                "disk",
+                "limits.disk",
+                Kind::Size,
+                Order::Lower,
+                "none",
+                None,
+                "What a run may write to disk in all."
+            ),
+        ]
+    ),
+    section!(
+        "trace",
+        None,
+        "What the run record keeps.",
+        &[leaf!(
+            "stdin",
+            "trace.stdin",
+            Kind::Flag { default: false },
+            Order::True,
+            "false",
+            None,
+            "Whether what is typed is recorded, beside what is printed."
+        )]
+    ),
+    leaf!(
+        "notify",
+        "notify",
+        Kind::Tree,
+        Order::Person,
+        "{}",
+        None,
+        "Who is told that changes wait for a review. Not in a project's policy: it can start commands and name hosts."
+    ),
+    leaf!(
+        "isolation",
+        "isolation",
+        word!(Isolation),
+        Order::LaterWord,
+        "full",
+        Some("--isolation"),
+        "How strong the walls must be."
+    ),
+    leaf!(
+        "review",
+        "review",
+        word!(Review),
+        Order::LaterWord,
+        "auto",
+        Some("--review"),
+        "When a person looks at the changes."
+    ),
+];
+
+const ENV: Key = Key {
+    name: "env",
+    path: "secrets.env",
+    doc: "Variables of the environment, beside those that are recognised.",
+    shape: Shape::Section {
+        short: None,
+        keys: &[
+            leaf!(
+                "mask",
+                "secrets.env.mask",
+                Kind::NameGlobs,
+                Order::Union,
+                r#"["MY_COMPANY_*"]"#,
+                None,
+                "Variables that are secret whatever they look like. Names with `*` and `?`."
+            ),
+            leaf!(
+                "allow",
+                "secrets.env.allow",
+                Kind::NameGlobs,
+                Order::Grants,
+                r#"["PUBLIC_KEY_ID"]"#,
+                None,
+                "Variables that are no secret whatever they look like. `mask` wins over it."
+            ),
+        ],
+    },
+    example: "",
+    option: None,
+};
+
+/// Other names that `--config` takes, for wrappers that keep their settings flat.
+pub(crate) const CONFIG_NAMES: &[(&str, &str)] = &[
+    ("timeout_seconds", "limits.timeout_seconds"),
+    ("network_policy", "network.mode"),
+    ("secrets_mode", "secrets.mode"),
+    ("writes", "files.writes"),
+];
+
+/// Every leaf, in table order.
+pub(crate) fn leaves() -> Vec<&'static Key> {
+    fn walk(keys: &'static [Key], out: &mut Vec<&'static Key>) {
+        for key in keys {
+            match &key.shape {
+                Shape::Section { keys, .. } => walk(keys, out),
+                Shape::Leaf(..) => out.push(key),
+            }
+        }
+    }
+    let mut out = Vec::new();
+    walk(KEYS, &mut out);
+    out
+}
+
+/// The leaf of a path.
+pub(crate) fn leaf(path: &str) -> Option<&'static Key> {
+    leaves().into_iter().find(|key| key.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_the_names_on_the_way() {
+        fn walk(prefix: &str, keys: &'static [Key]) {
+            for key in keys {
+                let path =
+                    if prefix.is_empty() { key.name.to_owned() } else { format!("{prefix}.{}", key.name) };
+                assert_eq!(key.path, path);
+                if let Shape::Section { keys, .. } = &key.shape {
+                    walk(&path, keys);
+                }
+            }
+        }
+        walk("", KEYS);
+    }
+
+    #[test]
+    fn short_forms_and_other_names_lead_to_leaves() {
+        for key in KEYS {
+            if let Shape::Section { short: Some(path), .. } = &key.shape {
+                assert!(leaf(path).is_some(), "{path}");
+            }
+        }
+        for (name, path) in CONFIG_NAMES {
+            assert!(leaf(path).is_some(), "{path}");
+            assert!(KEYS.iter().all(|key| key.name != *name), "{name} is ambiguous");
+        }
+    }
+}

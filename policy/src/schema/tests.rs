@@ -1,0 +1,497 @@
+//! Tables over whole texts: what is understood, what is said about mistakes, and who may loosen what.
+
+use super::*;
+
+const NAME: &str = "sandbox-policy.yaml";
+
+fn source(layer: Layer, text: &str) -> Source {
+    let name = match layer {
+        Layer::User => "~/.config/shieldrun/policy.yaml",
+        _ => NAME,
+    };
+    Source { name: name.to_owned(), text: text.as_bytes().to_vec(), layer }
+}
+
+fn user(text: &str) -> Result<Policy, Vec<Diagnostic>> {
+    load(&[source(Layer::User, text)], &Overrides::default())
+}
+
+fn layered(user: &str, project: &str) -> Result<Policy, Vec<Diagnostic>> {
+    load(&[source(Layer::Project, project), source(Layer::User, user)], &Overrides::default())
+}
+
+fn rendered(result: Result<Policy, Vec<Diagnostic>>) -> String {
+    match result {
+        Ok(policy) => policy.explain(),
+        Err(diagnostics) => diagnostics.iter().map(Diagnostic::rendered).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+fn messages(result: Result<Policy, Vec<Diagnostic>>) -> Vec<String> {
+    result.err().unwrap_or_default().iter().map(Diagnostic::to_string).collect()
+}
+
+#[test]
+fn the_form_that_people_know_is_read_verbatim() {
+    let text = "blocked_patterns:\n- \"rm -rf\"\n- \"git push\"\nrequire_human_review:\n- \"*.yml\"\n- \".github/**\"\n";
+    let policy = layered("", text).expect("valid");
+    let patterns: Vec<&str> = policy.blocked_patterns.iter().map(|pattern| pattern.text.as_str()).collect();
+    assert_eq!(patterns, ["rm -rf", "git push"]);
+    assert!(policy.blocked_patterns[1].is_in(b"git push origin main"));
+    assert_eq!(policy.require_human_review[1].text, ".github/**");
+}
+
+#[test]
+fn every_key_reaches_its_field() {
+    let text = r#"
+blocked_patterns: ["a", {pattern: "re:b+", in: [source, command]}, {pattern: c, in: prose}]
+require_human_review: ["*.yml", "!keep.yml"]
+partial: true
+secrets:
+  mode: block
+  env: {mask: ["A_*"], allow: ["B"]}
+  files: {"~/.x/key": allow, "/abs": block, "rel/file": synthetic}
+  history: allow
+files: {writes: direct, visible: ["~/.v"], persist: ["~/.p"]}
+network: {mode: allowlist, allow: ["h.example", "*.i.example:443"]}
+limits: {timeout_seconds: 1.5, cpu_seconds: 10, processes: 7, memory: 512MiB, file_size: 1GB, disk: 2G}
+trace: {stdin: true}
+notify: {slack: {webhook_env: "HOOK", retries: 3, deep: [1, 2.5, true, null, "x"]}}
+isolation: preload
+review: always
+"#;
+    let policy = user(text).expect("valid");
+    assert_eq!(policy.blocked_patterns[1].places, [Place::Command, Place::Source]);
+    assert_eq!(policy.blocked_patterns[2].places, [Place::Prose]);
+    assert_eq!(policy.require_human_review.len(), 2);
+    assert!(policy.partial);
+    assert_eq!(policy.secrets.mode, SecretsMode::Block);
+    assert_eq!(policy.secrets.env_rule(b"A_1"), EnvRule::Mask);
+    assert_eq!(policy.secrets.env_rule(b"B"), EnvRule::Allow);
+    assert_eq!(policy.secrets.env_rule(b"C"), EnvRule::Detect);
+    assert_eq!(policy.secrets.files[0].mode, FileMode::Allow);
+    assert_eq!(policy.secrets.history, History::Allow);
+    assert_eq!(policy.files.writes, Writes::Direct);
+    assert_eq!((policy.files.visible[0].as_str(), policy.files.persist[0].as_str()), ("~/.v", "~/.p"));
+    assert_eq!(policy.network.mode, NetworkMode::Allowlist);
+    assert_eq!(policy.network.allow, ["h.example", "*.i.example:443"]);
+    let expected = Limits {
+        timeout: Some(std::time::Duration::from_millis(1500)),
+        cpu: Some(std::time::Duration::from_secs(10)),
+        processes: Some(7),
+        memory: Some(512 << 20),
+        file_size: Some(1_000_000_000),
+        disk: Some(2 << 30),
+    };
+    assert_eq!(policy.limits, expected);
+    assert!(policy.trace.stdin);
+    assert_eq!(policy.notify["slack"]["deep"], serde_json::json!([1, 2.5, true, null, "x"]));
+    assert_eq!((policy.isolation, policy.review), (Isolation::Preload, Review::Always));
+    // No leaf of the table is left at its default, so none is without a field.
+    for setting in &policy.settings {
+        assert_ne!(setting.origin.layer, Layer::BuiltIn, "{} is not in this test", setting.key.path);
+    }
+}
+
+#[test]
+fn short_forms_set_the_mode() {
+    let policy = user("network: open\nsecrets: block\n").expect("valid");
+    assert_eq!((policy.network.mode, policy.secrets.mode), (NetworkMode::Open, SecretsMode::Block));
+}
+
+#[test]
+fn empty_texts_are_the_defaults() {
+    let default = Policy::built_in();
+    for text in
+        ["", "\n\n", "# nothing\n", "---\n", "null\n", "{}\n", "\u{feff}", "secrets:\nblocked_patterns:\n"]
+    {
+        assert_eq!(user(text).expect(text).digest(), default.digest(), "{text:?}");
+    }
+}
+
+#[test]
+fn the_example_says_what_the_defaults_say_and_its_lines_are_valid() {
+    let example = example();
+    assert_eq!(user(&example).expect("valid").digest(), Policy::built_in().digest());
+    let uncommented: String = example
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| !line.trim_start().starts_with('#') && line.contains(": ") | line.ends_with(':'))
+        .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_lowercase()))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let policy = user(&uncommented).unwrap_or_else(|_| panic!("{}", rendered(user(&uncommented))));
+    for setting in &policy.settings {
+        assert_eq!(setting.origin.layer, Layer::User, "{} is not in the example", setting.key.path);
+    }
+    insta::assert_snapshot!("example", example);
+}
+
+#[test]
+fn every_mistake_is_told_in_one_run() {
+    let text = r#"blocked_patterns: ["re:(", "ok", 404, "", {patern: x}, {pattern: y, in: sorce}]
+require_human_review: "*.yml"
+sercets: {mode: block}
+secrets:
+  mode: blocked
+  env: {mask: ["A[0]"], allow: TOKEN}
+  files: {"../up": block, "~/x": hide}
+  timeout_seconds: 3
+partial: yes
+files:
+- writes
+network: {mode: none, mode: open, allow: ["https://x.example/", "a b"]}
+limits: {timeout_seconds: soon, memory: 0, processes: 1.5, disk: 1 parsec}
+isolation: [full]
+review: Auto
+colour: red
+secrets: {}
+"#;
+    insta::assert_snapshot!("every_mistake", rendered(user(text)));
+}
+
+#[test]
+fn syntax_mistakes_are_told_with_what_else_is_wrong() {
+    let texts = [
+        ("star", "require_human_review:\n- *.yml\n- **/x\nreviw: auto\nblocked_patterns: [*, \"ok\"]\n"),
+        ("tabs", "secrets:\n\tmode: block\nfiles:\n  writes: overlai\n"),
+        ("unclosed", "sercets: x\nnetwork: [a, b\n"),
+        ("unclosed_quote", "reviw: auto\nisolation: \"full\n"),
+        ("indent", "secrets:\n    mode: block\n  history: mask\n"),
+        ("alias", "a: &x [1]\nblocked_patterns: *x\n"),
+        ("tag", "review: !!str auto\n"),
+        ("documents", "review: auto\n---\nreview: never\n"),
+        ("duplicate", "review: auto\nreview: never\n"),
+        ("colon", "blocked_patterns:\n- curl: http\n- echo \"a: b\"\n- do: it\n"),
+        ("not_a_map", "- a\n- b\n"),
+        ("plain_text", "just text\n"),
+        ("complex_key", "? [a]\n: b\n{a: b}: c\n"),
+    ];
+    for (name, text) in texts {
+        insta::assert_snapshot!(format!("syntax_{name}"), rendered(user(text)));
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_placed() {
+    let load_bytes = |text: &[u8]| {
+        let source = Source { name: "p\u{1b}.yaml".to_owned(), text: text.to_vec(), layer: Layer::User };
+        messages(load(&[source], &Overrides::default()))
+    };
+    assert_eq!(
+        load_bytes(b"review: auto\nfiles: caf\xe9\n"),
+        ["p\u{fffd}.yaml:2:11: byte 0xe9 is not UTF-8; save the file as UTF-8"]
+    );
+    assert!(load_bytes(b"\xff\xfer\0e\0")[0].contains("UTF-16"));
+    assert!(load_bytes(&vec![b'a'; 10 << 20])[0].contains("1024 KiB"));
+}
+
+#[test]
+fn deep_and_wide_texts_neither_crash_nor_hang() {
+    for text in [
+        "[".repeat(900_000),
+        "{a: ".repeat(200_000),
+        "- ".repeat(400_000),
+        "a:\n".to_owned() + &(1..1200).map(|depth| " ".repeat(depth) + "a:\n").collect::<String>(),
+        "'".repeat(1_000_000),
+        "x".repeat(1_000_000),
+        "? ".repeat(300_000),
+        "&a ".repeat(300_000),
+        "*a ".repeat(300_000),
+        "k: v\n".repeat(150_000),
+        "\t- *a\n".repeat(150_000),
+    ] {
+        let result = user(&text);
+        assert!(result.is_err(), "{}", &text[..20]);
+    }
+}
+
+#[test]
+fn a_project_may_only_tighten() {
+    // user, project, what the project is told; empty where it may.
+    let table = [
+        ("", "secrets: block", ""),
+        ("", "secrets: synthetic", ""),
+        ("", "secrets: broker", "`secrets.mode: broker` loosens `synthetic` (built in)"),
+        ("secrets: broker", "secrets: broker", ""),
+        ("secrets: broker", "secrets: synthetic", ""),
+        ("secrets: block", "secrets: synthetic", "`secrets.mode: synthetic` loosens `block` (user, "),
+        ("", "secrets: {history: allow}", "`secrets.history: allow` loosens `mask`"),
+        ("", "secrets: {history: block}", ""),
+        ("", "secrets: {env: {mask: [X]}}", ""),
+        ("", "secrets: {env: {allow: [X]}}", "`secrets.env.allow` grants `X`"),
+        ("secrets: {env: {allow: [\"X*\", Y]}}", "secrets: {env: {allow: [XY]}}", ""),
+        ("", "secrets: {files: {a: block, b: synthetic}}", ""),
+        ("", "secrets: {files: {a: allow}}", "would show a real file"),
+        (
+            "secrets: {files: {\"~/.aws\": block}}",
+            "secrets: {files: {\"~/.aws/x\": synthetic}}",
+            "loosens `~/.aws: block`",
+        ),
+        ("", "files: {writes: none}", ""),
+        ("", "files: {writes: direct}", "`files.writes: direct` loosens `overlay`"),
+        ("", "files: {visible: [\"~/.x\"]}", "`files.visible` grants `~/.x`"),
+        ("files: {visible: [\"~/.x\"]}", "files: {visible: [\"~/.x/y\"]}", ""),
+        ("", "files: {persist: [\"~/.x\"]}", "`files.persist` grants `~/.x`"),
+        ("", "network: open", "or with `--network open`"),
+        ("network: open", "network: {mode: allowlist, allow: []}", ""),
+        ("network: {mode: allowlist, allow: [\"*.a.example\"]}", "network: {allow: [x.a.example]}", ""),
+        (
+            "network: {mode: allowlist, allow: [\"*.a.example\"]}",
+            "network: {allow: [a.example]}",
+            "grants `a.example`",
+        ),
+        ("network: {allow: [a.example]}", "network: {allow: [\"a.example:443\"]}", ""),
+        ("network: {allow: [\"a.example:443\"]}", "network: {allow: [a.example]}", "grants `a.example`"),
+        ("", "limits: {timeout_seconds: 5}", ""),
+        ("limits: {timeout_seconds: 5}", "limits: {timeout_seconds: 5}", ""),
+        (
+            "limits: {timeout_seconds: 5}",
+            "limits: {timeout_seconds: 6}",
+            "`limits.timeout_seconds: 6` loosens `5`",
+        ),
+        ("limits: {memory: 1G}", "limits: {memory: none}", "`limits.memory: none` loosens `1GiB`"),
+        ("", "limits: {memory: none}", ""),
+        ("", "partial: true", "`partial: true` loosens `false`"),
+        ("partial: true", "partial: false", ""),
+        ("", "trace: {stdin: true}", ""),
+        ("trace: {stdin: true}", "trace: {stdin: false}", "`trace.stdin: false` loosens `true`"),
+        ("", "notify: {command: [x]}", "`notify` is for people"),
+        ("", "isolation: preload", "`isolation: preload` loosens `full`"),
+        ("", "review: always", ""),
+        ("", "review: never", "`review: never` loosens `auto`"),
+        ("", "blocked_patterns: [x]", ""),
+        ("", "require_human_review: [x]", ""),
+        ("require_human_review: [x]", "require_human_review: [\"!x\"]", "takes files out of review"),
+    ];
+    for (user, project, expected) in table {
+        let messages = messages(layered(user, project));
+        if expected.is_empty() {
+            assert_eq!(messages, [""; 0], "{user:?} + {project:?}");
+        } else {
+            assert_eq!(messages.len(), 1, "{user:?} + {project:?}: {messages:?}");
+            assert!(messages[0].contains(expected), "{user:?} + {project:?}: {messages:?}");
+            assert!(messages[0].starts_with("sandbox-policy.yaml:1:"), "{messages:?}");
+        }
+        // The same line from a person is never refused.
+        let as_person = layered(&format!("{user}\n"), "");
+        assert!(as_person.is_ok() && self::user(project).is_ok(), "{project:?}");
+    }
+}
+
+#[test]
+fn no_project_loosens_a_word_or_a_number_in_any_combination() {
+    for (path, words) in [
+        ("secrets.mode", SecretsMode::WORDS),
+        ("secrets.history", History::WORDS),
+        ("files.writes", Writes::WORDS),
+        ("network.mode", NetworkMode::WORDS),
+        ("isolation", Isolation::WORDS),
+        ("review", Review::WORDS),
+    ] {
+        let line = |word: &str| match path.split_once('.') {
+            Some((section, key)) => format!("{section}: {{{key}: {word}}}"),
+            None => format!("{path}: {word}"),
+        };
+        for (old_rank, old) in words.iter().enumerate() {
+            for (new_rank, new) in words.iter().enumerate() {
+                let result = layered(&line(old.word), &line(new.word));
+                assert_eq!(result.is_ok(), new_rank >= old_rank, "{path}: {} -> {}", old.word, new.word);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_command_line_has_the_last_word() {
+    let mut overrides =
+        overrides_from_json("--config", br#"{"secrets_mode": "broker", "timeout_seconds": 9}"#)
+            .expect("valid");
+    overrides.secrets = Some(SecretsMode::Synthetic);
+    overrides.network = Some(NetworkMode::Open);
+    let sources = [source(Layer::Project, "secrets: block\nnetwork: none\nlimits: {timeout_seconds: 5}\n")];
+    let policy = load(&sources, &overrides).expect("valid");
+    assert_eq!(policy.secrets.mode, SecretsMode::Synthetic);
+    assert_eq!(policy.network.mode, NetworkMode::Open);
+    assert_eq!(policy.limits.timeout, Some(std::time::Duration::from_secs(9)));
+    assert_eq!(
+        policy.origin("secrets.mode").map(ToString::to_string).as_deref(),
+        Some("command line, --secrets")
+    );
+    assert_eq!(
+        policy.origin("limits.timeout_seconds").map(ToString::to_string).as_deref(),
+        Some("command line, --config:1:28")
+    );
+}
+
+#[test]
+fn config_takes_flat_names_and_every_key() {
+    let text = br#"{"timeout_seconds": 120, "network_policy": "none", "secrets_mode": "synthetic",
+        "writes": "direct", "limits": {"memory": "1GiB"}, "blocked_patterns": ["x", {"pattern": "y", "in": "prose"}]}"#;
+    let policy = load(&[], &overrides_from_json("--config", text).expect("valid")).expect("valid");
+    assert_eq!(policy.limits.timeout, Some(std::time::Duration::from_secs(120)));
+    assert_eq!(policy.limits.memory, Some(1 << 30));
+    assert_eq!(policy.files.writes, Writes::Direct);
+    assert_eq!(policy.blocked_patterns.len(), 2);
+    assert!(overrides_from_json("--config", b"").is_ok());
+}
+
+#[test]
+fn mistakes_in_config_name_the_key_and_its_place() {
+    let texts: [(&str, &[u8]); 8] = [
+        ("unknown", b"{\"timeout\": 3,\n \"secret_mode\": \"block\", \"limits\": {\"memry\": 1}}"),
+        ("types", b"{\"timeout_seconds\": \"soon\", \"network_policy\": 7, \"blocked_patterns\": \"x\"}"),
+        ("twice", b"{\"timeout_seconds\": 1, \"limits\": {\"timeout_seconds\": 2}, \"review\": \"auto\", \"review\": \"auto\"}"),
+        ("syntax", b"{\"timeout_seconds\": 3,}"),
+        ("cut", b"{\"timeout_seconds\""),
+        ("list", b"[1]"),
+        ("surrogate", b"{\"review\": \"\\ud800\", \"\\udfff\": 1}"),
+        ("not_utf8", b"{\"review\": \"\xff\"}"),
+    ];
+    for (name, text) in texts {
+        let diagnostics = overrides_from_json("--config", text).expect_err(name);
+        let rendered: Vec<_> = diagnostics.iter().map(Diagnostic::rendered).collect();
+        insta::assert_snapshot!(format!("config_{name}"), rendered.join("\n"));
+    }
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    assert!(overrides_from_json("--config", deep.as_bytes()).is_err());
+    let deep = format!("{{\"notify\": {}1{}}}", "{\"a\":".repeat(60), "}".repeat(60));
+    assert!(overrides_from_json("--config", deep.as_bytes()).is_err());
+}
+
+#[test]
+fn lists_add_up_over_the_layers_and_name_their_origin() {
+    let policy = layered(
+        "blocked_patterns: [a, b]\nsecrets: {env: {mask: [M]}}\n",
+        "blocked_patterns:\n- b\n- c\nrequire_human_review: ['*.yml']\nsecrets:\n  files: {x.env: synthetic}\n",
+    )
+    .expect("valid");
+    insta::assert_snapshot!("explain", policy.explain());
+}
+
+#[test]
+fn digest_depends_on_values_alone() {
+    let base = user("secrets: block\nlimits: {memory: 1GiB}\n").expect("valid");
+    let same =
+        layered("limits:\n  memory: 1073741824 # a comment\n", "secrets:\n  mode: block\n").expect("valid");
+    let other = user("secrets: block\nlimits: {memory: 2GiB}\n").expect("valid");
+    assert_eq!(base.digest(), same.digest());
+    assert_ne!(base.digest(), other.digest());
+    assert_eq!(base.digest().len(), "sha256:".len() + 64);
+    // Known, so that a change of the form is seen: records name policies by it.
+    insta::assert_snapshot!("digest", Policy::built_in().digest());
+}
+
+#[test]
+fn file_rules_of_a_person_settle_and_of_a_project_are_a_least() {
+    use std::path::Path;
+    let policy = layered(
+        "secrets: {files: {\"~/.aws\": block, \"~/.aws/config\": allow, tool.conf: synthetic}}\n",
+        "secrets: {files: {\"~/.ssh/known_hosts\": synthetic, sub/x: block}}\n",
+    )
+    .expect("valid");
+    let mode = |path: &str, own| {
+        policy.secrets.file_mode(Path::new(path), Path::new("/home/u"), Path::new("/home/u/proj"), own)
+    };
+    for (path, own, expected) in [
+        ("/home/u/.aws/credentials", Some(FileMode::Synthetic), Some(FileMode::Block)),
+        ("/home/u/.aws/config", Some(FileMode::Synthetic), Some(FileMode::Allow)),
+        ("/home/u/proj/tool.conf", None, Some(FileMode::Synthetic)),
+        ("/home/u/.ssh/known_hosts", Some(FileMode::Block), Some(FileMode::Block)),
+        ("/home/u/.ssh/known_hosts", None, Some(FileMode::Synthetic)),
+        ("/home/u/proj/sub/x", Some(FileMode::Synthetic), Some(FileMode::Block)),
+        ("/home/u/proj/other", None, None),
+        ("/home/u/.awsome", None, None),
+    ] {
+        assert_eq!(mode(path, own), expected, "{path}");
+    }
+}
+
+#[test]
+fn the_schema_has_every_key_of_the_table() {
+    let schema = json_schema();
+    for key in table::leaves() {
+        let mut at = &schema;
+        for part in key.path.split('.') {
+            // A section with a short form is one of two.
+            let map = at.get("oneOf").and_then(|forms| forms.get(1)).unwrap_or(at);
+            at = &map["properties"][part];
+        }
+        assert!(at.is_object(), "{}", key.path);
+        assert_eq!(at["description"], key.doc, "{}", key.path);
+    }
+    assert!(schema["$defs"]["config"]["properties"]["network_policy"]["enum"].is_array());
+    insta::assert_snapshot!("schema", serde_json::to_string_pretty(&schema).expect("JSON"));
+}
+
+mod mutations {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mutated() -> impl Strategy<Value = Vec<u8>> {
+        let valid = include_str!("tests/valid.yaml").as_bytes().to_vec();
+        let length = valid.len();
+        let edit = (0..length, 0..6usize, any::<u8>(), 0..8usize);
+        proptest::collection::vec(edit, 0..12).prop_map(move |edits| {
+            let mut text = valid.clone();
+            let special = b"\t:-*&!|>[]{}\"'#,?%@`\n \0~";
+            for (at, kind, byte, length) in edits {
+                if text.is_empty() {
+                    break;
+                }
+                let at = at.min(text.len() - 1);
+                let end = (at + length).min(text.len());
+                match kind {
+                    0 => text.insert(at, byte),
+                    1 => text.insert(at, special[byte as usize % special.len()]),
+                    2 => drop(text.drain(at..end)),
+                    3 => text[at] = byte,
+                    4 => {
+                        let copy = text[at..end].to_vec();
+                        text.splice(at..at, copy);
+                    }
+                    _ => text.truncate(at.max(1)),
+                }
+            }
+            text
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_damaged_file_never_panics_and_its_places_exist(text in mutated()) {
+            for layer in [Layer::User, Layer::Project] {
+                let source = Source { name: NAME.to_owned(), text: text.clone(), layer };
+                if let Err(diagnostics) = load(&[source], &Overrides::default()) {
+                    prop_assert!(!diagnostics.is_empty());
+                    let lines = text.split(|byte| *byte == b'\n').count();
+                    for diagnostic in diagnostics {
+                        prop_assert!(diagnostic.line as usize <= lines + 1, "{}", diagnostic);
+                        prop_assert!(!diagnostic.message.chars().any(char::is_control), "{}", diagnostic);
+                        prop_assert!(!diagnostic.rendered().chars().any(|c| c.is_control() && c != '\n'));
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn damaged_json_never_panics(text in mutated(), json in any::<bool>()) {
+            let text = if json {
+                let mut wrapped = b"{\"blocked_patterns\": [\"".to_vec();
+                wrapped.extend(text);
+                wrapped
+            } else {
+                text
+            };
+            let _ = overrides_from_json("--config", &text);
+        }
+    }
+
+    #[test]
+    fn the_file_that_is_damaged_is_valid() {
+        let text = include_str!("tests/valid.yaml");
+        assert_eq!(messages(user(text)), [""; 0]);
+    }
+}
