@@ -17,8 +17,7 @@ pub fn name(bytes: &[u8]) -> u32 {
 /// Spreads the key of a repeat counter over its table.
 #[must_use]
 pub fn key(key: u64) -> u64 {
-    let mixed = (key ^ (key >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ (mixed >> 29)
+    (key ^ (key >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }
 
 /// The filter bit for a variable, from its first four bytes (zeros after its end).
@@ -33,7 +32,10 @@ pub fn variable_bit(head: [u8; 4]) -> usize {
 /// It can be kept up to date while one walks a path once, so an ordinary open pays a load a component.
 #[must_use]
 pub fn component_bit(first: u8, second: u8, last: u8, length: usize) -> usize {
-    #[allow(clippy::cast_possible_truncation, reason = "only the low byte counts; two lengths may share a bit")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "only the low byte counts; two lengths may share a bit"
+    )]
     let word = u32::from_le_bytes([first, second, last, length as u8]);
     (word.wrapping_mul(0x9e37_79b1) >> 20) as usize
 }

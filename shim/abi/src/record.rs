@@ -119,7 +119,7 @@ impl Record {
 /// A record inside the ring: words only, each an atomic, so that a hostile writer beside us is no data race.
 #[repr(C, align(64))]
 pub struct Slot {
-    /// The position that may use this slot next (free), or one more (full). See [`crate::ring`].
+    /// The lap for which this slot is free, or one more: full. See [`crate::ring`].
     pub sequence: AtomicU64,
     words: [AtomicU64; 4],
     bytes: [AtomicU64; WORDS],

@@ -3,11 +3,14 @@
 //! One file: a header, the repeat counters, the slots. Every field is an atomic, so a reference to it stays sound
 //! while others write, whoever they are.
 //!
-//! A bounded queue of many writers and one reader. Slot `p % SLOTS` is free for position `p` when its sequence is
-//! `p`, full when it is `p + 1`; the reader frees it for the next lap with `p + SLOTS`. A writer takes a position
-//! by moving `head`, fills the slot and publishes it by exchanging the sequence, which fails if the reader gave
-//! the slot up in the meantime (a writer that was stopped half-way does not stop the reader for ever). No writer waits
-//! for anything: when the ring is full, or others are too quick, the record is dropped and counted.
+//! A bounded queue of many writers and one reader. Position `p` is in slot `p % SLOTS` on [`lap`]`(p)`. The slot is
+//! free for it when its sequence is that lap, full when it is one more; the reader frees it with the lap after. An
+//! empty file of zeros is therefore an empty ring, and setting one up touches no slot.
+//!
+//! A writer takes a position by moving `head`, fills the slot and publishes it by exchanging the sequence, which
+//! fails if the reader gave the slot up in the meantime (a writer that died half-way does not stop the reader for
+//! ever). No writer waits for anything: when the ring is full, or others are too quick, the record is dropped
+//! and counted.
 //!
 //! The repeat counters keep loops from flooding it: the first touch of a (process, kind, index) takes a counter
 //! and goes into the ring, later ones only count.
@@ -18,9 +21,9 @@ use crate::hash;
 use crate::record::{Kind, Record, Slot};
 
 /// Slots in the ring; a power of two.
-pub const SLOTS: usize = 4096;
+pub const SLOTS: usize = 2048;
 /// Repeat counters; a power of two.
-pub const COUNTERS: usize = 8192;
+pub const COUNTERS: usize = 4096;
 /// Counters that one key may land on.
 pub const PROBES: usize = 16;
 /// `shieldr` and the version of this layout.
@@ -125,6 +128,12 @@ pub struct Reserved<'a> {
     position: u64,
 }
 
+/// The lap of a position: what a slot's sequence is while it is free for that position.
+#[must_use]
+pub fn lap(position: u64) -> u64 {
+    position - position % SLOTS as u64
+}
+
 impl Shared {
     /// The slot for a position.
     #[must_use]
@@ -135,12 +144,12 @@ impl Shared {
 
     /// Puts a record into the ring, or counts it as dropped.
     pub fn publish(&self, record: &Record) {
-        let published = self.reserve().is_some_and(|reserved| {
-            reserved.slot.store(record);
-            reserved.publish()
-        });
-        if !published {
-            self.drop_one(record.kind);
+        match self.reserve() {
+            Some(reserved) => {
+                reserved.slot.store(record);
+                reserved.publish();
+            }
+            None => self.drop_one(record.kind),
         }
     }
 
@@ -151,7 +160,7 @@ impl Shared {
         for _ in 0..TRIES {
             let slot = self.slot(position)?;
             let sequence = slot.sequence.load(Ordering::Acquire);
-            if sequence == position {
+            if sequence == lap(position) {
                 let next = position.wrapping_add(1);
                 match self.header.head.0.compare_exchange_weak(
                     position,
@@ -162,7 +171,7 @@ impl Shared {
                     Ok(_) => return Some(Reserved { slot, position }),
                     Err(now) => position = now,
                 }
-            } else if sequence < position {
+            } else if sequence < lap(position) {
                 return None;
             } else {
                 position = self.header.head.0.load(Ordering::Relaxed);
@@ -202,11 +211,11 @@ impl Shared {
 }
 
 impl Reserved<'_> {
-    /// Hands the slot to the reader; false if the reader gave it up already.
-    #[must_use]
-    pub fn publish(self) -> bool {
-        let full = self.position.wrapping_add(1);
-        self.slot.sequence.compare_exchange(self.position, full, Ordering::Release, Ordering::Relaxed).is_ok()
+    /// Hands the slot to the reader. If the reader gave the slot up already, it has counted the record as lost.
+    pub fn publish(self) {
+        let free = lap(self.position);
+        let full = free.wrapping_add(1);
+        let _ = self.slot.sequence.compare_exchange(free, full, Ordering::Release, Ordering::Relaxed);
     }
 }
 
