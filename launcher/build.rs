@@ -54,9 +54,6 @@ fn build_shim(workspace: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
 fn build_init(manifest: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let source = manifest.join("src/sys/init/main.rs");
     println!("cargo::rerun-if-changed={}", source.parent().unwrap_or(manifest).display());
-    if !source.exists() {
-        return Ok(());
-    }
     let mut rustc = Command::new(var("RUSTC")?);
     rustc
         .args(["--edition", "2024", "--crate-type", "bin", "--crate-name", "init"])
