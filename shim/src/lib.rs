@@ -1,1 +1,38 @@
-//! The preload shim.
+//! The preload shim: a guest in other people's processes that notes and forwards.
+//!
+//! It reports which process read which secret variable, opened which masked path, went where and started what;
+//! it refuses masked paths early, with EACCES; it keeps itself loaded across exec. It never is what a promise
+//! rests on: all it says is a claim, and the kernel tier enforces.
+//!
+//! How it stays out of the way:
+//! - No heap, no std, no thread-locals in a hook; its own system calls go straight to the kernel ([`kernel`]), so it
+//!   cannot re-enter a hook, needs no guard against that, and leaves `errno` alone.
+//! - Hooks cannot panic: every access is checked, arithmetic wraps or saturates. `redhook::hook!` would answer a panic
+//!   by calling the real function, which is why a hook must not count on it (and `panic = "abort"` compiles it away).
+//! - It never waits. Its state is set up once, by whoever comes first; until then, and where table or ring are
+//!   missing, every hook forwards.
+//! - It holds no descriptor: table and ring are mapped and closed.
+//!
+//! `redhook` exports the hooks. The real functions are looked up by [`real`] instead of `redhook::real!`, which
+//! aborts the process when a symbol is missing (`execveat` before glibc 2.34) and waits on a `Once`.
+//!
+//! Known limits: opens, connects and execs that glibc makes from within itself do not pass here. A path or address
+//! pointer that is neither null nor readable ends the process where the kernel would have answered EFAULT.
+#![no_std]
+#![allow(unsafe_code, reason = "hooks are C functions, called by C programs with C pointers")]
+
+// `redhook::hook!` names `::std`; nothing of it is called.
+extern crate std;
+
+mod environment;
+mod exec;
+mod kernel;
+mod network;
+mod open;
+mod path;
+mod preload;
+mod real;
+mod say;
+mod start;
+mod state;
+mod text;

@@ -10,3 +10,5 @@ pub mod loopback;
 pub mod mount;
 pub mod privileges;
 pub mod process;
+pub mod pidns;
+pub mod ring;
