@@ -18,8 +18,8 @@ use crate::host::Host;
 pub struct Candidate {
     /// Absolute, links not resolved.
     pub path: Vec<u8>,
-    /// How to read it.
-    pub format: Format,
+    /// How to read it; where nothing is known of it, its content tells.
+    pub format: Option<Format>,
     /// What the data says is to be done, before the policy.
     pub own: Option<FileMode>,
     /// A whole directory may be covered.
@@ -62,20 +62,14 @@ pub fn collect(policy: &Policy, host: &Host, pointed_at: &[Pointer]) -> Result<C
     for place in system_places() {
         list.push(Candidate {
             path: place.pattern.as_bytes().to_vec(),
-            format: place.format,
+            format: Some(place.format),
             own: Some(mode_of(place.handling)),
             directory: place.directory,
             rule: format!("secrets.files.{}", place.pattern),
         });
     }
     for pointer in pointed_at {
-        list.push(Candidate {
-            path: pointer.path.clone(),
-            format: pointer.format,
-            own: Some(FileMode::Synthetic),
-            directory: true,
-            rule: format!("secrets.env.{}", pointer.variable),
-        });
+        from_pointer(pointer, &mut list);
     }
     let root = host.workspace.as_os_str().as_bytes().to_vec();
     let opened = open_root(&host.workspace)
@@ -90,7 +84,7 @@ pub fn collect(policy: &Policy, host: &Host, pointed_at: &[Pointer]) -> Result<C
     for (path, name) in &walk.named {
         list.push(Candidate {
             path: join(&root, path),
-            format: name.format,
+            format: Some(name.format),
             own: Some(mode_of(name.handling)),
             directory: false,
             rule: format!("secrets.files.{}", name.pattern),
@@ -99,7 +93,7 @@ pub fn collect(policy: &Policy, host: &Host, pointed_at: &[Pointer]) -> Result<C
     for path in &walk.unreadable {
         list.push(Candidate {
             path: join(&root, path),
-            format: Format::Opaque,
+            format: Some(Format::Opaque),
             own: Some(FileMode::Block),
             directory: true,
             rule: "secrets.files.unreadable".to_owned(),
@@ -124,13 +118,42 @@ fn from_policy(policy: &Policy, host: &Host, list: &mut Vec<Candidate>) {
     }
 }
 
-/// What the data says of a file with this name, wherever it lies; else text in which only values
-/// that look like credentials are replaced.
-pub fn format_of(path: &[u8]) -> Format {
+/// What the data says of a file with this name, wherever it lies.
+pub fn format_of(path: &[u8]) -> Option<Format> {
     let mut parts = path.rsplit(|&byte| byte == b'/');
     let name = parts.next().unwrap_or_default();
     let parent = parts.next().unwrap_or_default();
-    workspace_place(name, parent).map_or(Format::Text, |place| place.format)
+    let at_home = || {
+        home_places().find(|place| place.pattern.rsplit('/').next().is_some_and(|last| matches(last.as_bytes(), name)))
+    };
+    workspace_place(name, parent).or_else(at_home).map(|place| place.format)
+}
+
+/// A file that a variable names is a secret; in a directory that one names, those are which the data
+/// knows by name.
+fn from_pointer(pointer: &Pointer, list: &mut Vec<Candidate>) {
+    const LEVELS: usize = 2;
+    let rule = format!("secrets.env.{}", pointer.variable);
+    let candidate = |path: Vec<u8>, format, own| Candidate { path, format, own: Some(own), directory: true, rule: rule.clone() };
+    if !as_path(&pointer.path).is_dir() {
+        list.push(candidate(pointer.path.clone(), pointer.format.or_else(|| format_of(&pointer.path)), FileMode::Synthetic));
+        return;
+    }
+    if pointer.format == Some(Format::Opaque) {
+        list.push(candidate(pointer.path.clone(), pointer.format, FileMode::Block));
+        return;
+    }
+    let mut level = vec![pointer.path.clone()];
+    for _ in 0..LEVELS {
+        let entries: Vec<_> = level.iter().flat_map(|directory| matching(directory, b"*")).collect();
+        let (directories, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| as_path(path).is_dir());
+        for path in files {
+            if let Some(format) = format_of(&path) {
+                list.push(candidate(path, Some(format), FileMode::Synthetic));
+            }
+        }
+        level = directories;
+    }
 }
 
 /// The known stores. Sorted by their first component, so a component that is not in the home rules
@@ -150,7 +173,7 @@ fn from_home(home: &[u8], list: &mut Vec<Candidate>) {
         for path in expand(&join(home, relative.as_bytes())) {
             list.push(Candidate {
                 path,
-                format: place.format,
+                format: Some(place.format),
                 own: Some(mode_of(place.handling)),
                 directory: place.directory,
                 rule: format!("secrets.files.{}", place.pattern),

@@ -1,9 +1,8 @@
 //! Owns the environment and the argument list: what is replaced, taken out or passed on unchanged.
 
 use shieldrun_policy::plan::{Bytes, Change, Variable};
-use shieldrun_policy::schema::Policy;
-use shieldrun_policy::schema::EnvRule;
-use shieldrun_secrets::{EnvOptions, EnvOutcome, Format, Registry, substitute_env_with};
+use shieldrun_policy::schema::{EnvRule, Policy, SecretsMode};
+use shieldrun_secrets::{EnvMode, EnvOptions, EnvOutcome, Format, Registry, substitute_env_with};
 
 use super::SecretVariable;
 use crate::host::Host;
@@ -15,8 +14,8 @@ pub struct Pointer {
     pub variable: String,
     /// The file or directory, absolute.
     pub path: Vec<u8>,
-    /// How to read it.
-    pub format: Format,
+    /// How to read it, where the variable tells.
+    pub format: Option<Format>,
 }
 
 /// What became of the environment in the first pass.
@@ -34,12 +33,18 @@ pub struct Outcome {
 
 /// Replaces every credential variable, all at once: an id and its secret must agree.
 pub fn substitute(registry: &mut Registry, policy: &Policy, host: &Host) -> Outcome {
-    let options = EnvOptions {
-        block: policy.secrets_blocked(),
-        mask: policy.env_mask(),
-        allow: policy.env_allow(),
+    let named = |rule| -> Vec<String> {
+        let names = host.variables.iter().map(|(name, _)| name);
+        let names = names.filter(|name| policy.secrets.env_rule(name) == rule);
+        names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     };
-    let outcomes = substitute_env(registry, &host.variables, &options);
+    let (secret, allow) = (named(EnvRule::Mask), named(EnvRule::Allow));
+    let options = EnvOptions {
+        secret: &secret.iter().map(String::as_str).collect::<Vec<_>>(),
+        allow: &allow.iter().map(String::as_str).collect::<Vec<_>>(),
+        mode: if policy.secrets.mode == SecretsMode::Block { EnvMode::Block } else { EnvMode::Synthetic },
+    };
+    let outcomes = substitute_env_with(registry, &host.variables, &options);
     let mut outcome =
         Outcome { variables: Vec::new(), secret_variables: Vec::new(), removed: Vec::new(), pointed_at: Vec::new() };
     for ((name, value), what) in host.variables.iter().zip(outcomes) {
@@ -50,16 +55,11 @@ pub fn substitute(registry: &mut Registry, policy: &Policy, host: &Host) -> Outc
                 outcome.pointed_at.extend(pointer(host, name, value));
             }
             EnvOutcome::Replaced { value, ids } => {
-                let secret = ids.first().and_then(|id| registry.entry(*id));
-                outcome.secret_variables.push(SecretVariable {
-                    name: name.clone(),
-                    secret: secret
-                        .map(|entry| (entry.id.to_string(), entry.kind.to_owned(), String::from_utf8_lossy(name).into_owned())),
-                });
+                outcome.secret_variables.push(SecretVariable::new(registry, name, &ids));
                 outcome.variables.push(variable(name, &value, Change::Replaced));
             }
-            EnvOutcome::Removed => {
-                outcome.secret_variables.push(SecretVariable { name: name.clone(), secret: None });
+            EnvOutcome::Removed { ids } => {
+                outcome.secret_variables.push(SecretVariable::new(registry, name, &ids));
                 outcome.removed.push(Bytes(name.clone()));
             }
         }
@@ -120,4 +120,21 @@ fn pointer(host: &Host, name: &[u8], value: &[u8]) -> Vec<Pointer> {
             Pointer { variable: variable.clone(), path, format }
         })
         .collect()
+}
+
+/// How the file is written that a variable names, where that does not show in the file's name.
+fn pointer_format(variable: &str) -> Option<Format> {
+    Some(match variable {
+        "AWS_CONFIG_FILE" | "AWS_SHARED_CREDENTIALS_FILE" | "BOTO_CONFIG" | "PIP_CONFIG_FILE" | "PGSERVICEFILE" => Format::Ini,
+        "AWS_WEB_IDENTITY_TOKEN_FILE" | "AZURE_FEDERATED_TOKEN_FILE" | "VAULT_TOKEN_PATH" => Format::PlainToken,
+        "GOOGLE_APPLICATION_CREDENTIALS" => Format::GcpJson,
+        "KUBECONFIG" => Format::Kubeconfig,
+        "NETRC" => Format::Netrc,
+        "NPM_CONFIG_USERCONFIG" => Format::Npmrc,
+        "PGPASSFILE" => Format::Pgpass,
+        "REGISTRY_AUTH_FILE" => Format::DockerConfig,
+        "GIT_CONFIG_GLOBAL" => Format::GitConfig,
+        "GNUPGHOME" | "MYSQL_TEST_LOGIN_FILE" => Format::Opaque,
+        _ => return None,
+    })
 }

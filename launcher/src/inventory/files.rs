@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use shieldrun_policy::plan::{Bytes, Cover, Mask};
 use shieldrun_policy::schema::{FileMode, Policy, SecretsMode};
-use shieldrun_secrets::{MAX_PARSE, Registry, edit};
+use shieldrun_secrets::{Format, MAX_PARSE, Registry, edit};
 
 use super::InventoryError;
 use super::candidates::{Candidate, Candidates, format_of};
@@ -206,7 +206,8 @@ fn decide(registry: &mut Registry, mode: FileMode, candidate: &Candidate, opened
     }
     let Ok(content) = opened.read() else { return block("cannot be read") };
     let shown = String::from_utf8_lossy(&candidate.path);
-    match edit(registry, candidate.format, &shown, &content) {
+    let format = candidate.format.unwrap_or_else(|| format_by_content(&content));
+    match edit(registry, format, &shown, &content) {
         Err(_) => block("cannot be parsed whole"),
         Ok(edited) if edited.ids.is_empty() => Nothing,
         Ok(_) if mode == FileMode::Block => block("holds secrets"),
@@ -218,5 +219,20 @@ fn decide(registry: &mut Registry, mode: FileMode, candidate: &Candidate, opened
             };
             Decision::Cover(cover, "synthetic values in place of real ones")
         }
+    }
+}
+
+/// For a file that somebody called a secret and of whose form nothing is known.
+fn format_by_content(content: &[u8]) -> Format {
+    /// No token is longer than this.
+    const TOKEN: usize = 16 * 1024;
+    let text = content.trim_ascii();
+    match text.first() {
+        _ if std::str::from_utf8(content).is_err() => Format::Opaque,
+        Some(b'{' | b'[') => Format::Json,
+        _ if text.windows(11).any(|window| window == b"-----BEGIN ") => Format::Pem,
+        _ if text.len() <= TOKEN && !text.contains(&b'\n') && !text.contains(&b' ') => Format::PlainToken,
+        // Other text: whatever in it looks like a credential.
+        _ => Format::Pem,
     }
 }

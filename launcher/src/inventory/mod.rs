@@ -13,9 +13,10 @@ mod walk;
 use std::io;
 use std::path::PathBuf;
 
+use shieldrun_policy::audit::SecretRef;
 use shieldrun_policy::plan::{Bytes, Mask, Variable};
 use shieldrun_policy::schema::Policy;
-use shieldrun_secrets::Registry;
+use shieldrun_secrets::{Registry, SecretId};
 
 use crate::host::Host;
 
@@ -45,8 +46,21 @@ pub struct Inventory {
 pub struct SecretVariable {
     /// Its name.
     pub name: Vec<u8>,
-    /// The registry's id, kind and name; absent where the policy took the variable out unnamed.
-    pub secret: Option<(String, String, String)>,
+    /// Whose value it holds, by everything but the value.
+    pub secret: SecretRef,
+}
+
+impl SecretVariable {
+    fn new(registry: &Registry, name: &[u8], ids: &[SecretId]) -> Self {
+        let shown = String::from_utf8_lossy(name).into_owned();
+        let entry = ids.first().and_then(|id| registry.entry(*id));
+        let secret = SecretRef {
+            id: entry.map_or_else(String::new, |entry| entry.id.to_string()),
+            kind: entry.map_or("secret", |entry| entry.kind).into(),
+            name: shown,
+        };
+        Self { name: name.to_vec(), secret }
+    }
 }
 
 /// Why there is no inventory.
