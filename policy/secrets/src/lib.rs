@@ -1,1 +1,36 @@
-//! Secrets: find, synthesize, recognise. No I/O.
+//! Secrets: find them, make synthetic ones of the same form, recognise the real ones on their way out.
+//!
+//! Owns: which names, places and formats hold credentials; the run's registry of real and synthetic
+//! values; editing files by span; the leak scanner.
+//! Does not: read a file, an environment or a clock. It gets bytes and gives bytes back, and being
+//! `no_std` it could not do otherwise.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod derive;
+mod edit;
+mod entropy;
+mod env;
+mod generic;
+mod jwt;
+mod kinds;
+mod mold;
+mod names;
+mod pem;
+mod places;
+mod registry;
+mod scan;
+mod url;
+mod value;
+
+pub use edit::{Edited, Format, MAX_PARSE, Unparsable, edit};
+pub use env::{EnvMode, EnvOptions, EnvOutcome, substitute_env, substitute_env_with};
+pub use places::{
+    Handling, KnownPlace, Scope, home_places, pointer_variables, runtime_places, system_places,
+    workspace_place,
+};
+pub use registry::{Entry, Place, Registry, Replaced, RunKey, SecretId};
+pub use scan::{Encoding, Hit, Scanner, StreamState};

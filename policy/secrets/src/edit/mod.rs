@@ -1,0 +1,211 @@
+//! Files, edited by span: secret values are replaced, every other byte stays.
+//!
+//! A format's parser gives the fields with their spans and how they are quoted; what is secret is decided in
+//! `value`, the same way for all. What a parser does not understand is an error, and the caller makes the
+//! file unreadable: no field may be missed because a line looked odd.
+
+mod dotenv;
+pub(crate) mod json;
+mod lines;
+mod netrc;
+mod style;
+mod whole;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+use crate::registry::{Place, Registry, SecretId, note};
+use crate::value::{Context, Rule, in_plain_text, last_step, rewrite};
+use style::Style;
+
+/// Larger files are not parsed: the caller makes them unreadable.
+pub const MAX_PARSE: usize = 16 * 1024 * 1024;
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// `NAME=value` lines.
+    Dotenv,
+    /// Shell start-up files.
+    Shell,
+    /// Sections and `key = value`.
+    Ini,
+    /// TOML 1.0.
+    Toml,
+    /// YAML 1.2.
+    Yaml,
+    /// JSON, with comments allowed.
+    Json,
+    /// `machine … login … password …`.
+    Netrc,
+    /// npm's `key=value`.
+    Npmrc,
+    /// `host:port:database:user:password` lines.
+    Pgpass,
+    /// Git's own INI.
+    GitConfig,
+    /// One URL a line.
+    GitCredentials,
+    /// Maven, NuGet and the like.
+    Xml,
+    /// Java properties.
+    Properties,
+    /// Keys in armour.
+    Pem,
+    /// The whole file is one secret.
+    PlainToken,
+    /// `auths.*.auth` and friends.
+    DockerConfig,
+    /// kubectl's YAML (or JSON).
+    Kubeconfig,
+    /// A Google service account.
+    GcpJson,
+    /// Not for reading by us: always an error, so the caller blocks it.
+    Opaque,
+}
+
+/// A file's new bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edited {
+    /// Shown inside in place of the file.
+    pub bytes: Vec<u8>,
+    /// What was replaced; empty if the file holds no secret and needs no mask.
+    pub ids: Vec<SecretId>,
+}
+
+/// A file that could not be parsed whole. Never quotes the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unparsable {
+    /// Counted from 1; 0 if no place can be named.
+    pub line: usize,
+    /// Counted from 1, in bytes; 0 if no place can be named.
+    pub column: usize,
+    /// What is wrong.
+    pub reason: &'static str,
+}
+
+/// One value of a file.
+struct Field {
+    span: Range<usize>,
+    path: String,
+    style: Style,
+    value: Vec<u8>,
+    rule: Rule,
+}
+
+/// Replaces every secret of a file.
+///
+/// ```
+/// use shieldrun_secrets::{Format, Registry, RunKey, edit};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// let edited = edit(&mut registry, Format::Dotenv, ".env", b"# mine\nDB_PASSWORD=hunter2\nPORT=80\n").unwrap();
+/// assert_eq!(edited.ids.len(), 1);
+/// assert!(edited.bytes.starts_with(b"# mine\nDB_PASSWORD=") && edited.bytes.ends_with(b"\nPORT=80\n"));
+/// ```
+pub fn edit(registry: &mut Registry, format: Format, path: &str, bytes: &[u8]) -> Result<Edited, Unparsable> {
+    if bytes.len() > MAX_PARSE {
+        return Err(Unparsable { line: 0, column: 0, reason: "too large to be parsed" });
+    }
+    let fields = parse(format, bytes)?;
+    let place = |field: &str| Place::File { path: String::from(path), field: String::from(field) };
+    let edited = replace(registry, &place, bytes, &fields)?;
+    // What we wrote must read back with the same fields, or it is not the same file.
+    if !edited.ids.is_empty() && parse(format, &edited.bytes)?.len() != fields.len() {
+        return Err(Unparsable { line: 0, column: 0, reason: "a replacement does not fit the file" });
+    }
+    Ok(edited)
+}
+
+fn parse(format: Format, bytes: &[u8]) -> Result<Vec<Field>, Unparsable> {
+    match format {
+        Format::Dotenv => dotenv::fields(bytes, dotenv::Dialect::Dotenv),
+        Format::Shell => dotenv::fields(bytes, dotenv::Dialect::Shell),
+        Format::Ini => lines::fields(bytes, lines::Dialect::Ini),
+        Format::Npmrc => lines::fields(bytes, lines::Dialect::Npmrc),
+        Format::GitConfig => lines::fields(bytes, lines::Dialect::Git),
+        Format::Properties => lines::fields(bytes, lines::Dialect::Properties),
+        Format::Json | Format::DockerConfig | Format::GcpJson => json::fields(bytes),
+        Format::Netrc => netrc::netrc(bytes),
+        Format::Pgpass => netrc::pgpass(bytes),
+        Format::GitCredentials => whole::urls(bytes),
+        Format::Pem => whole::pem(bytes),
+        Format::PlainToken => whole::token(bytes),
+        Format::Kubeconfig if bytes.trim_ascii_start().starts_with(b"{") => json::fields(bytes),
+        Format::Toml | Format::Yaml | Format::Kubeconfig | Format::Xml => {
+            Err(whole_file("no editor for this format"))
+        }
+        Format::Opaque => Err(whole_file("not a format that can be edited")),
+    }
+}
+
+/// JSON inside another value; strict, since most text that begins with `{` is none.
+pub(crate) fn json_value(registry: &mut Registry, place: &Place, value: &[u8]) -> Result<Edited, Unparsable> {
+    let fields = json::fields(value)?;
+    replace(registry, &|_| place.clone(), value, &fields)
+}
+
+fn replace(
+    registry: &mut Registry,
+    place: &dyn Fn(&str) -> Place,
+    bytes: &[u8],
+    fields: &[Field],
+) -> Result<Edited, Unparsable> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut ids = Vec::new();
+    let mut done = 0;
+    for field in fields {
+        let place = place(&field.path);
+        let name = last_step(&field.path);
+        let cx = Context { name: &name, place: &place, rule: field.rule };
+        let Some(fresh) = rewrite(registry, &cx, &field.value) else { continue };
+        gap(registry, &place, &bytes[done..field.span.start], &mut out, &mut ids);
+        let raw = &bytes[field.span.clone()];
+        out.extend(
+            field
+                .style
+                .encode(&fresh.bytes, raw)
+                .ok_or_else(|| at(bytes, field.span.start, "a replacement cannot be written here"))?,
+        );
+        fresh.ids.iter().for_each(|id| note(&mut ids, *id));
+        done = field.span.end;
+    }
+    gap(registry, &place(""), &bytes[done..], &mut out, &mut ids);
+    Ok(Edited { bytes: out, ids })
+}
+
+/// What lies between the fields (comments, other values): only what shows by itself to be a secret.
+fn gap(registry: &mut Registry, place: &Place, bytes: &[u8], out: &mut Vec<u8>, ids: &mut Vec<SecretId>) {
+    let cx = Context { name: "", place, rule: Rule::ByRules };
+    match in_plain_text(registry, &cx, bytes) {
+        Some(found) => {
+            out.extend(found.bytes);
+            found.ids.iter().for_each(|id| note(ids, *id));
+        }
+        None => out.extend_from_slice(bytes),
+    }
+}
+
+fn whole_file(reason: &'static str) -> Unparsable {
+    Unparsable { line: 0, column: 0, reason }
+}
+
+fn at(bytes: &[u8], offset: usize, reason: &'static str) -> Unparsable {
+    let before = &bytes[..offset.min(bytes.len())];
+    let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+    let column = 1 + before.iter().rev().take_while(|b| **b != b'\n').count();
+    Unparsable { line, column, reason }
+}
+
+impl fmt::Display for Unparsable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => f.write_str(self.reason),
+            line => write!(f, "line {line}, column {}: {}", self.column, self.reason),
+        }
+    }
+}
+
+impl core::error::Error for Unparsable {}

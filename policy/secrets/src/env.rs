@@ -1,0 +1,152 @@
+//! The environment: which variables hold secrets, and what stands in their place.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::names::{NameSays, glob, says};
+use crate::places::pointer_variables;
+use crate::registry::{Place, Registry, SecretId, note};
+use crate::value::{Context, Rule, is_path, rewrite};
+
+/// What to do with a variable that holds a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EnvMode {
+    /// It shows a synthetic.
+    #[default]
+    Synthetic,
+    /// It is gone.
+    Block,
+}
+
+/// What the policy says about the environment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EnvOptions<'a> {
+    /// Names (`*` and `?` as in a shell) that are secret whatever they look like.
+    pub secret: &'a [&'a str],
+    /// Names that pass through whatever they look like. `secret` wins.
+    pub allow: &'a [&'a str],
+    /// Synthetic or gone.
+    pub mode: EnvMode,
+}
+
+/// What becomes of one variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvOutcome {
+    /// No secret: passes byte for byte.
+    Unchanged,
+    /// Shows this value; holds these secrets.
+    Replaced {
+        /// What is shown inside.
+        value: Vec<u8>,
+        /// The secrets that were in it.
+        ids: Vec<SecretId>,
+    },
+    /// In block mode: the variable is left out.
+    Removed {
+        /// The secrets that were in it.
+        ids: Vec<SecretId>,
+    },
+    /// Names a file or directory that holds secrets: passes, and the caller masks what it names.
+    Pointer,
+}
+
+/// Decides for a whole environment, with no word from a policy. Same order and length as `vars`.
+///
+/// ```
+/// use shieldrun_secrets::{EnvOutcome, Registry, RunKey, substitute_env};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// let vars = [(b"DB_PASSWORD".to_vec(), b"hunter2".to_vec()), (b"LANG".to_vec(), b"C".to_vec())];
+/// let outcome = substitute_env(&mut registry, &vars);
+/// assert!(matches!(&outcome[0], EnvOutcome::Replaced { value, .. } if value.len() == 7 && value != b"hunter2"));
+/// assert_eq!(outcome[1], EnvOutcome::Unchanged);
+/// ```
+pub fn substitute_env(registry: &mut Registry, vars: &[(Vec<u8>, Vec<u8>)]) -> Vec<EnvOutcome> {
+    substitute_env_with(registry, vars, &EnvOptions::default())
+}
+
+/// As [`substitute_env`], with what a policy says.
+pub fn substitute_env_with(
+    registry: &mut Registry,
+    vars: &[(Vec<u8>, Vec<u8>)],
+    options: &EnvOptions<'_>,
+) -> Vec<EnvOutcome> {
+    let mut aws = Vec::new();
+    let outcomes: Vec<EnvOutcome> = vars
+        .iter()
+        .map(|(name, value)| {
+            let outcome = one(registry, name, value, options);
+            if let EnvOutcome::Replaced { ids, .. } = &outcome
+                && name.starts_with(b"AWS_")
+            {
+                ids.iter().for_each(|id| note(&mut aws, *id));
+            }
+            outcome
+        })
+        .collect();
+    registry.join(&aws);
+    outcomes
+}
+
+fn one(registry: &mut Registry, name: &[u8], value: &[u8], options: &EnvOptions<'_>) -> EnvOutcome {
+    let matches = |globs: &[&str]| globs.iter().any(|g| glob(g.as_bytes(), name));
+    let forced = matches(options.secret);
+    if value.is_empty() || (!forced && matches(options.allow)) {
+        return EnvOutcome::Unchanged;
+    }
+    let text = String::from_utf8_lossy(name);
+    if !forced {
+        if pointer_variables().contains(&text.as_ref()) && !value.trim_ascii().starts_with(b"{") {
+            return EnvOutcome::Pointer;
+        }
+        // Under a name that speaks of secrets, a path leads to one.
+        let about = says(name) != NameSays::Nothing
+            || text.contains("KEY")
+            || text.contains("TOKEN")
+            || text.contains("CREDENTIAL")
+            || text.contains("SECRET");
+        if about && is_path(value) && !is_everyday(&text) {
+            return EnvOutcome::Pointer;
+        }
+    }
+    let place = Place::Env(text.clone().into_owned());
+    let rule = if forced { Rule::Forced } else { Rule::ByRules };
+    match rewrite(registry, &Context { name: &text, place: &place, rule }, value) {
+        None => EnvOutcome::Unchanged,
+        Some(replaced) if options.mode == EnvMode::Block => EnvOutcome::Removed { ids: replaced.ids },
+        Some(replaced) => EnvOutcome::Replaced { value: replaced.bytes, ids: replaced.ids },
+    }
+}
+
+/// Paths that every session has and that lead to no secret.
+fn is_everyday(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "EDITOR",
+        "HISTFILE",
+        "HOME",
+        "OLDPWD",
+        "PATH",
+        "PWD",
+        "SHELL",
+        "SSH_ASKPASS",
+        "SSH_AUTH_SOCK",
+        "SSH_TTY",
+        "GPG_TTY",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
+        "GIT_ASKPASS",
+        "SUDO_ASKPASS",
+        "TMUX",
+        "SESSION_MANAGER",
+        "DESKTOP_SESSION",
+        "LESSOPEN",
+    ];
+    NAMES.contains(&name)
+        || name.starts_with("XDG_")
+        || name.starts_with("DBUS_")
+        || name.ends_with("_DIR")
+            && !["KEY", "TOKEN", "SECRET", "CREDENTIAL"].iter().any(|w| name.contains(w))
+        || name.ends_with("_PATH")
+            && !["KEY", "TOKEN", "SECRET", "CREDENTIAL"].iter().any(|w| name.contains(w))
+        || name.ends_with("_PROVIDER")
+        || name.ends_with("_HELPER")
+}

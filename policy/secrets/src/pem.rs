@@ -1,0 +1,250 @@
+//! Armoured private keys in text: found, and replaced by throwaway keys of the same kind.
+//!
+//! Owns the armour and its layouts (lines, CRLF, indented, `\n` as two characters in an environment
+//! variable). What is inside is `keys`' business.
+
+mod der;
+mod keys;
+mod openssh;
+mod rsa;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use data_encoding::BASE64;
+
+use crate::derive::Stream;
+use crate::registry::{Draw, Registry, SecretId};
+use crate::url::find;
+use crate::value::Context;
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+const END: &[u8] = b"-----END ";
+const DASHES: &[u8] = b"-----";
+const WIDTH: usize = 64;
+
+/// One armoured block.
+pub(crate) struct Block {
+    pub(crate) span: Range<usize>,
+    pub(crate) private: bool,
+    label: String,
+    body: Range<usize>,
+}
+
+/// Every block, or `None` if one has no end.
+pub(crate) fn blocks(text: &[u8]) -> Option<Vec<Block>> {
+    let mut out = Vec::new();
+    let mut from = 0;
+    while let Some(start) = find(text, BEGIN, from) {
+        let label_at = start + BEGIN.len();
+        let label_end = find(text, DASHES, label_at)?;
+        let label = &text[label_at..label_end];
+        let body_at = label_end + DASHES.len();
+        let end_mark = [END, label, DASHES].concat();
+        let body_end = find(text, &end_mark, body_at)?;
+        let end = body_end + end_mark.len();
+        let label = String::from_utf8_lossy(label).into_owned();
+        let private = label.contains("PRIVATE KEY");
+        out.push(Block { span: start..end, private, label, body: body_at..body_end });
+        from = end;
+    }
+    Some(out)
+}
+
+/// Adds every private key in `value` with its replacement.
+pub(crate) fn in_text(
+    reg: &mut Registry,
+    cx: &Context<'_>,
+    value: &[u8],
+    spans: &mut Vec<(Range<usize>, Vec<u8>, SecretId)>,
+) {
+    let Some(blocks) = blocks(value) else { return };
+    for block in blocks.into_iter().filter(|b| b.private) {
+        let Some(layout) = Layout::of(&value[block.body.clone()]) else { continue };
+        let body = layout.strip(&value[block.body.clone()]);
+        let real = canonical(&block.label, &body);
+        let kind = kind_of(&block.label);
+        let label = &block.label;
+        let id = reg.intern(kind, cx.name, cx.place, &real, Draw::Keyed, |stream, _| {
+            canonical(label, &fresh_body(stream, label, &body))
+        });
+        let fresh = reg.synthetic_of(id).to_vec();
+        spans.push((block.span, layout.lay(&fresh), id));
+    }
+}
+
+/// Whether this is an armoured block and nothing else.
+pub(crate) fn is_pem(real: &[u8]) -> bool {
+    real.starts_with(BEGIN)
+}
+
+/// The lines between the armour, of a canonical block.
+pub(crate) fn body_lines(real: &[u8]) -> Vec<&[u8]> {
+    real.split(|b| *b == b'\n')
+        .filter(|l| !l.starts_with(DASHES) && !l.is_empty() && !l.contains(&b':'))
+        .collect()
+}
+
+fn kind_of(label: &str) -> &'static str {
+    match label {
+        "OPENSSH PRIVATE KEY" => "openssh-private-key",
+        "RSA PRIVATE KEY" => "rsa-private-key",
+        "EC PRIVATE KEY" => "ec-private-key",
+        "PRIVATE KEY" => "private-key",
+        "ENCRYPTED PRIVATE KEY" => "encrypted-private-key",
+        "PGP PRIVATE KEY BLOCK" => "pgp-private-key",
+        _ => "other-private-key",
+    }
+}
+
+/// The same key always in one form, so that a file and an environment variable agree.
+fn canonical(label: &str, body: &Body) -> Vec<u8> {
+    let mut out = [BEGIN, label.as_bytes(), DASHES, b"\n"].concat();
+    for header in &body.headers {
+        out.extend_from_slice(header);
+        out.push(b'\n');
+    }
+    if !body.headers.is_empty() {
+        out.push(b'\n');
+    }
+    for line in body.base64.chunks(WIDTH) {
+        out.extend_from_slice(line);
+        out.push(b'\n');
+    }
+    if let Some(sum) = &body.checksum {
+        out.extend_from_slice(sum);
+        out.push(b'\n');
+    }
+    out.extend_from_slice(END);
+    out.extend_from_slice(label.as_bytes());
+    out.extend_from_slice(DASHES);
+    out
+}
+
+/// What is between the armour, without its layout.
+struct Body {
+    headers: Vec<Vec<u8>>,
+    base64: Vec<u8>,
+    /// OpenPGP's `=XXXX` line.
+    checksum: Option<Vec<u8>>,
+}
+
+fn fresh_body(stream: &mut Stream, label: &str, old: &Body) -> Body {
+    let decoded = BASE64.decode(&old.base64).ok();
+    let encrypted = !old.headers.is_empty();
+    let fresh = decoded.filter(|_| !encrypted).and_then(|der| keys::fresh(stream, label, &der));
+    let base64 = match fresh {
+        Some(der) => BASE64.encode(&der).into_bytes(),
+        // Encrypted, or of a kind we do not make: other bytes of the same length.
+        None => {
+            old.base64
+                .iter()
+                .enumerate()
+                .map(|(at, b)| {
+                    if *b == b'=' || at < 40 { *b } else { stream.pick(crate::kinds::Set::Base64.alphabet()) }
+                })
+                .collect()
+        }
+    };
+    let checksum = old.checksum.as_ref().map(|sum| {
+        sum.iter()
+            .map(|b| if *b == b'=' { *b } else { stream.pick(crate::kinds::Set::Alnum.alphabet()) })
+            .collect()
+    });
+    Body { headers: old.headers.clone(), base64, checksum }
+}
+
+/// How the lines of a block are separated where it stands.
+struct Layout {
+    separator: Vec<u8>,
+    /// How long a line of base64 is.
+    width: usize,
+}
+
+impl Layout {
+    fn of(body: &[u8]) -> Option<Self> {
+        let escaped = body.starts_with(b"\\n") || body.starts_with(b"\\r\\n");
+        let separator: Vec<u8> = if escaped {
+            if body.starts_with(b"\\r") { b"\\r\\n".to_vec() } else { b"\\n".to_vec() }
+        } else {
+            body.iter().copied().take_while(u8::is_ascii_whitespace).collect()
+        };
+        // Blank lines after the header belong to no separator.
+        let separator = match separator.iter().position(|b| *b == b'\n') {
+            Some(first) => {
+                let next = separator[first + 1..]
+                    .iter()
+                    .position(|b| *b == b'\n')
+                    .map_or(separator.len(), |p| first + 1 + p);
+                separator[..next].to_vec()
+            }
+            None => separator,
+        };
+        let text = if separator.is_empty() { body } else { body.strip_prefix(separator.as_slice())? };
+        let first = |text: &[u8]| match find(text, &separator, 0) {
+            Some(end) if !separator.is_empty() => end,
+            _ => text.len(),
+        };
+        // Encrypted keys have header lines and a blank one before the base64.
+        let mut width = first(text);
+        if text[..width].contains(&b':') {
+            width = WIDTH;
+        }
+        // A single line stays single, though its replacement may be some bytes longer.
+        if text.len() <= width + separator.len() {
+            width = usize::MAX;
+        }
+        Some(Self { separator, width: width.max(1) })
+    }
+
+    fn strip(&self, body: &[u8]) -> Body {
+        let mut lines: Vec<Vec<u8>> = Vec::new();
+        let mut rest = body.to_vec();
+        for escape in [&b"\\r"[..], b"\\n"] {
+            while let Some(at) = find(&rest, escape, 0) {
+                rest.splice(at..at + 2, [b'\n']);
+            }
+        }
+        for line in rest.split(|b| *b == b'\n') {
+            let line = line.trim_ascii();
+            if !line.is_empty() {
+                lines.push(line.to_vec());
+            }
+        }
+        let mut out = Body { headers: Vec::new(), base64: Vec::new(), checksum: None };
+        for line in lines {
+            if line.contains(&b':') {
+                out.headers.push(line);
+            } else if line.len() == 5 && line[0] == b'=' {
+                out.checksum = Some(line);
+            } else {
+                out.base64.extend(line.iter().filter(|b| !b.is_ascii_whitespace()));
+            }
+        }
+        out
+    }
+
+    fn lay(&self, canonical: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(canonical.len());
+        let mut base64: Vec<u8> = Vec::new();
+        for line in canonical.split(|b| *b == b'\n') {
+            let plain =
+                !line.starts_with(DASHES) && !line.contains(&b':') && !line.is_empty() && line[0] != b'=';
+            if plain {
+                base64.extend_from_slice(line);
+                continue;
+            }
+            for piece in base64.chunks(self.width) {
+                out.extend_from_slice(piece);
+                out.extend_from_slice(&self.separator);
+            }
+            base64.clear();
+            out.extend_from_slice(line);
+            if !line.starts_with(END) {
+                out.extend_from_slice(&self.separator);
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,275 @@
+//! The registry: every real value of a run, its synthetic, where it was found.
+//!
+//! Owns the real values, and wipes them when dropped. Nothing here prints one. Does not decide what is a
+//! secret, nor how a synthetic looks.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use once_cell::race::OnceBox;
+use zeroize::Zeroizing;
+
+pub use crate::derive::RunKey;
+use crate::derive::Stream;
+use crate::scan::{Scanner, Table, is_needle};
+
+/// The number of a secret in its run; prints as `s3`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretId(u32);
+
+/// Where a secret was found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// An environment variable, by name.
+    Env(String),
+    /// A field of a file; the field is empty where the whole file is the secret.
+    File {
+        /// As the caller named it.
+        path: String,
+        /// Dotted, as in `auths.ghcr.io.auth`.
+        field: String,
+    },
+    /// A word of the command line, counted from 0.
+    Argv(usize),
+}
+
+/// One secret of the run.
+pub struct Entry {
+    /// Its number in this run.
+    pub id: SecretId,
+    /// `github-token`, `aws-secret-access-key`, …
+    pub kind: &'static str,
+    /// The best name known: that of a variable or of a field.
+    pub name: String,
+    /// Every place it was found at.
+    pub places: Vec<Place>,
+    /// Entries with the same number belong together: an AWS key id and its secret.
+    pub group: Option<u32>,
+    real: Zeroizing<Vec<u8>>,
+    synthetic: Vec<u8>,
+}
+
+/// Every secret of one run.
+pub struct Registry {
+    key: RunKey,
+    entries: Vec<Entry>,
+    by_tag: BTreeMap<[u8; 16], u32>,
+    by_synthetic: BTreeMap<[u8; 16], u32>,
+    known: OnceBox<Table>,
+}
+
+/// Bytes in which real values became synthetic ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// The new bytes.
+    pub bytes: Vec<u8>,
+    /// Which secrets were in them, in order, each once.
+    pub ids: Vec<SecretId>,
+}
+
+/// How a synthetic is drawn.
+pub(crate) enum Draw {
+    /// From the real value: same value, same synthetic, whatever the order.
+    Keyed,
+    /// At random per entry: the real value is guessable, so nothing may depend on it.
+    Random,
+}
+
+impl Registry {
+    /// An empty registry for a run with this key.
+    pub fn new(key: RunKey) -> Self {
+        Self {
+            key,
+            entries: Vec::new(),
+            by_tag: BTreeMap::new(),
+            by_synthetic: BTreeMap::new(),
+            known: OnceBox::new(),
+        }
+    }
+
+    /// Every secret, in the order found.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry with this number.
+    pub fn entry(&self, id: SecretId) -> Option<&Entry> {
+        self.entries.get(id.0 as usize)
+    }
+
+    /// The leak scanner over all real values. Ask once the registry is complete.
+    pub fn scanner(&self) -> Scanner {
+        Scanner::build(self.entries.iter().map(|e| (e.id, e.kind, e.real.as_slice())))
+    }
+
+    /// Replaces raw occurrences of known real values in bytes that are no credential themselves.
+    ///
+    /// Only values of 8 bytes or more that are not easily guessed take part: replacing every `postgres`
+    /// would do more harm than good.
+    pub fn replace_known(&self, bytes: &[u8]) -> Option<Replaced> {
+        if bytes.len() < 8 || self.entries.is_empty() {
+            return None;
+        }
+        let table = self.known.get_or_init(|| {
+            let values = self.entries.iter().filter(|e| is_needle(&e.real));
+            alloc::boxed::Box::new(Table::build(
+                values.map(|e| (Zeroizing::new(e.real.to_vec()), e.id, crate::scan::Encoding::Raw)).collect(),
+            ))
+        });
+        let mut out = Vec::new();
+        let mut ids = Vec::new();
+        let mut done = 0;
+        while let Some(found) = table.find_longest(bytes, done) {
+            let entry = self.entry(found.id)?;
+            out.extend_from_slice(&bytes[done..found.start]);
+            out.extend_from_slice(&entry.synthetic);
+            note(&mut ids, found.id);
+            done = found.end;
+        }
+        if ids.is_empty() {
+            return None;
+        }
+        out.extend_from_slice(&bytes[done..]);
+        Some(Replaced { bytes: out, ids })
+    }
+
+    /// The entry of a real value, made with `mold` if it is new. `mold` gets a stream and the real value
+    /// and is called again with another stream while the result is not acceptable.
+    pub(crate) fn intern(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        place: &Place,
+        real: &[u8],
+        draw: Draw,
+        mut mold: impl FnMut(&mut Stream, &[u8]) -> Vec<u8>,
+    ) -> SecretId {
+        let tag = self.key.tag(real);
+        if let Some(&index) = self.by_tag.get(&tag) {
+            let entry = &mut self.entries[index as usize];
+            if !entry.places.contains(place) {
+                entry.places.push(place.clone());
+            }
+            return entry.id;
+        }
+        let index = self.entries.len();
+        let id = SecretId(index as u32);
+        let mut attempt = 0;
+        let (synthetic, synthetic_tag) = loop {
+            let mut stream = match draw {
+                Draw::Keyed => self.key.keyed(kind, real, attempt),
+                Draw::Random => self.key.drawn(index, attempt),
+            };
+            let synthetic = mold(&mut stream, real);
+            let synthetic_tag = self.key.tag(&synthetic);
+            attempt += 1;
+            let taken =
+                self.by_tag.contains_key(&synthetic_tag) || self.by_synthetic.contains_key(&synthetic_tag);
+            // A value of one digit has nine others; after 64 tries a collision with another entry is
+            // the lesser evil, being the real value is not.
+            if synthetic != real && (attempt > 64 || (!taken && !shares_run(&synthetic, real))) {
+                break (synthetic, synthetic_tag);
+            }
+            if attempt > 256 {
+                let synthetic = self.key.drawn(index, attempt).bytes(real.len().max(8));
+                let text = synthetic.iter().map(|b| b'a' + b % 26).collect::<Vec<u8>>();
+                let tag = self.key.tag(&text);
+                break (text, tag);
+            }
+        };
+        self.by_tag.insert(tag, index as u32);
+        self.by_synthetic.insert(synthetic_tag, index as u32);
+        self.known = OnceBox::new();
+        self.entries.push(Entry {
+            id,
+            kind,
+            name: name.to_string(),
+            places: alloc::vec![place.clone()],
+            group: None,
+            real: Zeroizing::new(real.to_vec()),
+            synthetic,
+        });
+        id
+    }
+
+    pub(crate) fn synthetic_of(&self, id: SecretId) -> &[u8] {
+        self.entry(id).map_or(&[], |e| &e.synthetic)
+    }
+
+    pub(crate) fn join(&mut self, ids: &[SecretId]) {
+        let Some(first) = ids.first() else { return };
+        let group = self.entry(*first).and_then(|e| e.group).unwrap_or(first.0);
+        for id in ids {
+            if let Some(entry) = self.entries.get_mut(id.0 as usize) {
+                entry.group = Some(group);
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// What is shown inside in place of the real value.
+    pub fn synthetic(&self) -> &[u8] {
+        &self.synthetic
+    }
+
+    /// The length of the real value; all that can be asked about it.
+    pub fn real_len(&self) -> usize {
+        self.real.len()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.entries).finish()
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("name", &self.name)
+            .field("places", &self.places)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}", self.0)
+    }
+}
+
+impl fmt::Debug for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}", self.0)
+    }
+}
+
+pub(crate) fn note(ids: &mut Vec<SecretId>, id: SecretId) {
+    if !ids.contains(&id) {
+        ids.push(id);
+    }
+}
+
+/// Whether the two agree in eight or more places in a row where something could have been drawn.
+///
+/// Only the same offsets are compared: prefixes, separators and the marker agree by design, so runs that
+/// hold fewer than eight alphanumeric characters in a row do not count; a whole kept prefix is shorter.
+fn shares_run(synthetic: &[u8], real: &[u8]) -> bool {
+    if synthetic.len() != real.len() || real.len() > 4096 {
+        return false;
+    }
+    let mut run = 0;
+    for (a, b) in synthetic.iter().zip(real).rev().take(real.len().saturating_sub(12)) {
+        run = if a == b && a.is_ascii_alphanumeric() { run + 1 } else { 0 };
+        if run >= 8 {
+            return true;
+        }
+    }
+    false
+}

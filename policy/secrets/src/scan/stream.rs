@@ -1,0 +1,88 @@
+//! The state of one stream: what came before, as far as a needle could reach back.
+
+use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+use super::{Encoding, Scanner};
+use crate::registry::SecretId;
+
+/// A real value that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Whose.
+    pub id: SecretId,
+    /// How it was written.
+    pub encoding: Encoding,
+    /// Where it begins, counted from the start of this chunk; negative if in an earlier one.
+    pub start: i64,
+    /// Just past its end, in this chunk.
+    pub end: usize,
+}
+
+/// One stream's state. Feed it every byte of the stream, in chunks of any size.
+pub struct StreamState {
+    carry: Zeroizing<Vec<u8>>,
+}
+
+impl StreamState {
+    pub(super) fn new() -> Self {
+        Self { carry: Zeroizing::new(Vec::new()) }
+    }
+
+    /// The first hit that ends in this chunk. After a hit the state has taken the whole chunk in.
+    pub fn feed(&mut self, scanner: &Scanner, chunk: &[u8]) -> Option<Hit> {
+        let table = &scanner.table;
+        if table.is_empty() || chunk.is_empty() {
+            return None;
+        }
+        let reach = table.longest() - 1;
+        let before = self.carry.len();
+        // The seam: what was carried and as much of the chunk as a needle from there could cover.
+        self.carry.extend_from_slice(&chunk[..chunk.len().min(reach)]);
+        let mut hit = None;
+        if before > 0 {
+            let mut from = 0;
+            while let Some(found) = table.find(&self.carry, from) {
+                if found.end > before {
+                    hit = Some(Hit {
+                        id: found.id,
+                        encoding: found.encoding,
+                        start: found.start as i64 - before as i64,
+                        end: found.end - before,
+                    });
+                    break;
+                }
+                from = found.start + 1;
+            }
+        }
+        let hit = hit.or_else(|| {
+            table.find(chunk, 0).map(|f| Hit {
+                id: f.id,
+                encoding: f.encoding,
+                start: f.start as i64,
+                end: f.end,
+            })
+        });
+        if chunk.len() >= reach {
+            self.carry.clear();
+            self.carry.extend_from_slice(&chunk[chunk.len() - reach..]);
+        } else {
+            let excess = self.carry.len().saturating_sub(reach);
+            self.carry.drain(..excess);
+        }
+        hit
+    }
+
+    /// How many bytes at the end of what was fed may be the beginning of a needle; the caller holds those
+    /// back for a moment, so that a secret split over two writes does not leave in two halves.
+    pub fn pending(&self, scanner: &Scanner) -> usize {
+        scanner.table.pending(&self.carry)
+    }
+}
+
+impl core::fmt::Debug for StreamState {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "StreamState({} bytes carried)", self.carry.len())
+    }
+}

@@ -1,0 +1,227 @@
+//! Files: secret fields are replaced, every other byte stays, what is not understood is an error.
+
+use std::process::Command;
+
+use shieldrun_secrets::*;
+
+fn registry() -> Registry {
+    Registry::new(RunKey::from_bytes([3; 32]))
+}
+
+/// Edits, and checks that no planted value is left and that everything else still stands.
+fn check(format: Format, text: &str, secrets: &[&str], stays: &[&str]) -> String {
+    let mut reg = registry();
+    let edited =
+        edit(&mut reg, format, "file", text.as_bytes()).unwrap_or_else(|e| panic!("{format:?}: {e}"));
+    let shown = String::from_utf8(edited.bytes).expect("text");
+    for secret in secrets {
+        assert!(!shown.contains(secret), "{format:?} still shows {secret}:\n{shown}");
+    }
+    for word in stays {
+        assert!(shown.contains(word), "{format:?} lost {word}:\n{shown}");
+    }
+    assert_eq!(edited.ids.is_empty(), secrets.is_empty());
+    if secrets.is_empty() {
+        assert_eq!(shown, text);
+    }
+    shown
+}
+
+#[test]
+fn dotenv() {
+    let text = "\u{feff}# settings\nexport API_KEY = \"s3cr3t-v4lue-000\" # old\nPORT=8080\nDB_PASSWORD='hunter2 x'\n#OLD_TOKEN=abcDEF123456789xyz\nURL=postgres://u:pa55w0rdX@h/db\nEMPTY=\nexport PATH\n\nMULTI=\"a\nb\"\nTOKEN=plainvalue99 # note\r\n";
+    let shown = check(
+        Format::Dotenv,
+        text,
+        &["s3cr3t-v4lue-000", "hunter2 x", "abcDEF123456789xyz", "pa55w0rdX", "plainvalue99"],
+        &[
+            "# settings\nexport API_KEY = \"",
+            "\" # old\nPORT=8080\nDB_PASSWORD='",
+            "@h/db\nEMPTY=\nexport PATH\n\nMULTI=\"a\nb\"\n",
+            " # note\r\n",
+        ],
+    );
+    assert_eq!(shown.len(), text.len());
+    check(Format::Dotenv, "API_KEY=changeme\nDB_PASSWORD=${OTHER}\nX=1\n", &[], &[]);
+    check(Format::Dotenv, "", &[], &[]);
+    for bad in ["KEY=\"no end\nMORE=1\n", "what is this\n", "A=\"b\" c\n"] {
+        assert!(edit(&mut registry(), Format::Dotenv, ".env", bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn shell() {
+    check(
+        Format::Shell,
+        "if true; then\n  export GITHUB_TOKEN=abcdefgh12345678; echo $PATH\nfi\nalias x='y'\nPS1=\"\\u$ \"\n",
+        &["abcdefgh12345678"],
+        &["if true; then\n  export GITHUB_TOKEN=", "; echo $PATH\nfi\nalias x='y'\nPS1=\"\\u$ \"\n"],
+    );
+}
+
+#[test]
+fn ini() {
+    check(
+        Format::Ini,
+        "[default]\naws_access_key_id = AKIAABCDEFGH2345ABCD\naws_secret_access_key=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\n; note\n[other]\nregion = eu-west-1\npassword: swordfish\n",
+        &["AKIAABCDEFGH2345ABCD", "k3Jd8sLq0ZpXv7Rt2NwYb6Hm4Gc9Fa5Te1Qu8Wi3", "swordfish"],
+        &[
+            "[default]\naws_access_key_id = AKIA7SHIELDRUN",
+            "\n; note\n[other]\nregion = eu-west-1\npassword: ",
+        ],
+    );
+    assert!(edit(&mut registry(), Format::Ini, "x", b"[half\na=b\n").is_err());
+}
+
+#[test]
+fn npmrc_netrc_and_friends() {
+    check(
+        Format::Npmrc,
+        "registry=https://r.example/\n//r.example/:_authToken=abcd1234abcd1234\n//q.example/:_auth=dXNlcjpzd29yZGZpc2g=\n//q.example/:_password=c3dvcmRmaXNo\nalways-auth=true\n",
+        &["abcd1234abcd1234", "dXNlcjpzd29yZGZpc2g=", "c3dvcmRmaXNo"],
+        &["registry=https://r.example/\n//r.example/:_authToken=", "\nalways-auth=true\n", "dXNlcj"],
+    );
+    check(
+        Format::Netrc,
+        "machine a.example login me password swordfish\nmachine b.example\n\tlogin x\n\tpassword \"two words\"\nmacdef init\n cd /\n\ndefault login anonymous password me@x\n",
+        &["swordfish", "two words"],
+        &["machine a.example login me password ", "macdef init\n cd /\n\n"],
+    );
+    check(
+        Format::Pgpass,
+        "# c\nh:5432:db:u:s\\:ecret9x\n*:*:*:v:q w\n",
+        &["s\\:ecret9x", "q w"],
+        &["# c\nh:5432:db:u:"],
+    );
+    check(
+        Format::GitCredentials,
+        "https://me:swordfish@github.com\n",
+        &["swordfish"],
+        &["https://me:", "@github.com\n"],
+    );
+    check(
+        Format::GitConfig,
+        "[remote \"origin\"]\n\turl = https://u:swordfish9@h/r.git\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n[http \"https://github.com/\"]\n\textraheader = AUTHORIZATION: basic dTpzd29yZGZpc2g5OTk=\n",
+        &["swordfish9", "dTpzd29yZGZpc2g5OTk="],
+        &["[remote \"origin\"]\n\turl = https://u:", "\tfetch = +refs/heads/*:refs/remotes/origin/*\n"],
+    );
+    check(
+        Format::Properties,
+        "! c\nstorePassword=swordfish\nsdk.dir=/opt/sdk\n",
+        &["swordfish"],
+        &["! c\nstorePassword=", "\nsdk.dir=/opt/sdk\n"],
+    );
+    check(
+        Format::PlainToken,
+        "  hvs.CAESIJ0123456789abcdefghijk\n",
+        &["CAESIJ0123456789abcdefghijk"],
+        &["hvs."],
+    );
+}
+
+#[test]
+fn json() {
+    check(
+        Format::Json,
+        "{\n  // mcp\n  \"mcpServers\": {\"x\": {\"env\": {\"API_KEY\": \"s3cr3t\\u002dvalue\\/1\"}, \"args\": [\"--url\", \"https://u:swordfish@h/\"]}},\n  \"n\": 1.5e3,\n}\n",
+        &["s3cr3t\\u002dvalue", "swordfish"],
+        &[
+            "{\n  // mcp\n  \"mcpServers\": {\"x\": {\"env\": {\"API_KEY\": \"",
+            "\"args\": [\"--url\", \"https://u:",
+            "@h/\"]}},\n  \"n\": 1.5e3,\n}\n",
+        ],
+    );
+    check(
+        Format::DockerConfig,
+        "{\"auths\":{\"ghcr.io\":{\"auth\":\"dXNlcjpzd29yZGZpc2g=\"}},\"credsStore\":\"desktop\"}",
+        &["c3dvcmRmaXNo", "pzd29yZGZpc2g"],
+        &["{\"auths\":{\"ghcr.io\":{\"auth\":\"dXNlcj", "\"credsStore\":\"desktop\"}"],
+    );
+    for bad in ["{", "{\"a\":1 \"b\":2}", "{\"a\":tru}", "[1,2", "{\"a\":\"x}", "{} x", "{\"a\":\"\u{1}\"}"] {
+        let error = edit(&mut registry(), Format::Json, "x", bad.as_bytes()).expect_err(bad);
+        assert!(error.line > 0, "{bad}");
+    }
+}
+
+fn key(args: &[&str], name: &str) -> String {
+    let dir = std::env::temp_dir().join(format!("shieldrun-secrets-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a temporary directory");
+    let file = dir.join("key");
+    let path = file.to_str().expect("text");
+    let status = Command::new(args[0]).args(&args[1..]).arg(path).output().expect("the key tool runs");
+    assert!(status.status.success(), "{args:?}: {}", String::from_utf8_lossy(&status.stderr));
+    let text = std::fs::read_to_string(&file).expect("a key");
+    std::fs::remove_dir_all(&dir).expect("cleaned up");
+    text
+}
+
+fn accepted(program: &[&str], text: &[u8], name: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = std::env::temp_dir().join(format!("shieldrun-secrets-{}-{name}-new", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a temporary directory");
+    let file = dir.join("key");
+    std::fs::write(&file, text).expect("written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("private");
+    let out = Command::new(program[0]).args(&program[1..]).arg(&file).output().expect("the key tool runs");
+    assert!(out.status.success(), "{name}: {program:?}: {}", String::from_utf8_lossy(&out.stderr));
+    std::fs::remove_dir_all(&dir).expect("cleaned up");
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+#[test]
+fn keys_are_real_keys_of_the_same_kind() {
+    let openssl = |args: &[&'static str]| [&["openssl", "genpkey"], args, &["-out"]].concat();
+    let cases: Vec<(&str, Vec<&str>)> = vec![
+        ("openssh-ed25519", vec!["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "me@host", "-f"]),
+        ("openssh-rsa", vec!["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f"]),
+        ("openssh-p256", vec!["ssh-keygen", "-q", "-t", "ecdsa", "-b", "256", "-N", "", "-f"]),
+        ("openssh-p384", vec!["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f"]),
+        ("pem-rsa", vec!["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f"]),
+        ("pem-ec", vec!["ssh-keygen", "-q", "-t", "ecdsa", "-b", "256", "-m", "PEM", "-N", "", "-f"]),
+        ("pkcs8-rsa", openssl(&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])),
+        ("pkcs8-ec", openssl(&["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"])),
+        ("pkcs8-ed25519", openssl(&["-algorithm", "ED25519"])),
+    ];
+    for (name, args) in cases {
+        let real = key(&args, name);
+        let mut reg = registry();
+        let edited = edit(&mut reg, Format::Pem, name, real.as_bytes()).expect("a key");
+        assert_eq!(edited.ids.len(), 1, "{name}");
+        let (old, new) =
+            (real.lines().collect::<Vec<_>>(), String::from_utf8(edited.bytes.clone()).expect("text"));
+        let new: Vec<&str> = new.lines().collect();
+        assert_eq!(old[0], new[0]);
+        assert!(old.len().abs_diff(new.len()) <= 1, "{name}");
+        assert!(
+            old[2..old.len() - 1].iter().all(|l| !new.contains(l)),
+            "{name}: a line of the real key is shown"
+        );
+        let read: &[&str] = if name.starts_with("openssh") || name.starts_with("pem") {
+            &["ssh-keygen", "-y", "-f"]
+        } else {
+            &["openssl", "pkey", "-check", "-noout", "-in"]
+        };
+        accepted(read, &edited.bytes, name);
+        if !name.starts_with("openssh") {
+            accepted(&["openssl", "pkey", "-check", "-noout", "-in"], &edited.bytes, name);
+        }
+        // One line with `\n` in it, as in an environment variable: the same key.
+        let flat = real.trim_end().replace('\n', "\\n");
+        let out = substitute_env(&mut reg, &[(b"DEPLOY_KEY".to_vec(), flat.into_bytes())]);
+        let EnvOutcome::Replaced { value, ids } = &out[0] else { panic!("{name} passed") };
+        assert_eq!(*ids, edited.ids, "{name}");
+        let unfolded = String::from_utf8_lossy(value).replace("\\n", "\n");
+        assert_eq!(unfolded.trim_end(), String::from_utf8_lossy(&edited.bytes).trim_end(), "{name}");
+    }
+}
+
+#[test]
+fn a_large_file_takes_linear_time() {
+    let line = "SOME_TOKEN=abcdefgh12345678\nNOTHING=\"quoted\"\n# comment {\n";
+    let text = line.repeat(MAX_PARSE / line.len());
+    let start = std::time::Instant::now();
+    edit(&mut registry(), Format::Dotenv, ".env", text.as_bytes()).expect("edited");
+    assert!(start.elapsed().as_secs() < 60);
+    let text = "x".repeat(MAX_PARSE + 1);
+    assert!(edit(&mut registry(), Format::Dotenv, ".env", text.as_bytes()).is_err());
+}
