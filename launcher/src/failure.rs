@@ -1,0 +1,118 @@
+//! Owns the failures of shieldrun itself: one type for all stages, so that each ends as exit code 125
+//! with its causes and, where one is known, a next step.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use shieldrun_policy::exit;
+use shieldrun_policy::schema::{NetworkMode, Policy, SecretsMode, Writes};
+
+use crate::host::HostError;
+use crate::inventory::InventoryError;
+use crate::policies::PolicyError;
+use crate::say;
+use crate::spawn::SpawnError;
+
+/// A stage that failed.
+#[derive(Debug)]
+pub struct Failure {
+    error: Box<dyn Error>,
+    hint: Option<String>,
+}
+
+/// Something that was asked for and that this version does not have.
+#[derive(Debug)]
+struct Missing {
+    what: String,
+}
+
+impl Failure {
+    /// From any error.
+    pub fn new(error: impl Error + 'static, hint: Option<&str>) -> Self {
+        Self { error: Box::new(error), hint: hint.map(str::to_owned) }
+    }
+
+    /// From an error, with what we were doing.
+    pub fn doing(what: impl Into<String>, error: impl Error + 'static) -> Self {
+        Self { error: Box::new(Doing { what: what.into(), cause: Box::new(error) }), hint: None }
+    }
+
+    /// Tells the person.
+    pub fn say(&self) -> ExitCode {
+        say::error(self.error.as_ref(), self.hint.as_deref());
+        exit::ExitCode::Setup.into()
+    }
+}
+
+/// A protection that cannot be had stops the run, and so does a mode that does not exist yet: a run in
+/// another mode than the one asked for would be a silent loosening, or a silent break.
+///
+/// # Errors
+/// When the policy asks for what this version has not.
+pub fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> {
+    let missing = |what: &str, hint: &str| Err(Failure::new(Missing { what: what.to_owned() }, Some(hint)));
+    if policy.network.mode != NetworkMode::None {
+        return missing("`network: allowlist` and `open`", "use `--network none`: only loopback exists inside");
+    }
+    if policy.secrets.mode == SecretsMode::Broker {
+        return missing("`secrets: broker`", "use `--secrets synthetic` or `--secrets block`");
+    }
+    if policy.files.writes == Writes::Overlay {
+        return missing("`writes: overlay`", "use `--writes direct` (the workspace itself is written) or `--writes none`");
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Doing {
+    what: String,
+    cause: Box<dyn Error>,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.what)
+    }
+}
+
+impl Error for Doing {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.cause.as_ref())
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "this version of shieldrun does not have {}", self.what)
+    }
+}
+
+impl Error for Missing {}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        Self::new(error, None)
+    }
+}
+
+impl From<InventoryError> for Failure {
+    fn from(error: InventoryError) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+impl From<SpawnError> for Failure {
+    fn from(error: SpawnError) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
