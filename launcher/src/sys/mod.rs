@@ -6,9 +6,14 @@
 
 pub mod control;
 pub mod descriptors;
+#[cfg(test)]
+pub mod fake_init;
 pub mod loopback;
 pub mod mount;
+pub mod open_file;
+pub mod pidns;
 pub mod privileges;
 pub mod process;
-pub mod pidns;
 pub mod ring;
+pub mod signals;
+pub mod terminal;

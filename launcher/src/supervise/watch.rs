@@ -1,0 +1,514 @@
+//! The loop: one thread, one poll(2), a closed set of events.
+//!
+//! Owns what each event means for the run. Who has the keyboard is asked of [`Job`]; bytes are moved
+//! by threads of which only the end, or a leak, is heard here.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::OFlags;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+use super::feed::Feed;
+use super::job::Job;
+use super::latch::{Done, Latch, Mailbox, Note, Sendbox, mailbox, poll_until};
+use super::pump::{Gates, Inside, Pump};
+use super::{Exit, Inspection, Leak, Limits, Observer, Outcome, Running, SuperviseError};
+use crate::stdio::{InputKind, Stream};
+use crate::sys::control::{Message, SIZE, tag};
+use crate::sys::signals::{InheritedSignals, Origin, Received, Signals};
+
+/// Between SIGTERM and SIGKILL when time is up.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long `init` may take to end what is left.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long an output that the outside does not take may keep us, once the tree was ended by force.
+const GIVE_UP: Duration = Duration::from_millis(500);
+
+/// Everything that can happen.
+enum Event {
+    Control(Message),
+    ControlClosed,
+    Signal(Received),
+    Note(Note),
+    Typed,
+    Room,
+    InitGone,
+}
+
+/// Runs the command to its end.
+///
+/// # Errors
+/// When the launcher itself cannot go on. `init`, and all inside with it, is killed then.
+pub(crate) fn supervise(
+    running: Running,
+    limits: Limits,
+    inspection: Inspection<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, SuperviseError> {
+    let Running { control, init, go, stdio, pty, signals } = running;
+    // First of all, so that every way out ends the tree.
+    let init = Init { pidfd: init, is_gone: false };
+    let (sender, mailbox) = mailbox().map_err(SuperviseError::Prepare)?;
+    let gates = Gates {
+        sealed: Arc::new(AtomicBool::new(false)),
+        ended: Latch::new().map_err(SuperviseError::Prepare)?,
+        gone: Latch::new().map_err(SuperviseError::Prepare)?,
+    };
+    stdio.release_standard_descriptors().map_err(SuperviseError::Prepare)?;
+
+    let master = match pty {
+        Some(master) => {
+            rustix::fs::fcntl_setfl(&master, OFlags::RDWR | OFlags::NONBLOCK)
+                .map_err(SuperviseError::Prepare)?;
+            Some(Arc::new(master))
+        }
+        None => None,
+    };
+    let (tty, screen) = match stdio.tty {
+        Some(tty) => (Some((tty.terminal, tty.claim)), Some(tty.screen)),
+        None => (None, None),
+    };
+    let mut job = Job::new(tty, master.clone(), inspection.tee.clone());
+    let go = go | job.start();
+
+    let mut open = Vec::with_capacity(4);
+    let mut outputs: Vec<_> = stdio
+        .outputs
+        .into_iter()
+        .map(|output| (output.stream, Inside::Pipe(output.from), output.to))
+        .collect();
+    if let (Some(master), Some(screen)) = (&master, screen) {
+        outputs.push((Stream::Terminal, Inside::Pty(Arc::clone(master)), screen));
+    }
+    drop(master);
+    for (stream, from, to) in outputs {
+        let scan = inspection.scanner.map(|scanner| scanner(stream));
+        let pump = Pump {
+            stream,
+            from,
+            to,
+            scan,
+            tee: inspection.tee.clone(),
+            gates: gates.clone(),
+            notes: sender.clone(),
+        };
+        spawn(stream, move || pump.run())?;
+        open.push(stream);
+    }
+    if let Some(input) = stdio.input {
+        // A read that cannot be looked at first may hang; it must not keep us.
+        if input.kind != InputKind::Stream {
+            open.push(Stream::Stdin);
+        }
+        let feed =
+            Feed { input, tee: inspection.tee.clone(), ended: gates.ended.clone(), notes: sender.clone() };
+        spawn(Stream::Stdin, move || feed.run())?;
+    }
+
+    let now = Instant::now();
+    let interval = observer.interval();
+    let watch = Watch {
+        control: Some(control),
+        init,
+        signals,
+        mailbox,
+        _sender: sender,
+        gates,
+        job,
+        open,
+        limit: limits.timeout,
+        observer,
+        interval,
+        begun: now,
+        deadline: limits.timeout.and_then(|limit| now.checked_add(limit)),
+        tick: interval.map(|interval| now + interval),
+        kill: None,
+        give_up: None,
+        exit: None,
+        said_bye: false,
+        drained: false,
+        interrupted: None,
+        leak: None,
+        timed_out: false,
+        lost_output: None,
+    };
+    watch.say(tag::GO, go);
+    watch.run()
+}
+
+fn spawn(stream: Stream, body: impl FnOnce() + Send + 'static) -> Result<(), SuperviseError> {
+    std::thread::Builder::new()
+        .name(stream.to_string())
+        .spawn(body)
+        .map(drop)
+        .map_err(|error| SuperviseError::Thread(stream, error))
+}
+
+/// `init`, which does not outlive this value.
+struct Init {
+    pidfd: OwnedFd,
+    is_gone: bool,
+}
+
+impl Init {
+    fn kill(&self) {
+        if !self.is_gone {
+            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        }
+    }
+
+    fn reap(&mut self) {
+        // ECHILD if somebody else did: it is gone either way.
+        let _ = retry_on_intr(|| waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED));
+        self.is_gone = true;
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        if !self.is_gone {
+            self.kill();
+            self.reap();
+        }
+    }
+}
+
+struct Watch<'a> {
+    control: Option<OwnedFd>,
+    init: Init,
+    signals: Signals,
+    mailbox: Mailbox,
+    /// Kept so that the channel never looks closed.
+    _sender: Sendbox,
+    gates: Gates,
+    job: Job,
+    /// The streams whose thread is not done.
+    open: Vec<Stream>,
+    limit: Option<Duration>,
+    observer: &'a mut dyn Observer,
+    interval: Option<Duration>,
+    begun: Instant,
+    deadline: Option<Instant>,
+    tick: Option<Instant>,
+    kill: Option<Instant>,
+    give_up: Option<Instant>,
+    exit: Option<Exit>,
+    said_bye: bool,
+    drained: bool,
+    /// A signal that would have ended the command, had it not ended already.
+    interrupted: Option<i32>,
+    leak: Option<(Stream, Leak)>,
+    timed_out: bool,
+    lost_output: Option<(Stream, Errno)>,
+}
+
+impl Watch<'_> {
+    fn run(mut self) -> Result<Outcome, SuperviseError> {
+        while !self.is_over() {
+            for event in self.wait()? {
+                self.handle(event);
+            }
+            self.look_at_clock();
+        }
+        self.observer.tick();
+        self.job.restore();
+        let ended = self.exit.unwrap_or(Exit::InitLost);
+        let exit = match (&self.leak, self.timed_out, self.interrupted) {
+            (Some(_), ..) => Exit::Leak,
+            (None, true, _) => Exit::TimedOut,
+            (None, false, Some(signal)) => Exit::Signal(signal),
+            (None, false, None) => ended,
+        };
+        Ok(Outcome {
+            exit,
+            duration: self.begun.elapsed(),
+            leak: self.leak.take(),
+            timed_out: self.timed_out,
+            lost_output: self.lost_output,
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        let given_up = self.interrupted.is_some() || self.give_up.is_some_and(|at| Instant::now() >= at);
+        self.init.is_gone && (self.open.is_empty() || given_up)
+    }
+
+    fn wait(&mut self) -> Result<Vec<Event>, SuperviseError> {
+        /// Which descriptor is which.
+        #[derive(Clone, Copy)]
+        enum From {
+            Control,
+            Signals,
+            Mailbox,
+            Init,
+            Keyboard,
+            Master,
+        }
+        let give_up = self.give_up.filter(|_| self.init.is_gone);
+        let until = [self.deadline, self.kill, give_up, self.tick].into_iter().flatten().min();
+        let mut froms = Vec::with_capacity(6);
+        let mut fds = Vec::with_capacity(6);
+        let mut add = |from, fd, flags| {
+            froms.push(from);
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+        };
+        if let Some(control) = &self.control {
+            add(From::Control, control.as_fd(), PollFlags::IN);
+        }
+        add(From::Signals, self.signals.as_fd(), PollFlags::IN);
+        add(From::Mailbox, self.mailbox.as_fd(), PollFlags::IN);
+        if !self.init.is_gone {
+            add(From::Init, self.init.pidfd.as_fd(), PollFlags::IN);
+        }
+        if let Some(keyboard) = self.job.keyboard() {
+            add(From::Keyboard, keyboard, PollFlags::IN);
+        }
+        if let Some(master) = self.job.backlog() {
+            add(From::Master, master, PollFlags::OUT);
+        }
+        poll_until(&mut fds, until).map_err(SuperviseError::Wait)?;
+        let ready: Vec<From> =
+            fds.iter().zip(froms).filter(|(fd, _)| !fd.revents().is_empty()).map(|(_, from)| from).collect();
+
+        let mut events = Vec::new();
+        for from in ready {
+            match from {
+                From::Control => self.hear(&mut events),
+                From::Signals => {
+                    while let Some(received) = self.signals.next().map_err(SuperviseError::Signals)? {
+                        events.push(Event::Signal(received));
+                    }
+                }
+                From::Mailbox => events.extend(self.mailbox.take().map(Event::Note)),
+                From::Init => {
+                    // Its last words were sent before it ended.
+                    self.hear(&mut events);
+                    events.push(Event::InitGone);
+                }
+                From::Keyboard => events.push(Event::Typed),
+                From::Master => events.push(Event::Room),
+            }
+        }
+        Ok(events)
+    }
+
+    /// Everything that waits on the control socket.
+    fn hear(&self, events: &mut Vec<Event>) {
+        let Some(control) = &self.control else { return };
+        loop {
+            let mut bytes = [0; SIZE];
+            match retry_on_intr(|| rustix::net::recv(control, &mut bytes, RecvFlags::DONTWAIT)) {
+                Err(Errno::AGAIN) => return,
+                Ok((0, _)) | Err(_) => {
+                    events.push(Event::ControlClosed);
+                    return;
+                }
+                Ok((count, _)) => {
+                    events.extend(bytes.get(..count).and_then(Message::decode).map(Event::Control));
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Control(message) => self.heard(message),
+            Event::ControlClosed => {
+                self.control = None;
+                self.ended(None);
+            }
+            Event::Signal(received) => self.signalled(received),
+            Event::Note(note) => self.noted(note),
+            Event::Typed => self.job.read_keyboard(),
+            Event::Room => self.job.pass_typed(),
+            Event::InitGone => {
+                self.init.reap();
+                self.ended(None);
+                self.gates.gone.set();
+                self.kill = None;
+                if self.leak.is_some() || self.timed_out {
+                    self.give_up = Some(Instant::now() + GIVE_UP);
+                }
+            }
+        }
+    }
+
+    fn heard(&mut self, message: Message) {
+        let value = message.value;
+        match message.tag {
+            tag::STARTED => self.observer.started(value),
+            // What is to die need not be followed into its sleep.
+            tag::STOPPED if self.timed_out || self.leak.is_some() => {}
+            tag::STOPPED => {
+                let answer = self.job.stopped(value, self.deadline);
+                self.say(answer.tag, answer.value);
+            }
+            tag::CONTINUED => self.job.continued(),
+            tag::EXITED => {
+                self.job.keep_modes();
+                self.ended(Some(Exit::Code(value)));
+            }
+            tag::KILLED => self.ended(Some(Exit::Signal(value))),
+            tag::EXEC_FAILED => {
+                self.exit.get_or_insert(Exit::NotExecuted(Errno::from_raw_os_error(value)));
+            }
+            tag::SETUP_FAILED => {
+                let errno = Errno::from_raw_os_error(value & 0xffff);
+                self.ended(Some(Exit::SetupFailed(value >> 16, errno)));
+            }
+            // A word of a newer `init` would be a word of another binary: ours come in one.
+            _ => {}
+        }
+    }
+
+    /// The command has ended, as far as we know by this word. The first word counts.
+    fn ended(&mut self, exit: Option<Exit>) {
+        if let Some(exit) = exit {
+            self.exit.get_or_insert(exit);
+        }
+        self.gates.ended.set();
+        self.say_bye();
+    }
+
+    /// `init` may go once nothing can be lost by it, and not much later.
+    fn say_bye(&mut self) {
+        let has_terminal = self.open.contains(&Stream::Terminal);
+        if !self.said_bye && (self.drained || !has_terminal) {
+            self.said_bye = true;
+            self.say(tag::BYE, 0);
+            self.kill.get_or_insert(Instant::now() + LAST_WORDS);
+        }
+    }
+
+    fn noted(&mut self, note: Note) {
+        match note {
+            Note::Drained => {
+                self.drained = true;
+                self.say_bye();
+            }
+            Note::Leak(stream, leak) => {
+                if self.leak.is_none() {
+                    self.init.kill();
+                    self.observer.leak(stream, &leak);
+                    self.leak = Some((stream, leak));
+                }
+            }
+            Note::Done(stream, done) => {
+                self.open.retain(|open| *open != stream);
+                if let (Done::Refused(errno), true) = (done, stream != Stream::Stdin) {
+                    self.observer.output_closed(stream, errno);
+                    if errno != Errno::PIPE {
+                        self.lost_output.get_or_insert((stream, errno));
+                    }
+                }
+                if stream == Stream::Terminal {
+                    self.job.hang_up();
+                    if self.exit.is_some() {
+                        self.say_bye();
+                    }
+                }
+            }
+        }
+    }
+
+    fn signalled(&mut self, received: Received) {
+        let signal = received.number;
+        let origin = received.origin();
+        if origin == Origin::Child {
+            return;
+        }
+        if self.init.is_gone {
+            // Natively the command would still be there, waiting for its reader, and die of it.
+            if ends_a_process(signal) {
+                self.interrupted = Some(signal);
+            }
+            return;
+        }
+        match signal {
+            // The kernel tells the inside itself when the size of its terminal changes.
+            libc::SIGWINCH if self.job.resize() && origin == Origin::Terminal => return,
+            libc::SIGCONT => {
+                if let Some(answer) = self.job.wake_up() {
+                    self.say(answer.tag, answer.value);
+                    return;
+                }
+            }
+            libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => self.job.pass_on_stop(),
+            _ => {}
+        }
+        self.observer.signal(signal);
+        match origin {
+            Origin::Terminal => self.say(tag::SIGNAL_GROUP, signal),
+            Origin::Process | Origin::Child => self.say(tag::SIGNAL_PROCESS, signal),
+        }
+    }
+
+    fn look_at_clock(&mut self) {
+        let now = Instant::now();
+        let passed = |at: Option<Instant>| at.is_some_and(|at| now >= at);
+        if passed(self.tick) {
+            self.observer.tick();
+            self.tick = self.interval.map(|interval| now + interval);
+        }
+        if passed(self.deadline) {
+            self.deadline = None;
+            self.time_is_up(now);
+        }
+        if passed(self.kill) {
+            self.kill = None;
+            self.init.kill();
+        }
+    }
+
+    fn time_is_up(&mut self, now: Instant) {
+        if self.leak.is_some() {
+            return;
+        }
+        self.timed_out = true;
+        self.observer.timed_out(self.limit.unwrap_or_default());
+        if self.init.is_gone {
+            // The command kept the limit; its reader did not.
+            self.give_up = Some(now + GIVE_UP);
+            return;
+        }
+        // A stopped process gets its SIGTERM only when it runs.
+        self.say(tag::SIGNAL_GROUP, libc::SIGTERM);
+        self.say(tag::SIGNAL_GROUP, libc::SIGCONT);
+        self.kill = Some(now + GRACE);
+    }
+
+    fn say(&self, tag: u32, value: i32) {
+        let Some(control) = &self.control else { return };
+        let bytes = Message { tag, value }.encode();
+        // An `init` that is gone shows at its pidfd; one that does not listen is not worth waiting for.
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let _ = retry_on_intr(|| rustix::net::send(control, &bytes, flags));
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        // Threads that we gave up must not write behind the back of whoever comes next.
+        self.gates.sealed.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Whether a signal ends a process that has arranged nothing and inherited nothing.
+fn ends_a_process(signal: i32) -> bool {
+    let harmless = [
+        libc::SIGCHLD,
+        libc::SIGCONT,
+        libc::SIGURG,
+        libc::SIGWINCH,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+    ];
+    !harmless.contains(&signal) && !InheritedSignals::capture().ignores(signal)
+}
