@@ -1,10 +1,13 @@
 //! Owns the command line: what was asked for, and nothing decided yet.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use shieldrun_policy::exit;
 use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Writes};
 
 /// Run a coding agent so that it can neither read nor leak a real secret.
@@ -147,4 +150,23 @@ fn seconds(text: &str) -> Result<Duration, String> {
         return Err("a timeout must be more than 0 seconds".to_owned());
     }
     Duration::try_from_secs_f64(seconds).map_err(|_| "too long".to_owned())
+}
+
+impl RunArguments {
+    /// The command as bytes.
+    pub fn command_bytes(&self) -> Vec<Vec<u8>> {
+        self.command.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+}
+
+/// Parses the command line of this process. A mistake in it is a failure of shieldrun's own.
+///
+/// # Errors
+/// The exit code, after the message or the help was printed.
+pub fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // A reader that left early is no error.
+        let _ = error.print();
+        if error.use_stderr() { exit::ExitCode::Setup.into() } else { ExitCode::SUCCESS }
+    })
 }

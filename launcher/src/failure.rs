@@ -12,7 +12,10 @@ use crate::host::HostError;
 use crate::inventory::InventoryError;
 use crate::policies::PolicyError;
 use crate::say;
+use crate::record::RecordError;
 use crate::spawn::SpawnError;
+use crate::stdio::StdioError;
+use crate::supervise::SuperviseError;
 
 /// A stage that failed.
 #[derive(Debug)]
@@ -21,10 +24,13 @@ pub struct Failure {
     hint: Option<String>,
 }
 
-/// Something that was asked for and that this version does not have.
+/// A failure that no stage has an error of its own for.
 #[derive(Debug)]
-struct Missing {
-    what: String,
+enum Plain {
+    /// Asked for, and not in this version.
+    Missing(String),
+    /// A line of a record that does not follow from the one before.
+    Chain { line: u64, reason: String },
 }
 
 impl Failure {
@@ -36,6 +42,11 @@ impl Failure {
     /// From an error, with what we were doing.
     pub fn doing(what: impl Into<String>, error: impl Error + 'static) -> Self {
         Self { error: Box::new(Doing { what: what.into(), cause: Box::new(error) }), hint: None }
+    }
+
+    /// The chain of a record does not hold.
+    pub fn broken_record(line: u64, reason: &str) -> Self {
+        Self::new(Plain::Chain { line, reason: reason.to_owned() }, None)
     }
 
     /// Tells the person.
@@ -51,7 +62,7 @@ impl Failure {
 /// # Errors
 /// When the policy asks for what this version has not.
 pub fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> {
-    let missing = |what: &str, hint: &str| Err(Failure::new(Missing { what: what.to_owned() }, Some(hint)));
+    let missing = |what: &str, hint: &str| Err(Failure::new(Plain::Missing(what.to_owned()), Some(hint)));
     if policy.network.mode != NetworkMode::None {
         return missing("`network: allowlist` and `open`", "use `--network none`: only loopback exists inside");
     }
@@ -82,13 +93,16 @@ impl Error for Doing {
     }
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for Plain {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "this version of shieldrun does not have {}", self.what)
+        match self {
+            Self::Missing(what) => write!(out, "this version of shieldrun does not have {what}"),
+            Self::Chain { line, reason } => write!(out, "the record is broken at line {line}: {reason}"),
+        }
     }
 }
 
-impl Error for Missing {}
+impl Error for Plain {}
 
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
@@ -114,5 +128,24 @@ impl From<SpawnError> for Failure {
     fn from(error: SpawnError) -> Self {
         let hint = error.hint();
         Self::new(error, hint)
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint.as_deref())
+    }
+}
+
+impl From<StdioError> for Failure {
+    fn from(error: StdioError) -> Self {
+        Self::new(error, None)
+    }
+}
+
+impl From<SuperviseError> for Failure {
+    fn from(error: SuperviseError) -> Self {
+        Self::new(error, None)
     }
 }

@@ -1,8 +1,18 @@
 //! Owns what of ours exists inside: the embedded programs and where they lie.
 //!
-//! Both are built by `build.rs` and are part of this binary, so one file is the whole product.
+//! Both are built by `build.rs` and are part of this binary, so one file is the whole product. In the
+//! full tier the set-up child writes them to a tmpfs of the guest's; in the preload tier they lie in
+//! the run's own directory.
 
 use std::ffi::CStr;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use shieldrun_abi::{RING_FILE, SHIM_FILE, TABLE_FILE};
+use shieldrun_policy::plan::Tier;
 
 pub use shieldrun_abi::GUEST_DIRECTORY as DIRECTORY;
 
@@ -10,6 +20,8 @@ pub use shieldrun_abi::GUEST_DIRECTORY as DIRECTORY;
 pub const SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libshieldrun.so"));
 /// The first process inside.
 pub const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+/// Size of the ring, bytes.
+pub const RING_BYTES: usize = size_of::<shieldrun_abi::ring::Shared>();
 
 /// The directory again, for system calls.
 pub const DIRECTORY_C: &CStr = c"/run/shieldrun";
@@ -21,5 +33,55 @@ pub const TABLE_PATH: &CStr = c"/run/shieldrun/table";
 pub const RING_PATH: &CStr = c"/run/shieldrun/ring";
 /// Where init lies.
 pub const INIT_PATH: &CStr = c"/run/shieldrun/init";
-/// Size of the ring, bytes.
-pub const RING_BYTES: usize = size_of::<shieldrun_abi::ring::Shared>();
+
+/// Where the files of a run lie, as the command sees them.
+#[derive(Debug)]
+pub struct GuestFiles {
+    directory: PathBuf,
+}
+
+impl GuestFiles {
+    /// For a run of this tier with its record at `record`.
+    pub fn of(tier: Tier, record: &Path) -> Self {
+        let directory = match tier {
+            Tier::Full => PathBuf::from(DIRECTORY),
+            Tier::Preload => record.join("guest"),
+        };
+        Self { directory }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where init lies.
+    pub fn init(&self) -> PathBuf {
+        self.directory.join("init")
+    }
+
+    /// Writes them, for the preload tier.
+    ///
+    /// # Errors
+    /// What the file system gives.
+    pub fn put(&self, table: &[u8]) -> io::Result<()> {
+        fs::create_dir(&self.directory)?;
+        for (name, content, mode) in [(SHIM_FILE, SHIM, 0o500), (TABLE_FILE, table, 0o400), ("init", INIT, 0o500)] {
+            let path = self.directory.join(name);
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(content)?;
+            file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.directory.join(RING_FILE))?;
+        Ok(())
+    }
+
+    /// Opens the ring, for the preload tier.
+    ///
+    /// # Errors
+    /// What open(2) gives.
+    pub fn open_ring(&self) -> io::Result<OwnedFd> {
+        let path = self.directory.join(RING_FILE);
+        Ok(OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?.into())
+    }
+}

@@ -8,6 +8,8 @@ use std::{env, fmt, io};
 
 use shieldrun_secrets::RunKey;
 
+use crate::record::{RecordError, runs_dir};
+
 /// The facts.
 #[derive(Debug)]
 pub struct Host {
@@ -70,6 +72,15 @@ impl Host {
         self.variable(name)
             .map(|value| PathBuf::from(OsString::from_vec(value.to_vec())))
             .filter(|path| path.is_absolute())
+    }
+
+    /// Where records of runs lie.
+    ///
+    /// # Errors
+    /// When there is neither a home nor `XDG_STATE_HOME`.
+    pub fn runs(&self) -> Result<PathBuf, RecordError> {
+        let state = self.path_variable("XDG_STATE_HOME");
+        runs_dir(state.as_deref().map(Path::as_os_str), self.home.as_deref().map(Path::as_os_str))
     }
 
     /// A fresh key for this run.

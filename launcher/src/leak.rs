@@ -58,3 +58,17 @@ fn word(encoding: Encoding) -> &'static str {
         _ => "encoded",
     }
 }
+
+/// A scan that finds nothing, where there is nothing to look for.
+pub fn nothing() -> Box<dyn LeakScan> {
+    struct Nothing;
+    impl LeakScan for Nothing {
+        fn feed(&mut self, _: &[u8]) -> Option<Leak> {
+            None
+        }
+        fn pending(&self) -> usize {
+            0
+        }
+    }
+    Box::new(Nothing)
+}

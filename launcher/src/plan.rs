@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use shieldrun_policy::plan::{Access, Bytes, Change, Cover, Mask, Mount, Plan, Tier, Variable};
 use shieldrun_policy::schema::{Isolation, Policy, Writes};
 
-use crate::guest;
+use crate::cli::RunArguments;
+use crate::guest::GuestFiles;
 use crate::host::Host;
 use crate::inventory::Inventory;
 use crate::inventory::path::contains;
@@ -18,17 +19,8 @@ const PRIVATE: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
 /// Variables whose directory a program expects to exist.
 const EXPECTED_DIRECTORIES: [&str; 2] = ["TMPDIR", "XDG_RUNTIME_DIR"];
 
-/// Where the run's own things lie.
-#[derive(Debug)]
-pub struct Places<'a> {
-    /// Directory with the shim, in the guest's view.
-    pub shim_directory: &'a Path,
-    /// The state directory of shieldrun, which nothing inside may touch; canonical, if it exists.
-    pub state: Option<&'a Path>,
-}
-
-/// Makes the plan.
-pub fn make(policy: &Policy, host: &Host, inventory: &mut Inventory, kept: &[i32], places: &Places<'_>) -> Plan {
+/// Makes the plan. `record` is the directory of the run, or where it would be.
+pub fn make(policy: &Policy, host: &Host, inventory: &mut Inventory, arguments: &RunArguments, record: &Path) -> Plan {
     let tier = match policy.isolation {
         Isolation::Full => Tier::Full,
         Isolation::Preload => Tier::Preload,
@@ -36,14 +28,7 @@ pub fn make(policy: &Policy, host: &Host, inventory: &mut Inventory, kept: &[i32
     let view = View::of(host);
     let mounts = if tier == Tier::Full { view.mounts(policy, host) } else { Vec::new() };
     let mut masks = std::mem::take(&mut inventory.masks);
-    if let Some(state) = places.state {
-        masks.push(Mask {
-            at: bytes(state),
-            cover: Cover::BlockedDirectory,
-            rule: "shieldrun.state".to_owned(),
-            reason: "the records of shieldrun".to_owned(),
-        });
-    }
+    masks.extend(mask_of_records(tier, record));
     masks.retain(|mask| tier == Tier::Preload || view.shows(&mask.at.0));
     Plan {
         tier,
@@ -51,13 +36,16 @@ pub fn make(policy: &Policy, host: &Host, inventory: &mut Inventory, kept: &[i32
         gid: host.gid,
         mounts,
         masks,
-        environment: with_shim(std::mem::take(&mut inventory.environment), places.shim_directory),
+        environment: with_shim(
+            std::mem::take(&mut inventory.environment),
+            GuestFiles::of(tier, record).directory(),
+        ),
         removed: std::mem::take(&mut inventory.removed),
         command: std::mem::take(&mut inventory.command),
         replaced_arguments: std::mem::take(&mut inventory.replaced_arguments),
         working_directory: bytes(&host.working_directory),
         workspace: bytes(&host.workspace),
-        kept_descriptors: kept.to_vec(),
+        kept_descriptors: arguments.keep_fd.clone(),
         timeout_seconds: policy.limits.timeout.map(|timeout| timeout.as_secs()),
         secrets: inventory.registry.entries().len(),
     }
@@ -138,11 +126,17 @@ fn with_shim(mut environment: Vec<Variable>, directory: &Path) -> Vec<Variable> 
     environment
 }
 
-fn bytes(path: impl AsRef<OsStr>) -> Bytes {
-    Bytes(path.as_ref().as_bytes().to_vec())
+/// Nothing inside reads or writes a record. In the preload tier the shim itself lies in one.
+fn mask_of_records(tier: Tier, record: &Path) -> Option<Mask> {
+    let state = record.ancestors().find(|directory| directory.ends_with("shieldrun"))?.canonicalize().ok()?;
+    (tier == Tier::Full).then(|| Mask {
+        at: bytes(&state),
+        cover: Cover::BlockedDirectory,
+        rule: "shieldrun.records".to_owned(),
+        reason: "the records of shieldrun".to_owned(),
+    })
 }
 
-/// The directory of the shim in the guest's view of the full tier.
-pub fn guest_directory() -> &'static Path {
-    Path::new(guest::DIRECTORY)
+fn bytes(path: impl AsRef<OsStr>) -> Bytes {
+    Bytes(path.as_ref().as_bytes().to_vec())
 }

@@ -141,6 +141,7 @@ fn the_same_again_is_told_from_another() {
     assert_eq!(base().subject(), later.subject());
     let others = [
         base().process(Process { pid: 1, ..process() }),
+        base().process(Process { executable: Some("/bin/env".into()), ..process() }),
         base().secret(SecretRef { name: "OTHER".into(), ..secret() }),
         base().file("/x"),
         base().rule("r"),

@@ -2,24 +2,22 @@
 //!
 //! `launch` clones, `Launched::ready` waits for the walls to stand. Between the two the launcher makes
 //! the run record, so that the kernel's work and ours overlap. Nothing of the command runs before
-//! [`Ready::go`].
+//! the supervisor gives the word.
 
 mod error;
 mod prepared;
 mod report;
 mod steps;
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use shieldrun_policy::plan::Tier;
 
 pub use error::SpawnError;
 pub use prepared::{ChildStream, Prepared};
 
-use crate::sys::control::{Message, go, tag};
 use crate::sys::process::{ALL_NAMESPACES, Cloned, clone_into, leave};
 use report::Report;
 
@@ -30,7 +28,6 @@ pub struct Launched {
     pub pid: i32,
     pidfd: OwnedFd,
     control: OwnedFd,
-    tier: Tier,
 }
 
 /// A child behind its walls, waiting for the word.
@@ -46,7 +43,6 @@ pub struct Ready {
     pub ring: Option<OwnedFd>,
     /// The master of the guest's terminal, where it has one.
     pub terminal: Option<OwnedFd>,
-    tier: Tier,
 }
 
 /// Clones the set-up child.
@@ -61,7 +57,7 @@ pub fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
         Tier::Preload => 0,
     };
     match clone_into(namespaces).map_err(SpawnError::from_clone)? {
-        Cloned::Parent { pid, pidfd } => Ok(Launched { pid, pidfd, control: ours, tier: prepared.tier }),
+        Cloned::Parent { pid, pidfd } => Ok(Launched { pid, pidfd, control: ours }),
         Cloned::Child => {
             steps::run(prepared, theirs.as_fd()).send(theirs.as_fd());
             leave(125)
@@ -82,29 +78,9 @@ impl Launched {
                 control: self.control,
                 ring,
                 terminal,
-                tier: self.tier,
             }),
             Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
             Report::Gone => Err(SpawnError::Gone),
         }
-    }
-}
-
-impl Ready {
-    /// The word: init forks the command.
-    ///
-    /// # Errors
-    /// When init is gone.
-    pub fn go(&self) -> io::Result<()> {
-        let mut flags = 0;
-        if self.terminal.is_some() {
-            flags |= go::TERMINAL;
-        }
-        if self.tier == Tier::Preload {
-            flags |= go::SUBREAPER;
-        }
-        let message = Message { tag: tag::GO, value: flags }.encode();
-        rustix::net::send(&self.control, &message, SendFlags::NOSIGNAL)?;
-        Ok(())
     }
 }

@@ -3,12 +3,14 @@
 //! Made before clone, so that the set-up child only makes system calls: it does not allocate, and
 //! what can be refused (a path with a NUL in it) is refused while there is somebody to tell.
 
-use std::ffi::{CStr, CString, NulError};
+use std::ffi::{CString, NulError};
 use std::os::fd::{BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 
 use shieldrun_policy::plan::{Access, Bytes, Cover, Mount, Plan, Tier};
 
-use crate::guest;
+use crate::guest::{self, GuestFiles};
+use crate::sys::signals::InheritedSignals;
 
 /// What one of the descriptors 0, 1, 2 becomes inside.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,7 @@ pub struct Prepared<'a> {
     pub(super) kept: &'a [i32],
     pub(super) control_number: RawFd,
     pub(super) init_path: CString,
+    pub(super) inherited: InheritedSignals,
     pub(super) argv: Vec<CString>,
     pub(super) envp: Vec<CString>,
 }
@@ -67,7 +70,13 @@ impl<'a> Prepared<'a> {
     ///
     /// # Errors
     /// When a path or an argument holds a NUL byte.
-    pub fn new(plan: &'a Plan, table: &'a [u8], streams: [ChildStream<'a>; 3], init_path: &CStr) -> Result<Self, NulError> {
+    pub fn new(
+        plan: &'a Plan,
+        table: &'a [u8],
+        streams: [ChildStream<'a>; 3],
+        files: &GuestFiles,
+        inherited: InheritedSignals,
+    ) -> Result<Self, NulError> {
         let control_number = (3..).find(|number| !plan.kept_descriptors.contains(number)).unwrap_or(3);
         let mut argv = vec![CString::from(c"shieldrun-init"), CString::new(control_number.to_string())?];
         for word in &plan.command {
@@ -94,7 +103,8 @@ impl<'a> Prepared<'a> {
             streams,
             kept: &plan.kept_descriptors,
             control_number,
-            init_path: init_path.into(),
+            init_path: CString::new(files.init().into_os_string().into_vec())?,
+            inherited,
             argv,
             envp: plan.environment.iter().map(|variable| c_string(&variable.entry)).collect::<Result<_, _>>()?,
         })

@@ -168,7 +168,7 @@ impl Confined<'_> {
         let prepared = self.0.prepared;
         let argv = process::ExecList::new(prepared.argv.iter().map(|word| word.as_c_str()));
         let envp = process::ExecList::new(prepared.envp.iter().map(|word| word.as_c_str()));
-        crate::sys::signals::restore_inherited().map_err(Place::Descriptors.failed())?;
+        prepared.inherited.restore();
         let error = process::execute(&prepared.init_path, &argv, &envp);
         Err(Place::Init.failed()(error))
     }

@@ -83,6 +83,8 @@ pub mod go {
     /// Do not make the command's group the foreground group yet: it stops with SIGTTIN or SIGTTOU when
     /// it wants the keyboard, and the launcher answers that with [`super::tag::RESUME`].
     pub const BACKGROUND: i32 = 4;
+    /// Descriptor 0 was closed outside, so the command finds it closed; shifted by 1 and 2 for those.
+    pub const CLOSED: i32 = 8;
 }
 
 /// Value of [`tag::RESUME`]: continue, but without the keyboard.

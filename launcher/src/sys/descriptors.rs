@@ -1,7 +1,7 @@
 //! Owns what happens to descriptor numbers just before exec.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Puts `descriptor` at `number`, open across exec, also where it is there already.
 ///
@@ -40,5 +40,19 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
+    }
+}
+
+/// Takes a descriptor that was handed to this process by number: a copy, so that nothing is closed
+/// that somebody else here owns; close-on-exec.
+///
+/// # Errors
+/// `EBADF` when `number` is not open.
+pub fn take_over(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: integers only.
+    match unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: a descriptor that was made just now and that nobody else owns.
+        copy => Ok(unsafe { OwnedFd::from_raw_fd(copy) }),
     }
 }

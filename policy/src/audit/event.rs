@@ -147,6 +147,7 @@ pub struct Subject<'a> {
     provider: Provider,
     outcome: Outcome,
     pid: Option<u32>,
+    executable: Option<&'a Text>,
     file: Option<&'a File>,
     destination: Option<&'a Destination>,
     rule: Option<&'a Text>,
@@ -303,7 +304,8 @@ impl Event {
     pub fn repeated(mut self, count: u64, first: Timestamp, last: Timestamp) -> Self {
         self.at = last;
         self.count = count;
-        self.during = Some((first, last));
+        // One is no span of time: it is the event itself, a little later.
+        self.during = (count > 1).then_some((first, last));
         self
     }
 
@@ -347,6 +349,33 @@ impl Event {
         self.process.as_deref()
     }
 
+    /// How many events this line says were lost; 0 for every other line.
+    pub fn dropped_events(&self) -> u64 {
+        self.more.as_ref().and_then(|more| more.dropped.as_ref()).map_or(0, |dropped| dropped.events)
+    }
+
+    /// About how many bytes of memory it takes: names come from outside, so whoever keeps events must know.
+    pub fn weight(&self) -> usize {
+        let text = |text: &Text| text.as_str().len() + text.raw().map_or(0, <[u8]>::len);
+        let option = |option: &Option<Text>| option.as_ref().map_or(0, text);
+        let process = self.process.as_deref().map_or(0, |process| {
+            size_of::<Process>()
+                + option(&process.executable)
+                + option(&process.working_directory)
+                + process.args.iter().map(|arg| size_of::<Text>() + text(arg)).sum::<usize>()
+        });
+        let file = self.file.as_deref().map_or(0, |file| {
+            size_of::<File>() + text(&file.path) + option(&file.target_path)
+        });
+        let destination = self.destination.as_deref().map_or(0, |to| {
+            size_of::<Destination>() + option(&to.address) + to.domain.as_ref().map_or(0, String::len)
+        });
+        let secret =
+            self.secret.as_deref().map_or(0, |secret| size_of::<SecretRef>() + secret.id.len() + secret.name.len());
+        let more = self.more.as_deref().map_or(0, |more| size_of::<More>() + option(&more.message));
+        size_of::<Event>() + process + file + destination + option(&self.rule) + secret + more
+    }
+
     /// All that makes another event the same again.
     pub fn subject(&self) -> Subject<'_> {
         let more = self.more.as_deref();
@@ -355,6 +384,7 @@ impl Event {
             provider: self.provider,
             outcome: self.outcome,
             pid: self.process.as_ref().map(|process| process.pid),
+            executable: self.process.as_ref().and_then(|process| process.executable.as_ref()),
             file: self.file.as_deref(),
             destination: self.destination.as_deref(),
             rule: self.rule.as_ref(),

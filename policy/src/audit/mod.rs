@@ -13,4 +13,4 @@ pub use action::{Action, Folding, Outcome, Provider, Trust};
 pub use event::{Destination, Dropped, Event, Exit, File, Leak, Process, SecretRef, Subject, Treatment};
 pub use line::{ECS_VERSION, LinePlace};
 pub use text::Text;
-pub use time::Timestamp;
+pub use time::{NotATime, Timestamp};

@@ -3,6 +3,7 @@
 //! Policy has no clock: times come from the launcher.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
@@ -49,6 +50,35 @@ impl Timestamp {
     }
 }
 
+impl FromStr for Timestamp {
+    type Err = NotATime;
+
+    /// Reads what [`Timestamp`] writes, and nothing else.
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let number = |from: usize, to: usize| {
+            let digits = text.get(from..to).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse::<i64>().ok()).ok_or(NotATime)
+        };
+        let days = days(number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        let seconds = days * 86_400 + number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
+        let time = Timestamp(seconds * 1_000_000 + number(20, 26)?);
+        // Writing it again checks the separators, the length, and that there is such a day.
+        if (0..=LAST).contains(&time.0) && time.to_string() == text { Ok(time) } else { Err(NotATime) }
+    }
+}
+
+/// Text that is no time of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotATime;
+
+impl fmt::Display for NotATime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a time as `1970-01-01T00:00:00.000000Z`")
+    }
+}
+
+impl std::error::Error for NotATime {}
+
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         // Before 1970 is a clock that was never set.
@@ -86,6 +116,13 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// The day of a date, counted from 1970: `civil` the other way round.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let (year, shifted) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    365 * year + leaps + (153 * shifted + 2) / 5 + day - 1 - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +140,18 @@ mod tests {
             (-5, "1970-01-01T00:00:00.000000Z"),
         ] {
             assert_eq!(Timestamp::from_micros(micros).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for micros in (0..LAST).step_by(7_919_000_000_123).chain([0, LAST]) {
+            let time = Timestamp(micros);
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+        for text in ["", "2026-02-30T00:00:00.000000Z", "2026-01-01 00:00:00.000000Z", "1969-12-31T00:00:00.000000Z",
+            "2026-01-01T00:00:00Z", "2026-01-01T24:00:00.000000Z", "+026-01-01T00:00:00.000000Z", "\u{e9}\u{e9}\u{e9}"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(NotATime), "{text}");
         }
     }
 }

@@ -88,6 +88,11 @@ fn run(control: i32, command: Strings, envp: Strings) -> ! {
     let child = fork();
     if child == 0 {
         let terminal = if flags & go::BACKGROUND != 0 { -1 } else { terminal };
+        for number in 0..3 {
+            if flags & (go::CLOSED << number) != 0 {
+                plain(nr::CLOSE, [number, 0, 0]);
+            }
+        }
         become_command(control, command, envp, terminal, inherited);
     }
     if child < 0 {

@@ -1,0 +1,215 @@
+//! Owns one run, from its plan to its record: the stages of `main` that share what the run is.
+
+mod observer;
+mod sinks;
+mod summary;
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use shieldrun_policy::audit::{Event, Provider};
+use shieldrun_policy::plan::{Cover, Plan, Tier};
+use shieldrun_policy::schema::Policy;
+
+use crate::audit::{Log, Sender};
+use crate::claims::Drain;
+use crate::cli::RunArguments;
+use crate::failure::Failure;
+use crate::guest::GuestFiles;
+use crate::guest_table::{Extent, GuestTable, Treatment};
+use crate::inventory::Inventory;
+use crate::leak::LeakScanner;
+use crate::record::{HostRecord, RunDir, RunRecord, time};
+use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
+use crate::stdio::{Inner, Outer, Stdio};
+use crate::supervise::{self, Inspection, Limits, Outcome, Running};
+use crate::sys::control::go;
+use crate::sys::ring::Ring;
+use crate::sys::signals::{InheritedSignals, Signals};
+
+use observer::Watcher;
+
+/// What a run is.
+pub struct Trial<'a> {
+    /// What was asked for.
+    pub arguments: &'a RunArguments,
+    /// What holds.
+    pub policy: &'a Policy,
+    /// What will be done.
+    pub plan: &'a Plan,
+    /// Which secrets there are.
+    pub inventory: &'a Inventory,
+    /// Where the record goes.
+    pub directory: &'a RunDir,
+}
+
+/// A child that sets itself up, and our ends of its streams.
+pub struct Started {
+    launched: Launched,
+    streams: Outer,
+    signals: Signals,
+    closed: i32,
+}
+
+/// The record, being written.
+pub struct Recording {
+    log: Log,
+    sender: Sender,
+    record: RunRecord,
+}
+
+/// A command that ended, and what was claimed meanwhile.
+pub struct Ended {
+    outcome: Outcome,
+    watcher: Watcher,
+    claimed: crate::claims::Claimed,
+}
+
+impl Trial<'_> {
+    /// Clones the set-up child. No thread exists yet, and none may: the child has only this one.
+    ///
+    /// # Errors
+    /// When streams cannot be looked at, or the kernel gives no namespaces.
+    pub fn launch(&self, inherited: InheritedSignals) -> Result<Started, Failure> {
+        let stdio = Stdio::inspect().map_err(Failure::from)?;
+        let signals = Signals::block().map_err(|error| Failure::doing("cannot take over the signals", error))?;
+        let mut closed = 0;
+        let streams = [0, 1, 2].map(|index| match &stdio.inside.fds[index] {
+            Inner::Pty => ChildStream::Terminal,
+            Inner::Null => ChildStream::Null,
+            Inner::Closed => {
+                closed |= go::CLOSED << index;
+                ChildStream::Null
+            }
+            Inner::Pipe(descriptor) => ChildStream::Pipe(descriptor.as_fd()),
+        });
+        let files = GuestFiles::of(self.plan.tier, self.directory.path());
+        let table = self.guest_table();
+        let prepared = Prepared::new(self.plan, &table, streams, &files, inherited)
+            .map_err(|error| Failure::doing("a path of the plan has a NUL byte in it", error))?;
+        if self.plan.tier == Tier::Preload {
+            files.put(&table).map_err(|error| Failure::doing("cannot put the shim into the run's directory", error))?;
+        }
+        let launched = spawn::launch(&prepared)?;
+        // `stdio.inside` is dropped here: the child has its copy, and ours would keep the pipes open.
+        Ok(Started { launched, streams: stdio.outer, signals, closed })
+    }
+
+    /// Begins the record while the kernel builds the walls.
+    ///
+    /// # Errors
+    /// When the record or a sink cannot be opened.
+    pub fn record(&self) -> Result<Recording, Failure> {
+        let record = RunRecord {
+            run_id: self.directory.id().to_owned(),
+            command: self.plan.command.iter().map(ToString::to_string).collect(),
+            workspace: self.plan.workspace.to_string(),
+            policy_digest: self.policy.digest().to_owned(),
+            policy: self.policy.to_json(),
+            isolation: self.plan.tier.word().to_owned(),
+            gaps: gaps(self.plan.tier),
+            shieldrun: env!("CARGO_PKG_VERSION").to_owned(),
+            host: HostRecord::here(),
+            started_at: time(SystemTime::now()),
+            ended_at: None,
+            events: None,
+            result: None,
+        };
+        let events = self.directory.create_file(crate::record::EVENTS)?;
+        let sinks = sinks::open(self.arguments.events.as_deref())?;
+        let (log, sender) = Log::start(events, sinks, self.directory.id())
+            .map_err(|error| Failure::doing("cannot start the log", error))?;
+        self.directory.write_run(&record)?;
+        summary::say_what_is_masked(&sender, self);
+        Ok(Recording { log, sender, record })
+    }
+
+    /// Watches the command to its end.
+    ///
+    /// # Errors
+    /// When the walls do not stand, or the launcher itself cannot go on.
+    pub fn supervise(&self, started: Started, recording: &Recording) -> Result<Ended, Failure> {
+        let ready = started.launched.ready()?;
+        let drain = self.drain(&ready, recording)?;
+        let scanner = LeakScanner::new(&self.inventory.registry);
+        let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
+        let inspection = Inspection { scanner: scanner.is_some().then_some(&stream), tee: None };
+        let mut watcher = Watcher::new(recording.sender.clone(), &self.inventory.registry);
+        let mut flags = started.closed;
+        if ready.terminal.is_some() {
+            flags |= go::TERMINAL;
+        }
+        if self.plan.tier == Tier::Preload {
+            flags |= go::SUBREAPER;
+        }
+        let running = Running {
+            control: ready.control,
+            init: ready.pidfd,
+            go: flags,
+            stdio: started.streams,
+            pty: ready.terminal,
+            signals: started.signals,
+        };
+        let limits = Limits { timeout: self.policy.limits.timeout };
+        let outcome = supervise::supervise(running, limits, inspection, &mut watcher);
+        let claimed = drain.map(Drain::finish).unwrap_or_default();
+        Ok(Ended { outcome: outcome.map_err(Failure::from)?, watcher, claimed })
+    }
+
+    /// Completes the record, and says what a person must know.
+    ///
+    /// # Errors
+    /// When the result cannot be written.
+    pub fn close(&self, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
+        summary::close(self, ended, recording)
+    }
+
+    fn drain(&self, ready: &Ready, recording: &Recording) -> Result<Option<Drain>, Failure> {
+        let ring = match (&ready.ring, self.plan.tier) {
+            (Some(ring), _) => ring.try_clone(),
+            (None, Tier::Preload) => GuestFiles::of(self.plan.tier, self.directory.path()).open_ring(),
+            (None, Tier::Full) => return Ok(None),
+        };
+        let failed = |error| Failure::doing("cannot read what the shim reports", error);
+        let ring = ring.and_then(Ring::create).map_err(failed)?;
+        let init = ready.pidfd.try_clone().map_err(failed)?;
+        let drain = Drain::start(ring, init, summary::meaning(self), recording.sender.clone()).map_err(failed)?;
+        Ok(Some(drain))
+    }
+
+    /// What the shim is told: names and paths, never a value.
+    fn guest_table(&self) -> Vec<u8> {
+        let mut table = GuestTable::default();
+        for (index, variable) in (0..).zip(&self.inventory.secret_variables) {
+            table.variable(&variable.name, index);
+        }
+        for (index, mask) in (0..).zip(&self.plan.masks) {
+            let (treatment, extent) = match mask.cover {
+                Cover::BlockedFile => (Treatment::Block, Extent::File),
+                Cover::BlockedDirectory => (Treatment::Block, Extent::Tree),
+                // Without mounts there is nothing to show a synthetic file by.
+                Cover::Synthetic { .. } if self.plan.tier == Tier::Preload => (Treatment::Block, Extent::File),
+                Cover::Synthetic { .. } => (Treatment::Synthetic, Extent::File),
+            };
+            table.place(&mask.at.0, index, treatment, extent);
+        }
+        table.into_bytes()
+    }
+}
+
+/// What the tier does not give.
+fn gaps(tier: Tier) -> Vec<String> {
+    match tier {
+        Tier::Full => Vec::new(),
+        Tier::Preload => vec![
+            "no namespaces: files, network and other processes are as on the host".to_owned(),
+            "secret files are refused by the preload shim only: static programs and raw system calls read them".to_owned(),
+        ],
+    }
+}
+
+/// An event of the launcher's own, now.
+fn event(action: shieldrun_policy::audit::Action) -> Event {
+    Event::new(SystemTime::now(), action, Provider::Launcher)
+}

@@ -1,0 +1,67 @@
+//! Owns what is recorded while the command runs, as facts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use shieldrun_policy::audit::{self, Action, Event, Outcome, Provider, SecretRef};
+use shieldrun_policy::verdict::LeakRecord;
+use shieldrun_secrets::Registry;
+
+use super::event;
+use crate::audit::Sender;
+use crate::stdio::Stream;
+use crate::supervise::{Leak, Observer};
+
+/// Sends what the supervisor sees to the record.
+pub struct Watcher {
+    sender: Sender,
+    kinds: BTreeMap<String, &'static str>,
+    /// Leaks, for the result.
+    pub leaks: Vec<LeakRecord>,
+}
+
+impl Watcher {
+    /// One for a run with these secrets.
+    pub fn new(sender: Sender, registry: &Registry) -> Self {
+        let kinds = registry.entries().iter().map(|entry| (entry.id.to_string(), entry.kind)).collect();
+        Self { sender, kinds, leaks: Vec::new() }
+    }
+}
+
+impl Observer for Watcher {
+    fn leak(&mut self, stream: Stream, leak: &Leak) {
+        let kind = self.kinds.get(&leak.id).copied().unwrap_or("secret");
+        let secret = SecretRef { id: leak.id.clone(), kind: kind.into(), name: leak.name.clone() };
+        let place = audit::Leak { place: stream.to_string(), encoding: leak.encoding.into() };
+        self.sender.send(event(Action::LeakStopped).secret(secret).leak(place).outcome(Outcome::Success));
+        self.leaks.push(LeakRecord {
+            name: leak.name.clone(),
+            kind: kind.to_owned(),
+            place: stream.to_string(),
+            encoding: leak.encoding.to_owned(),
+        });
+    }
+
+    fn timed_out(&mut self, limit: Duration) {
+        self.sender.send(event(Action::TimedOut).duration(limit).limit("limits.timeout_seconds"));
+    }
+
+    fn output_closed(&mut self, stream: Stream, errno: Errno) {
+        if errno != Errno::PIPE {
+            let lost = audit::Dropped { events: 0, provider: Some(Provider::Launcher), place: stream.to_string().into() };
+            let message = format!("the outside took no more of {stream}: {errno}");
+            self.sender.send(Event::message(event(Action::EventsDropped).dropped(lost), message.as_bytes().into_text()));
+        }
+    }
+}
+
+trait IntoText {
+    fn into_text(self) -> audit::Text;
+}
+
+impl IntoText for &[u8] {
+    fn into_text(self) -> audit::Text {
+        audit::Text::from_bytes(self)
+    }
+}

@@ -1,0 +1,213 @@
+//! Owns what is said of a run at its beginning and its end: events, `run.json`, the result, and the few
+//! lines that a person must see.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use rustix::io::Errno;
+use shieldrun_policy::audit::{self, Action, Outcome as Success, Provider, SecretRef, Text, Treatment};
+use shieldrun_policy::exit;
+use shieldrun_policy::plan::{Cover, Tier};
+use shieldrun_policy::verdict::{ResultExit, ResultSecrets, RunResult, Touched};
+use shieldrun_secrets::Place;
+
+use super::{Ended, Recording, Trial, event};
+use crate::audit::Sender;
+use crate::claims::{Claimed, Meaning, PlaceMeaning};
+use crate::failure::Failure;
+use crate::record::{EventsRecord, time, write_result};
+use crate::say;
+use crate::supervise::{Exit, Outcome};
+
+/// What the indices of the guest table mean, in the order in which it was built.
+pub fn meaning(trial: &Trial<'_>) -> Meaning {
+    Meaning {
+        variables: trial.inventory.secret_variables.iter().map(|variable| variable.secret.clone()).collect(),
+        places: trial
+            .plan
+            .masks
+            .iter()
+            .map(|mask| PlaceMeaning {
+                rule: mask.rule.clone(),
+                treatment: match mask.cover {
+                    Cover::Synthetic { .. } if trial.plan.tier == Tier::Full => Treatment::Synthetic,
+                    _ => Treatment::Block,
+                },
+                path: Text::from_bytes(&mask.at.0),
+            })
+            .collect(),
+    }
+}
+
+/// The first events: the run, and one for each secret and each mask.
+pub fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
+    sender.send(event(Action::RunStarted).tier(trial.plan.tier.word()).policy_digest(trial.policy.digest()));
+    for entry in trial.inventory.registry.entries() {
+        let secret = SecretRef { id: entry.id.to_string(), kind: entry.kind.into(), name: entry.name.clone() };
+        let event = event(Action::SecretReplaced).secret(secret).treatment(Treatment::Synthetic);
+        let path = entry.places.iter().find_map(|place| match place {
+            Place::File { path, .. } => Some(path.clone()),
+            _ => None,
+        });
+        sender.send(match path {
+            Some(path) => event.file(Text::from_bytes(path.as_bytes())),
+            None => event,
+        });
+    }
+    for mask in &trial.plan.masks {
+        if !matches!(mask.cover, Cover::Synthetic { .. }) {
+            sender.send(
+                event(Action::SecretReplaced)
+                    .file(Text::from_bytes(&mask.at.0))
+                    .rule(Text::from_bytes(mask.rule.as_bytes()))
+                    .treatment(Treatment::Block)
+                    .message(Text::from_bytes(mask.reason.as_bytes())),
+            );
+        }
+    }
+}
+
+/// The end of a run.
+pub fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
+    let Ended { outcome, watcher, claimed } = ended;
+    let Recording { log, sender, mut record } = recording;
+    let code = code_of(outcome.exit);
+    if claimed.dropped > 0 {
+        let dropped =
+            audit::Dropped { events: claimed.dropped, provider: Some(Provider::Shim), place: "ring".into() };
+        sender.send(event(Action::EventsDropped).dropped(dropped));
+    }
+    if claimed.forged > 0 {
+        let message = format!("the ring held {} records that the shim does not write", claimed.forged);
+        sender.send(event(Action::EventsDropped).message(Text::from_bytes(message.as_bytes())));
+    }
+    let exit = exit_of(code, outcome.exit);
+    let last = event(Action::RunEnded)
+        .tier(trial.plan.tier.word())
+        .policy_digest(trial.policy.digest())
+        .duration(outcome.duration)
+        .exit(audit::Exit {
+            code: exit.code,
+            signal: exit.signal,
+            shieldrun: exit.shieldrun.clone().map(Into::into),
+        })
+        .outcome(if code.code() == 0 { Success::Success } else { Success::Failure });
+    drop(sender);
+    let written = log.finish(last);
+
+    let result = RunResult {
+        run_id: trial.directory.id().to_owned(),
+        command: record.command.clone(),
+        exit,
+        duration_seconds: outcome.duration.as_secs_f64(),
+        isolation: trial.plan.tier.word().to_owned(),
+        verdict: None,
+        promoted: Vec::new(),
+        held: Vec::new(),
+        refused: Vec::new(),
+        secrets: Some(ResultSecrets { replaced: trial.plan.secrets as u64, touched: touched(&claimed) }),
+        denied: Some(Vec::new()),
+        leaks: watcher.leaks.clone(),
+        record: trial.directory.path().display().to_string(),
+    };
+    record.ended_at = Some(time(SystemTime::now()));
+    record.events =
+        Some(EventsRecord { lines: written.lines, dropped: written.dropped, last_hash: written.last_hash.clone() });
+    record.result = Some(result.clone());
+    trial.directory.write_run(&record)?;
+    if let Some(file) = &trial.arguments.result {
+        write_result(file, &result)?;
+    }
+    say_what_happened(trial, &outcome, &watcher.leaks, code);
+    if let Some(warning) = written.warning() {
+        say::warning(warning);
+    }
+    if claimed.dropped > 0 {
+        say::warning(format_args!("{} reports of the shim were lost; the record counts them", claimed.dropped));
+    }
+    Ok(code.into())
+}
+
+fn code_of(exit: Exit) -> exit::ExitCode {
+    use exit::ExitCode;
+    let byte = |number: i32| u8::try_from(number & 0xff).unwrap_or(u8::MAX);
+    match exit {
+        Exit::Code(code) => ExitCode::Command(byte(code)),
+        Exit::Signal(signal) => ExitCode::Signal(byte(signal)),
+        Exit::NotExecuted(Errno::NOENT | Errno::NOTDIR) => ExitCode::NotFound,
+        Exit::NotExecuted(_) => ExitCode::NotExecutable,
+        Exit::SetupFailed(..) | Exit::InitLost => ExitCode::Setup,
+        Exit::TimedOut => ExitCode::TimedOut,
+        Exit::Leak => ExitCode::Leak,
+    }
+}
+
+fn exit_of(code: exit::ExitCode, exit: Exit) -> ResultExit {
+    let signal = match exit {
+        Exit::Signal(signal) => u8::try_from(signal).ok(),
+        _ => None,
+    };
+    ResultExit { code: Some(code.code()), signal, shieldrun: code.cause().map(str::to_owned) }
+}
+
+fn touched(claimed: &Claimed) -> Vec<Touched> {
+    let touch = |(touch, count): (&crate::claims::Touch, &u64)| Touched {
+        name: touch.name.clone(),
+        kind: touch.kind.clone(),
+        by: (!touch.by.is_empty()).then(|| touch.by.clone()),
+        count: *count,
+    };
+    claimed.touched.iter().map(touch).collect()
+}
+
+/// What is wrong is always said; that all is well only to a person at a terminal, in one line.
+fn say_what_happened(
+    trial: &Trial<'_>,
+    outcome: &Outcome,
+    leaks: &[shieldrun_policy::verdict::LeakRecord],
+    code: exit::ExitCode,
+) {
+    let command = trial.plan.command.first().map(ToString::to_string).unwrap_or_default();
+    match outcome.exit {
+        Exit::Leak => {
+            let leak = leaks.first();
+            let (name, kind) = leak.map_or(("", ""), |leak| (leak.name.as_str(), leak.kind.as_str()));
+            let (place, encoding) = leak.map_or(("", ""), |leak| (leak.place.as_str(), leak.encoding.as_str()));
+            say::line(format_args!(
+                "stopped: the real value of `{name}` ({kind}, {encoding}) was about to leave on {place}; \
+                 nothing of it was let out"
+            ));
+        }
+        Exit::TimedOut => {
+            let seconds = trial.policy.limits.timeout.map_or(0.0, |limit| limit.as_secs_f64());
+            say::line(format_args!("stopped: timed out after {seconds} s"));
+        }
+        Exit::NotExecuted(errno) => say_not_executed(&command, errno, code),
+        Exit::SetupFailed(_, errno) => say::line(format_args!("error: cannot start init: {errno}")),
+        Exit::InitLost => say::line("error: the run's init ended without a word"),
+        Exit::Code(_) | Exit::Signal(_) => {}
+    }
+    if let Some((stream, errno)) = outcome.lost_output {
+        say::warning(format_args!("output to {stream} was lost: {errno}"));
+    }
+    if !trial.arguments.quiet && std::io::stderr().is_terminal() && trial.plan.secrets > 0 {
+        let plural = if trial.plan.secrets == 1 { "" } else { "s" };
+        say::line(format_args!(
+            "{} secret{plural} kept out; record: shieldrun trace {}",
+            trial.plan.secrets,
+            trial.directory.id()
+        ));
+    }
+}
+
+fn say_not_executed(command: &str, errno: Errno, code: exit::ExitCode) {
+    if code == exit::ExitCode::NotFound {
+        say::line(format_args!("{command}: command not found"));
+        if command.starts_with("/tmp/") || command.starts_with("/run/") {
+            say::line("hint: `/tmp` and `/run` are private inside; put the program into the workspace");
+        }
+    } else {
+        say::line(format_args!("{command}: cannot be executed: {errno}"));
+    }
+}

@@ -1,0 +1,81 @@
+//! Owns the verbs that run nothing: they look at records and policies and print.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use shieldrun_policy::plan::Plan;
+use shieldrun_policy::schema::{Overrides, example, json_schema, load};
+
+use crate::cli::{Action, PolicyVerb};
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::policies::{self, PolicyError};
+use crate::record::{self, Past, TraceForm};
+
+/// Carries out a verb.
+///
+/// # Errors
+/// When there is nothing to look at, or it cannot be read.
+pub fn carry_out(action: Action) -> Result<ExitCode, Failure> {
+    match action {
+        Action::Run(_) => Ok(ExitCode::SUCCESS),
+        Action::Runs { json } => {
+            let listed = record::list(&runs()?)?;
+            record::print_list(&listed, json, &mut std::io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Trace { run, json, verify } => {
+            let past = record::find(&runs()?, &run)?;
+            if verify {
+                return check_chain(&past);
+            }
+            let form = if json { TraceForm::Json } else { TraceForm::People };
+            record::trace(&past, form, &mut std::io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Policy { verb } => policy(verb),
+    }
+}
+
+/// `--dry-run`.
+pub fn print_plan(plan: &Plan, json: bool) -> ExitCode {
+    print(&if json { plan.to_json().to_string() } else { plan.to_string() })
+}
+
+fn policy(verb: PolicyVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        PolicyVerb::Check { file } => {
+            let host = Host::look()?;
+            let sources = policies::sources(&host, file.as_deref())?;
+            load(&sources, &Overrides::default()).map_err(PolicyError::Mistakes)?;
+            let names = sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", ");
+            Ok(print(&if names.is_empty() { "no policy file here; the built-in policy holds".to_owned() } else { format!("{names}: ok") }))
+        }
+        PolicyVerb::Explain => {
+            let host = Host::look()?;
+            let sources = policies::sources(&host, None)?;
+            let policy = load(&sources, &Overrides::default()).map_err(PolicyError::Mistakes)?;
+            Ok(print(policy.explain().trim_end()))
+        }
+        PolicyVerb::Schema => Ok(print(&format!("{:#}", json_schema()))),
+        PolicyVerb::Init => Ok(print(example().trim_end())),
+    }
+}
+
+fn check_chain(past: &Past) -> Result<ExitCode, Failure> {
+    match record::verify(past)? {
+        Ok(verified) => Ok(print(&format!("{} lines, each chained to the one before", verified.lines))),
+        Err(broken) => Err(Failure::broken_record(broken.line, &broken.reason)),
+    }
+}
+
+fn runs() -> Result<std::path::PathBuf, Failure> {
+    let variable = |name| std::env::var_os(name);
+    Ok(record::runs_dir(variable("XDG_STATE_HOME").as_deref(), variable("HOME").as_deref())?)
+}
+
+/// To stdout; a reader that left early is no error.
+fn print(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    ExitCode::SUCCESS
+}
