@@ -27,7 +27,7 @@ const REMEMBERED: usize = 16_384;
 
 /// What the indices of the guest table mean.
 #[derive(Debug, Default)]
-pub struct Meaning {
+pub(crate) struct Meaning {
     /// Of variables.
     pub variables: Vec<SecretRef>,
     /// Of places.
@@ -36,7 +36,7 @@ pub struct Meaning {
 
 /// What a masked path is.
 #[derive(Debug)]
-pub struct PlaceMeaning {
+pub(crate) struct PlaceMeaning {
     /// `rule.name`.
     pub rule: String,
     /// What the guest is given.
@@ -47,7 +47,7 @@ pub struct PlaceMeaning {
 
 /// A secret that was touched, by whom and how often.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Touch {
+pub(crate) struct Touch {
     /// Variable or rule.
     pub name: String,
     /// Kind of the secret, or `file`.
@@ -58,7 +58,7 @@ pub struct Touch {
 
 /// All that was claimed, in sum.
 #[derive(Debug, Default)]
-pub struct Claimed {
+pub(crate) struct Claimed {
     /// Touches and their counts.
     pub touched: BTreeMap<Touch, u64>,
     /// Claims that the ring had no room for.
@@ -69,7 +69,7 @@ pub struct Claimed {
 
 /// The thread.
 #[derive(Debug)]
-pub struct Drain {
+pub(crate) struct Drain {
     thread: JoinHandle<Claimed>,
     stop: Arc<AtomicBool>,
     waker: Waker,
@@ -80,7 +80,7 @@ impl Drain {
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start(ring: Ring, init: OwnedFd, meaning: Meaning, sender: Sender) -> io::Result<Self> {
+    pub(crate) fn start(ring: Ring, init: OwnedFd, meaning: Meaning, sender: Sender) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let waker = ring.waker();
         let mut reporter = Reporter { init, meaning, sender, processes: HashMap::new(), claimed: Claimed::default(), clock: Clock::now() };
@@ -113,7 +113,7 @@ impl Drain {
     }
 
     /// Ends it, after everything that is in the ring now.
-    pub fn finish(self) -> Claimed {
+    pub(crate) fn finish(self) -> Claimed {
         self.stop.store(true, Ordering::Release);
         self.waker.wake();
         self.thread.join().unwrap_or_default()

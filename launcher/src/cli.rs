@@ -21,7 +21,7 @@ use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Writ
     after_help = AFTER_HELP,
     max_term_width = 100
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do instead of running a command.
     #[command(subcommand)]
     pub action: Option<Action>,
@@ -47,7 +47,7 @@ Everything that shieldrun says goes to stderr; stdout is the command's alone.";
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Action {
+pub(crate) enum Action {
     /// Run a command (the same as no verb at all).
     Run(RunArguments),
     /// List the recorded runs, newest first.
@@ -77,7 +77,7 @@ pub enum Action {
 
 /// What to do with a policy.
 #[derive(Debug, Subcommand)]
-pub enum PolicyVerb {
+pub(crate) enum PolicyVerb {
     /// Report every mistake with its line and column.
     Check {
         /// The file; else those that a run here would use.
@@ -93,7 +93,7 @@ pub enum PolicyVerb {
 
 /// A run: options, and the command.
 #[derive(Debug, Args)]
-pub struct RunArguments {
+pub(crate) struct RunArguments {
     /// Policy file; else `sandbox-policy.yaml` in the workspace, else the user's, else built in.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -154,7 +154,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 impl RunArguments {
     /// The command as bytes.
-    pub fn command_bytes(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn command_bytes(&self) -> Vec<Vec<u8>> {
         self.command.iter().map(|word| word.as_bytes().to_vec()).collect()
     }
 }
@@ -163,7 +163,7 @@ impl RunArguments {
 ///
 /// # Errors
 /// The exit code, after the message or the help was printed.
-pub fn parse() -> Result<Cli, ExitCode> {
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse().map_err(|error| {
         // A reader that left early is no error.
         let _ = error.print();

@@ -19,7 +19,7 @@ use crate::supervise::SuperviseError;
 
 /// A stage that failed.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     error: Box<dyn Error>,
     hint: Option<String>,
 }
@@ -35,22 +35,22 @@ enum Plain {
 
 impl Failure {
     /// From any error.
-    pub fn new(error: impl Error + 'static, hint: Option<&str>) -> Self {
+    pub(crate) fn new(error: impl Error + 'static, hint: Option<&str>) -> Self {
         Self { error: Box::new(error), hint: hint.map(str::to_owned) }
     }
 
     /// From an error, with what we were doing.
-    pub fn doing(what: impl Into<String>, error: impl Error + 'static) -> Self {
+    pub(crate) fn doing(what: impl Into<String>, error: impl Error + 'static) -> Self {
         Self { error: Box::new(Doing { what: what.into(), cause: Box::new(error) }), hint: None }
     }
 
     /// The chain of a record does not hold.
-    pub fn broken_record(line: u64, reason: &str) -> Self {
+    pub(crate) fn broken_record(line: u64, reason: &str) -> Self {
         Self::new(Plain::Chain { line, reason: reason.to_owned() }, None)
     }
 
     /// Tells the person.
-    pub fn say(&self) -> ExitCode {
+    pub(crate) fn say(&self) -> ExitCode {
         say::error(self.error.as_ref(), self.hint.as_deref());
         exit::ExitCode::Setup.into()
     }
@@ -61,7 +61,7 @@ impl Failure {
 ///
 /// # Errors
 /// When the policy asks for what this version has not.
-pub fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> {
+pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> {
     let missing = |what: &str, hint: &str| Err(Failure::new(Plain::Missing(what.to_owned()), Some(hint)));
     if policy.network.mode != NetworkMode::None {
         return missing("`network: allowlist` and `open`", "use `--network none`: only loopback exists inside");

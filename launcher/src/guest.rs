@@ -14,35 +14,35 @@ use std::path::{Path, PathBuf};
 use shieldrun_abi::{RING_FILE, SHIM_FILE, TABLE_FILE};
 use shieldrun_policy::plan::Tier;
 
-pub use shieldrun_abi::GUEST_DIRECTORY as DIRECTORY;
+pub(crate) use shieldrun_abi::GUEST_DIRECTORY as DIRECTORY;
 
 /// The preload shim.
-pub const SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libshieldrun.so"));
+pub(crate) const SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libshieldrun.so"));
 /// The first process inside.
-pub const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+pub(crate) const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 /// Size of the ring, bytes.
-pub const RING_BYTES: usize = size_of::<shieldrun_abi::ring::Shared>();
+pub(crate) const RING_BYTES: usize = size_of::<shieldrun_abi::ring::Shared>();
 
 /// The directory again, for system calls.
-pub const DIRECTORY_C: &CStr = c"/run/shieldrun";
+pub(crate) const DIRECTORY_C: &CStr = c"/run/shieldrun";
 /// Where the shim lies.
-pub const SHIM_PATH: &CStr = c"/run/shieldrun/libshieldrun.so";
+pub(crate) const SHIM_PATH: &CStr = c"/run/shieldrun/libshieldrun.so";
 /// Where its table lies.
-pub const TABLE_PATH: &CStr = c"/run/shieldrun/table";
+pub(crate) const TABLE_PATH: &CStr = c"/run/shieldrun/table";
 /// Where its ring lies.
-pub const RING_PATH: &CStr = c"/run/shieldrun/ring";
+pub(crate) const RING_PATH: &CStr = c"/run/shieldrun/ring";
 /// Where init lies.
-pub const INIT_PATH: &CStr = c"/run/shieldrun/init";
+pub(crate) const INIT_PATH: &CStr = c"/run/shieldrun/init";
 
 /// Where the files of a run lie, as the command sees them.
 #[derive(Debug)]
-pub struct GuestFiles {
+pub(crate) struct GuestFiles {
     directory: PathBuf,
 }
 
 impl GuestFiles {
     /// For a run of this tier with its record at `record`.
-    pub fn of(tier: Tier, record: &Path) -> Self {
+    pub(crate) fn of(tier: Tier, record: &Path) -> Self {
         let directory = match tier {
             Tier::Full => PathBuf::from(DIRECTORY),
             Tier::Preload => record.join("guest"),
@@ -51,12 +51,12 @@ impl GuestFiles {
     }
 
     /// The directory.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// Where init lies.
-    pub fn init(&self) -> PathBuf {
+    pub(crate) fn init(&self) -> PathBuf {
         self.directory.join("init")
     }
 
@@ -64,7 +64,7 @@ impl GuestFiles {
     ///
     /// # Errors
     /// What the file system gives.
-    pub fn put(&self, table: &[u8]) -> io::Result<()> {
+    pub(crate) fn put(&self, table: &[u8]) -> io::Result<()> {
         fs::create_dir(&self.directory)?;
         for (name, content, mode) in [(SHIM_FILE, SHIM, 0o500), (TABLE_FILE, table, 0o400), ("init", INIT, 0o500)] {
             let path = self.directory.join(name);
@@ -80,7 +80,7 @@ impl GuestFiles {
     ///
     /// # Errors
     /// What open(2) gives.
-    pub fn open_ring(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn open_ring(&self) -> io::Result<OwnedFd> {
         let path = self.directory.join(RING_FILE);
         Ok(OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?.into())
     }

@@ -12,7 +12,7 @@ use crate::record::{RecordError, runs_dir};
 
 /// The facts.
 #[derive(Debug)]
-pub struct Host {
+pub(crate) struct Host {
     /// Effective user id, kept inside.
     pub uid: u32,
     /// Effective group id, kept inside.
@@ -29,7 +29,7 @@ pub struct Host {
 
 /// Why the host cannot be described.
 #[derive(Debug)]
-pub enum HostError {
+pub(crate) enum HostError {
     /// The working directory is gone or closed to us.
     WorkingDirectory(io::Error),
     /// The workspace would be the whole machine.
@@ -41,7 +41,7 @@ impl Host {
     ///
     /// # Errors
     /// When there is no working directory, or it is `/` outside a repository.
-    pub fn look() -> Result<Self, HostError> {
+    pub(crate) fn look() -> Result<Self, HostError> {
         let working_directory = env::current_dir().map_err(HostError::WorkingDirectory)?;
         let home = env::var_os("HOME")
             .map(PathBuf::from)
@@ -63,12 +63,12 @@ impl Host {
     }
 
     /// The value of a variable.
-    pub fn variable(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&[u8]> {
         self.variables.iter().find(|(own, _)| own == name.as_bytes()).map(|(_, value)| value.as_slice())
     }
 
     /// A variable as a path, if it is an absolute one (XDG: relative ones are ignored).
-    pub fn path_variable(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path_variable(&self, name: &str) -> Option<PathBuf> {
         self.variable(name)
             .map(|value| PathBuf::from(OsString::from_vec(value.to_vec())))
             .filter(|path| path.is_absolute())
@@ -78,7 +78,7 @@ impl Host {
     ///
     /// # Errors
     /// When there is neither a home nor `XDG_STATE_HOME`.
-    pub fn runs(&self) -> Result<PathBuf, RecordError> {
+    pub(crate) fn runs(&self) -> Result<PathBuf, RecordError> {
         let state = self.path_variable("XDG_STATE_HOME");
         runs_dir(state.as_deref().map(Path::as_os_str), self.home.as_deref().map(Path::as_os_str))
     }
@@ -87,7 +87,7 @@ impl Host {
     ///
     /// # Errors
     /// What getrandom(2) gives.
-    pub fn run_key(&self) -> io::Result<RunKey> {
+    pub(crate) fn run_key(&self) -> io::Result<RunKey> {
         let mut key = [0u8; 32];
         let mut filled = 0;
         while let Some(rest) = key.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -97,12 +97,12 @@ impl Host {
     }
 
     /// The home, or `/` where there is none.
-    pub fn home_or_root(&self) -> &Path {
+    pub(crate) fn home_or_root(&self) -> &Path {
         self.home.as_deref().unwrap_or(Path::new("/"))
     }
 
     /// Home as bytes.
-    pub fn home_bytes(&self) -> Option<&[u8]> {
+    pub(crate) fn home_bytes(&self) -> Option<&[u8]> {
         self.home.as_deref().map(|home| home.as_os_str().as_bytes())
     }
 }
@@ -137,7 +137,7 @@ impl std::error::Error for HostError {
 
 impl HostError {
     /// What a person can do.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::WorkingDirectory(_) => Some("change to a directory that exists"),
             Self::RootWorkspace => Some("change to the project's directory first"),

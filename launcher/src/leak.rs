@@ -8,14 +8,14 @@ use crate::supervise::{Leak, LeakScan};
 
 /// The scanner of a run, shared by its streams.
 #[derive(Clone)]
-pub struct LeakScanner {
+pub(crate) struct LeakScanner {
     scanner: Arc<Scanner>,
     names: Arc<Vec<(String, String)>>,
 }
 
 impl LeakScanner {
     /// `None` when there is nothing to look for.
-    pub fn new(registry: &Registry) -> Option<Self> {
+    pub(crate) fn new(registry: &Registry) -> Option<Self> {
         let scanner = registry.scanner();
         if scanner.is_empty() {
             return None;
@@ -25,7 +25,7 @@ impl LeakScanner {
     }
 
     /// A state for one stream.
-    pub fn stream(&self) -> Box<dyn LeakScan> {
+    pub(crate) fn stream(&self) -> Box<dyn LeakScan> {
         Box::new(StreamScan { of: self.clone(), state: self.scanner.stream() })
     }
 }
@@ -60,7 +60,7 @@ fn word(encoding: Encoding) -> &'static str {
 }
 
 /// A scan that finds nothing, where there is nothing to look for.
-pub fn nothing() -> Box<dyn LeakScan> {
+pub(crate) fn nothing() -> Box<dyn LeakScan> {
     struct Nothing;
     impl LeakScan for Nothing {
         fn feed(&mut self, _: &[u8]) -> Option<Leak> {

@@ -20,7 +20,7 @@ const PRIVATE: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
 const EXPECTED_DIRECTORIES: [&str; 2] = ["TMPDIR", "XDG_RUNTIME_DIR"];
 
 /// Makes the plan. `record` is the directory of the run, or where it would be.
-pub fn make(policy: &Policy, host: &Host, inventory: &mut Inventory, arguments: &RunArguments, record: &Path) -> Plan {
+pub(crate) fn make(policy: &Policy, host: &Host, inventory: &mut Inventory, arguments: &RunArguments, record: &Path) -> Plan {
     let tier = match policy.isolation {
         Isolation::Full => Tier::Full,
         Isolation::Preload => Tier::Preload,

@@ -20,7 +20,7 @@ const LARGEST: u64 = 16 << 20;
 
 /// Why there is no policy.
 #[derive(Debug)]
-pub enum PolicyError {
+pub(crate) enum PolicyError {
     /// A file that was named, or is there, cannot be read.
     Unreadable(PathBuf, io::Error),
     /// The files have mistakes: all of them.
@@ -31,7 +31,7 @@ pub enum PolicyError {
 ///
 /// # Errors
 /// When a file cannot be read or has a mistake in it.
-pub fn policy(host: &Host, arguments: &RunArguments) -> Result<Policy, PolicyError> {
+pub(crate) fn policy(host: &Host, arguments: &RunArguments) -> Result<Policy, PolicyError> {
     let sources = sources(host, arguments.policy.as_deref())?;
     load(&sources, &overrides(arguments)?).map_err(PolicyError::Mistakes)
 }
@@ -40,7 +40,7 @@ pub fn policy(host: &Host, arguments: &RunArguments) -> Result<Policy, PolicyErr
 ///
 /// # Errors
 /// When one of them cannot be read.
-pub fn sources(host: &Host, named: Option<&Path>) -> Result<Vec<Source>, PolicyError> {
+pub(crate) fn sources(host: &Host, named: Option<&Path>) -> Result<Vec<Source>, PolicyError> {
     let mut sources = Vec::new();
     let config = host.path_variable("XDG_CONFIG_HOME").or_else(|| Some(host.home.as_ref()?.join(".config")));
     if let Some(path) = config.map(|config| config.join("shieldrun").join(FILE_NAME)) {

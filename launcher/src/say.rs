@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
 /// Prints an error, its causes and a next step.
-pub fn error(error: &dyn Error, hint: Option<&str>) {
+pub(crate) fn error(error: &dyn Error, hint: Option<&str>) {
     let mut text = format!("{}{error}\n", prefix("error"));
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -19,12 +19,12 @@ pub fn error(error: &dyn Error, hint: Option<&str>) {
 }
 
 /// Prints one line that something is wrong.
-pub fn warning(message: impl Display) {
+pub(crate) fn warning(message: impl Display) {
     write(&format!("{}{message}\n", prefix("warning")));
 }
 
 /// Prints one plain line.
-pub fn line(message: impl Display) {
+pub(crate) fn line(message: impl Display) {
     write(&format!("shieldrun: {message}\n"));
 }
 

@@ -31,7 +31,7 @@ use crate::sys::signals::{InheritedSignals, Signals};
 use observer::Watcher;
 
 /// What a run is.
-pub struct Trial<'a> {
+pub(crate) struct Trial<'a> {
     /// What was asked for.
     pub arguments: &'a RunArguments,
     /// What holds.
@@ -45,7 +45,7 @@ pub struct Trial<'a> {
 }
 
 /// A child that sets itself up, and our ends of its streams.
-pub struct Started {
+pub(crate) struct Started {
     launched: Launched,
     streams: Outer,
     signals: Signals,
@@ -53,14 +53,14 @@ pub struct Started {
 }
 
 /// The record, being written.
-pub struct Recording {
+pub(crate) struct Recording {
     log: Log,
     sender: Sender,
     record: RunRecord,
 }
 
 /// A command that ended, and what was claimed meanwhile.
-pub struct Ended {
+pub(crate) struct Ended {
     outcome: Outcome,
     watcher: Watcher,
     claimed: crate::claims::Claimed,
@@ -71,7 +71,7 @@ impl Trial<'_> {
     ///
     /// # Errors
     /// When streams cannot be looked at, or the kernel gives no namespaces.
-    pub fn launch(&self, inherited: InheritedSignals) -> Result<Started, Failure> {
+    pub(crate) fn launch(&self, inherited: InheritedSignals) -> Result<Started, Failure> {
         let stdio = Stdio::inspect().map_err(Failure::from)?;
         let signals = Signals::block().map_err(|error| Failure::doing("cannot take over the signals", error))?;
         let mut closed = 0;
@@ -100,7 +100,7 @@ impl Trial<'_> {
     ///
     /// # Errors
     /// When the record or a sink cannot be opened.
-    pub fn record(&self) -> Result<Recording, Failure> {
+    pub(crate) fn record(&self) -> Result<Recording, Failure> {
         let record = RunRecord {
             run_id: self.directory.id().to_owned(),
             command: self.plan.command.iter().map(ToString::to_string).collect(),
@@ -129,7 +129,7 @@ impl Trial<'_> {
     ///
     /// # Errors
     /// When the walls do not stand, or the launcher itself cannot go on.
-    pub fn supervise(&self, started: Started, recording: &Recording) -> Result<Ended, Failure> {
+    pub(crate) fn supervise(&self, started: Started, recording: &Recording) -> Result<Ended, Failure> {
         let ready = started.launched.ready()?;
         let drain = self.drain(&ready, recording)?;
         let scanner = LeakScanner::new(&self.inventory.registry);
@@ -161,7 +161,7 @@ impl Trial<'_> {
     ///
     /// # Errors
     /// When the result cannot be written.
-    pub fn close(&self, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
+    pub(crate) fn close(&self, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
         summary::close(self, ended, recording)
     }
 

@@ -16,7 +16,7 @@ use crate::record::{self, Past, TraceForm};
 ///
 /// # Errors
 /// When there is nothing to look at, or it cannot be read.
-pub fn carry_out(action: Action) -> Result<ExitCode, Failure> {
+pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::Run(_) => Ok(ExitCode::SUCCESS),
         Action::Runs { json } => {
@@ -38,7 +38,7 @@ pub fn carry_out(action: Action) -> Result<ExitCode, Failure> {
 }
 
 /// `--dry-run`.
-pub fn print_plan(plan: &Plan, json: bool) -> ExitCode {
+pub(crate) fn print_plan(plan: &Plan, json: bool) -> ExitCode {
     print(&if json { plan.to_json().to_string() } else { plan.to_string() })
 }
 

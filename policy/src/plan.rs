@@ -238,7 +238,11 @@ impl fmt::Display for Plan {
         writeln!(out, "working directory  {}", self.working_directory)?;
         writeln!(out, "workspace          {}", self.workspace)?;
         writeln!(out, "isolation          {}", self.tier.word())?;
-        writeln!(out, "user               uid {} gid {}, no capabilities, no new privileges", self.uid, self.gid)?;
+        writeln!(
+            out,
+            "user               uid {} gid {}, no capabilities, no new privileges",
+            self.uid, self.gid
+        )?;
         if self.tier == Tier::Full {
             writeln!(out, "namespaces         user mount pid net ipc uts")?;
             writeln!(out, "network            loopback only")?;
@@ -250,7 +254,14 @@ impl fmt::Display for Plan {
             writeln!(out, "mount              {mount}")?;
         }
         for mask in &self.masks {
-            writeln!(out, "mask               {} {} ({}; {})", mask.at, mask.cover.word(), mask.rule, mask.reason)?;
+            writeln!(
+                out,
+                "mask               {} {} ({}; {})",
+                mask.at,
+                mask.cover.word(),
+                mask.rule,
+                mask.reason
+            )?;
         }
         for variable in self.environment.iter().filter(|variable| variable.change != Change::Unchanged) {
             let what = if variable.change == Change::Replaced { "synthetic" } else { "set" };
@@ -278,9 +289,7 @@ impl Plan {
             };
             json!({"name": Bytes::from(variable.name()).to_string(), "change": change})
         };
-        let mask = |mask: &Mask| {
-            json!({"path": mask.at.to_string(), "action": mask.cover.word(), "rule": mask.rule, "reason": mask.reason})
-        };
+        let mask = |mask: &Mask| json!({"path": mask.at.to_string(), "action": mask.cover.word(), "rule": mask.rule, "reason": mask.reason});
         json!({
             "command": self.command.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "working_directory": self.working_directory.to_string(),

@@ -15,7 +15,7 @@ use crate::host::Host;
 
 /// A path that may hold a secret.
 #[derive(Debug)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// Absolute, links not resolved.
     pub path: Vec<u8>,
     /// How to read it; where nothing is known of it, its content tells.
@@ -30,7 +30,7 @@ pub struct Candidate {
 
 /// All of them, and the walk that found some.
 #[derive(Debug)]
-pub struct Candidates {
+pub(super) struct Candidates {
     /// In the order of precedence: the first rule for a path counts.
     pub list: Vec<Candidate>,
     /// The walk, for hard links.
@@ -43,7 +43,7 @@ pub struct Candidates {
 
 /// What a name in the workspace told.
 #[derive(Clone, Copy, Debug)]
-pub struct Name {
+pub(super) struct Name {
     format: Format,
     handling: Handling,
     pattern: &'static str,
@@ -53,7 +53,7 @@ pub struct Name {
 ///
 /// # Errors
 /// When the workspace cannot be opened.
-pub fn collect(policy: &Policy, host: &Host, pointed_at: &[Pointer]) -> Result<Candidates, InventoryError> {
+pub(super) fn collect(policy: &Policy, host: &Host, pointed_at: &[Pointer]) -> Result<Candidates, InventoryError> {
     let mut list = Vec::new();
     from_policy(policy, host, &mut list);
     if let Some(home) = host.home_bytes() {
@@ -119,7 +119,7 @@ fn from_policy(policy: &Policy, host: &Host, list: &mut Vec<Candidate>) {
 }
 
 /// What the data says of a file with this name, wherever it lies.
-pub fn format_of(path: &[u8]) -> Option<Format> {
+pub(super) fn format_of(path: &[u8]) -> Option<Format> {
     let mut parts = path.rsplit(|&byte| byte == b'/');
     let name = parts.next().unwrap_or_default();
     let parent = parts.next().unwrap_or_default();

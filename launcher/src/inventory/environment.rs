@@ -9,7 +9,7 @@ use crate::host::Host;
 
 /// A variable that names a file with secrets in it.
 #[derive(Debug)]
-pub struct Pointer {
+pub(super) struct Pointer {
     /// The variable.
     pub variable: String,
     /// The file or directory, absolute.
@@ -20,7 +20,7 @@ pub struct Pointer {
 
 /// What became of the environment in the first pass.
 #[derive(Debug)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// What stays, in its order.
     pub variables: Vec<Variable>,
     /// Which variables are secret.
@@ -32,7 +32,7 @@ pub struct Outcome {
 }
 
 /// Replaces every credential variable, all at once: an id and its secret must agree.
-pub fn substitute(registry: &mut Registry, policy: &Policy, host: &Host) -> Outcome {
+pub(super) fn substitute(registry: &mut Registry, policy: &Policy, host: &Host) -> Outcome {
     let named = |rule| -> Vec<String> {
         let names = host.variables.iter().map(|(name, _)| name);
         let names = names.filter(|name| policy.secrets.env_rule(name) == rule);
@@ -69,7 +69,7 @@ pub fn substitute(registry: &mut Registry, policy: &Policy, host: &Host) -> Outc
 
 /// The second pass: a value that another variable or a file gave may lie inside a variable that is
 /// no credential itself.
-pub fn finish(registry: &Registry, mut variables: Vec<Variable>) -> Vec<Variable> {
+pub(super) fn finish(registry: &Registry, mut variables: Vec<Variable>) -> Vec<Variable> {
     for variable in variables.iter_mut().filter(|variable| variable.change == Change::Unchanged) {
         if let Some(replaced) = registry.replace_known(&variable.entry.0) {
             variable.entry = Bytes(replaced.bytes);
@@ -80,7 +80,7 @@ pub fn finish(registry: &Registry, mut variables: Vec<Variable>) -> Vec<Variable
 }
 
 /// The command without a real value in it: the user's shell may have expanded `$TOKEN` outside.
-pub fn arguments(registry: &Registry, command: &[Vec<u8>]) -> (Vec<Bytes>, Vec<usize>) {
+pub(super) fn arguments(registry: &Registry, command: &[Vec<u8>]) -> (Vec<Bytes>, Vec<usize>) {
     let mut replaced_arguments = Vec::new();
     let words = command
         .iter()

@@ -26,7 +26,7 @@ use crate::host::Host;
 ///
 /// # Errors
 /// When a secret file has a name that cannot be masked.
-pub fn masks(
+pub(super) fn masks(
     registry: &mut Registry,
     policy: &Policy,
     host: &Host,
@@ -144,7 +144,7 @@ impl Opened {
     }
 
     fn other_names(&self, candidates: &Candidates, mounts: &MountTable) -> Result<Vec<Vec<u8>>, InventoryError> {
-        let links = self.stat.st_nlink as u64;
+        let links = self.stat.st_nlink;
         if self.kind() == FileType::Directory || links < 2 {
             return Ok(Vec::new());
         }
@@ -215,7 +215,7 @@ fn decide(registry: &mut Registry, mode: FileMode, candidate: &Candidate, opened
             let cover = Cover::Synthetic {
                 content: edited.bytes,
                 mode: opened.stat.st_mode & 0o7777,
-                modified: (opened.stat.st_mtime as i64, opened.stat.st_mtime_nsec as i64),
+                modified: (opened.stat.st_mtime, opened.stat.st_mtime_nsec.cast_signed()),
             };
             Decision::Cover(cover, "synthetic values in place of real ones")
         }

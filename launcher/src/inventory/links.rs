@@ -13,7 +13,7 @@ use shieldrun_policy::plan::Bytes;
 
 /// One file on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(super) struct Identity {
     /// Device number.
     pub device: u64,
     /// Inode number.
@@ -27,7 +27,7 @@ pub struct Identity {
 ///
 /// # Errors
 /// When names are missing after that.
-pub fn other_names(
+pub(super) fn other_names(
     path: &[u8],
     identity: Identity,
     workspace: &Walk<Name>,

@@ -7,7 +7,7 @@ mod environment;
 mod files;
 mod links;
 mod mounts;
-pub mod path;
+pub(crate) mod path;
 mod walk;
 
 use std::io;
@@ -22,7 +22,7 @@ use crate::host::Host;
 
 /// Everything that the plan needs to know of secrets.
 #[derive(Debug)]
-pub struct Inventory {
+pub(crate) struct Inventory {
     /// Real and synthetic values.
     pub registry: Registry,
     /// The guest's environment.
@@ -43,7 +43,7 @@ pub struct Inventory {
 
 /// A variable whose value is, or was, a real secret.
 #[derive(Clone, Debug)]
-pub struct SecretVariable {
+pub(crate) struct SecretVariable {
     /// Its name.
     pub name: Vec<u8>,
     /// Whose value it holds, by everything but the value.
@@ -65,7 +65,7 @@ impl SecretVariable {
 
 /// Why there is no inventory.
 #[derive(Debug)]
-pub enum InventoryError {
+pub(crate) enum InventoryError {
     /// The workspace cannot be opened.
     Workspace(PathBuf, io::Error),
     /// A secret file has names that cannot all be found.
@@ -85,7 +85,7 @@ pub enum InventoryError {
 ///
 /// # Errors
 /// When something that must be protected cannot be.
-pub fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<Inventory, InventoryError> {
+pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<Inventory, InventoryError> {
     let mut registry = Registry::new(host.run_key().map_err(InventoryError::Random)?);
     let outcome = environment::substitute(&mut registry, policy, host);
     let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
@@ -130,7 +130,7 @@ impl std::error::Error for InventoryError {
 
 impl InventoryError {
     /// What a person can do.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::HardLinks { .. } => Some(
                 "remove the other links, or say in your own policy that the file may be read: \

@@ -6,7 +6,7 @@ use super::path::{contains, join};
 
 /// The mounts of this process's namespace.
 #[derive(Debug, Default)]
-pub struct MountTable(Vec<MountPoint>);
+pub(super) struct MountTable(Vec<MountPoint>);
 
 #[derive(Debug)]
 struct MountPoint {
@@ -20,7 +20,7 @@ struct MountPoint {
 
 impl MountTable {
     /// Reads `/proc/self/mountinfo`; without one there is nothing to say of other names.
-    pub fn read() -> Self {
+    pub(super) fn read() -> Self {
         Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
     }
 
@@ -38,7 +38,7 @@ impl MountTable {
     }
 
     /// Other paths to the file at canonical `path`, by mounts of the same file system.
-    pub fn other_names(&self, path: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn other_names(&self, path: &[u8]) -> Vec<Vec<u8>> {
         let Some(own) = self.of(path) else { return Vec::new() };
         let inside = graft(&own.at, &own.root, path);
         self.0
@@ -51,12 +51,12 @@ impl MountTable {
     }
 
     /// The path within its file system: the same for each of the names that mounts give one entry.
-    pub fn within(&self, path: &[u8]) -> Vec<u8> {
+    pub(super) fn within(&self, path: &[u8]) -> Vec<u8> {
         self.of(path).map_or_else(|| path.to_vec(), |own| graft(&own.at, &own.root, path))
     }
 
     /// Mount points that show the file system which `path` lies on.
-    pub fn same_file_system(&self, path: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn same_file_system(&self, path: &[u8]) -> Vec<Vec<u8>> {
         let Some(own) = self.of(path) else { return Vec::new() };
         self.0.iter().filter(|mount| mount.device == own.device).map(|mount| mount.at.clone()).collect()
     }

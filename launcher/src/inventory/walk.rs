@@ -16,7 +16,7 @@ use super::path::join;
 
 /// What one walk found.
 #[derive(Debug)]
-pub struct Walk<P> {
+pub(super) struct Walk<P> {
     /// Files, links and special files whose name the caller knows.
     pub named: Vec<(Vec<u8>, P)>,
     /// Directories that could not be read: their owner could open them inside.
@@ -30,7 +30,7 @@ pub struct Walk<P> {
 
 /// How far a walk goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub(super) enum Extent {
     /// Into other mounts beneath the root too.
     AllMounts,
     /// This file system only.
@@ -38,7 +38,7 @@ pub enum Extent {
 }
 
 /// Walks everything beneath `root`. `known` sees a name and the name of its directory.
-pub fn walk<P>(root: BorrowedFd<'_>, extent: Extent, known: impl Fn(&[u8], &[u8]) -> Option<P>) -> Walk<P> {
+pub(super) fn walk<P>(root: BorrowedFd<'_>, extent: Extent, known: impl Fn(&[u8], &[u8]) -> Option<P>) -> Walk<P> {
     let mut found = Walk { named: Vec::new(), unreadable: Vec::new(), files: 0, directories: vec![Vec::new()], inodes: Vec::new() };
     let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
     let mut next = 0;
@@ -86,7 +86,7 @@ pub fn walk<P>(root: BorrowedFd<'_>, extent: Extent, known: impl Fn(&[u8], &[u8]
 impl<P> Walk<P> {
     /// Paths below the root whose directory entry has this inode number. Reads again only the
     /// directories that hold one.
-    pub fn names_of(&self, root: BorrowedFd<'_>, inode: u64) -> Vec<Vec<u8>> {
+    pub(super) fn names_of(&self, root: BorrowedFd<'_>, inode: u64) -> Vec<Vec<u8>> {
         let mut names = Vec::new();
         let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
         let mut last = None;
@@ -130,6 +130,6 @@ fn kind_of(directory: &OwnedFd, name: &CStr) -> FileType {
 ///
 /// # Errors
 /// What open(2) gives.
-pub fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }

@@ -7,7 +7,7 @@ use shieldrun_policy::plan::Bytes;
 
 /// Why no child stands behind its walls.
 #[derive(Debug)]
-pub enum SpawnError {
+pub(crate) enum SpawnError {
     /// The kernel refused the namespaces.
     Namespaces {
         /// What clone3(2) said.
@@ -34,7 +34,7 @@ pub enum SpawnError {
 
 /// What on this host forbids user namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// `user.max_user_namespaces` is 0.
     Maximum,
     /// Debian's `kernel.unprivileged_userns_clone` is 0.
@@ -72,7 +72,7 @@ impl SpawnError {
     }
 
     /// What a person can do, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Namespaces { cause, .. } => Some(cause.remedy()),
             Self::Step { cause, .. } => cause.map(Cause::remedy),

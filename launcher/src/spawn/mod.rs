@@ -15,15 +15,15 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use shieldrun_policy::plan::Tier;
 
-pub use error::SpawnError;
-pub use prepared::{ChildStream, Prepared};
+pub(crate) use error::SpawnError;
+pub(crate) use prepared::{ChildStream, Prepared};
 
 use crate::sys::process::{ALL_NAMESPACES, Cloned, clone_into, leave};
 use report::Report;
 
 /// A child that sets itself up.
 #[derive(Debug)]
-pub struct Launched {
+pub(crate) struct Launched {
     /// Init's pid here.
     pub pid: i32,
     pidfd: OwnedFd,
@@ -32,7 +32,7 @@ pub struct Launched {
 
 /// A child behind its walls, waiting for the word.
 #[derive(Debug)]
-pub struct Ready {
+pub(crate) struct Ready {
     /// Init's pid here.
     pub pid: i32,
     /// Init, as a descriptor.
@@ -49,7 +49,7 @@ pub struct Ready {
 ///
 /// # Errors
 /// When the kernel gives no namespaces; the error knows the likely cause.
-pub fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
+pub(crate) fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(|error| SpawnError::Socket(error.into()))?;
     let namespaces = match prepared.tier {
@@ -70,7 +70,7 @@ impl Launched {
     ///
     /// # Errors
     /// The step that failed, where, and why.
-    pub fn ready(self) -> Result<Ready, SpawnError> {
+    pub(crate) fn ready(self) -> Result<Ready, SpawnError> {
         match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
             Report::Ready { ring, terminal } => Ok(Ready {
                 pid: self.pid,

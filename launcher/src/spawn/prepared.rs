@@ -14,7 +14,7 @@ use crate::sys::signals::InheritedSignals;
 
 /// What one of the descriptors 0, 1, 2 becomes inside.
 #[derive(Clone, Copy, Debug)]
-pub enum ChildStream<'a> {
+pub(crate) enum ChildStream<'a> {
     /// The guest's own terminal.
     Terminal,
     /// The guest's `/dev/null`.
@@ -25,7 +25,7 @@ pub enum ChildStream<'a> {
 
 /// The plan, ready for system calls.
 #[derive(Debug)]
-pub struct Prepared<'a> {
+pub(crate) struct Prepared<'a> {
     pub(super) tier: Tier,
     pub(super) uid_map: Vec<u8>,
     pub(super) gid_map: Vec<u8>,
@@ -70,7 +70,7 @@ impl<'a> Prepared<'a> {
     ///
     /// # Errors
     /// When a path or an argument holds a NUL byte.
-    pub fn new(
+    pub(crate) fn new(
         plan: &'a Plan,
         table: &'a [u8],
         streams: [ChildStream<'a>; 3],

@@ -14,7 +14,7 @@ use crate::sys::control::{self, Message, tag};
 /// The steps of set-up, as the launcher names them in an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Place {
+pub(crate) enum Place {
     /// A session of its own, bound to the launcher.
     Session = 1,
     /// Writing the uid and gid maps.
@@ -122,7 +122,7 @@ impl Place {
     }
 
     /// What we were doing, for a person.
-    pub const fn doing(self) -> &'static str {
+    pub(crate) const fn doing(self) -> &'static str {
         match self {
             Self::Session => "cannot make a session",
             Self::UserMap => "cannot map the user into the user namespace",

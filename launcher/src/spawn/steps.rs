@@ -3,6 +3,7 @@
 //! Runs between clone and exec: no allocation, no log; a failure is a step, an errno and, where one
 //! helps, a path, and goes up the control socket. The order is the point of this file; each step says
 //! why it stands where it does.
+#![expect(clippy::result_large_err, reason = "a failure carries its path by value: nothing may be allocated here")]
 
 use std::convert::Infallible;
 use std::ffi::CStr;

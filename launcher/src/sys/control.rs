@@ -7,7 +7,7 @@
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Message {
+pub(crate) struct Message {
     /// One of [`tag`].
     pub tag: u32,
     /// What the tag says it is.
@@ -15,13 +15,13 @@ pub struct Message {
 }
 
 /// Size of a message on the wire, bytes.
-pub const SIZE: usize = 8;
+pub(crate) const SIZE: usize = 8;
 const _: () = assert!(core::mem::size_of::<Message>() == SIZE);
 
 impl Message {
     /// A message from its wire form; `None` for a datagram of another length.
     #[must_use]
-    pub const fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) const fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [a, b, c, d, e, f, g, h] => Some(Self {
                 tag: u32::from_ne_bytes([*a, *b, *c, *d]),
@@ -33,7 +33,7 @@ impl Message {
 
     /// The wire form.
     #[must_use]
-    pub const fn encode(self) -> [u8; SIZE] {
+    pub(crate) const fn encode(self) -> [u8; SIZE] {
         let [a, b, c, d] = self.tag.to_ne_bytes();
         let [e, f, g, h] = self.value.to_ne_bytes();
         [a, b, c, d, e, f, g, h]
@@ -41,51 +41,51 @@ impl Message {
 }
 
 /// What a message is about.
-pub mod tag {
+pub(crate) mod tag {
     /// To the launcher, before init runs: a step of set-up failed; value is `step << 16 | errno`.
-    pub const SETUP_FAILED: u32 = 1;
+    pub(crate) const SETUP_FAILED: u32 = 1;
     /// To the launcher: the command was forked; value is its pid inside.
-    pub const STARTED: u32 = 2;
+    pub(crate) const STARTED: u32 = 2;
     /// To the launcher: the command could not be executed; value is the errno.
-    pub const EXEC_FAILED: u32 = 3;
+    pub(crate) const EXEC_FAILED: u32 = 3;
     /// To the launcher: the command was stopped; value is the signal.
-    pub const STOPPED: u32 = 4;
+    pub(crate) const STOPPED: u32 = 4;
     /// To the launcher: the command goes on.
-    pub const CONTINUED: u32 = 5;
+    pub(crate) const CONTINUED: u32 = 5;
     /// To the launcher: the command exited; value is its code.
-    pub const EXITED: u32 = 6;
+    pub(crate) const EXITED: u32 = 6;
     /// To the launcher: the command was killed; value is the signal.
-    pub const KILLED: u32 = 7;
+    pub(crate) const KILLED: u32 = 7;
     /// To the launcher, before init runs: set-up is done; descriptors come with it.
-    pub const READY: u32 = 8;
+    pub(crate) const READY: u32 = 8;
 
     /// To init: begin; value is a set of [`super::go`] flags.
-    pub const GO: u32 = 16;
+    pub(crate) const GO: u32 = 16;
     /// To init: send the signal in value to the command's process.
-    pub const SIGNAL_PROCESS: u32 = 17;
+    pub(crate) const SIGNAL_PROCESS: u32 = 17;
     /// To init: send the signal in value to the command's process group.
-    pub const SIGNAL_GROUP: u32 = 18;
+    pub(crate) const SIGNAL_GROUP: u32 = 18;
     /// To init: continue the command's group; value 0 puts it in the foreground first,
     /// [`super::RESUME_BACKGROUND`] puts init's own group there instead.
-    pub const RESUME: u32 = 19;
+    pub(crate) const RESUME: u32 = 19;
     /// To init: everything has been read, exit. Before this word (or the end of the socket) an init
     /// with [`super::go::TERMINAL`] must stay after `EXITED` or `KILLED`: it leads the session, its
     /// exit hangs the terminal up, and the kernel then drops output that nobody has read yet.
-    pub const BYE: u32 = 20;
+    pub(crate) const BYE: u32 = 20;
 }
 
 /// Flags of [`tag::GO`].
-pub mod go {
+pub(crate) mod go {
     /// The session has a controlling terminal, which is `/dev/tty`.
-    pub const TERMINAL: i32 = 1;
+    pub(crate) const TERMINAL: i32 = 1;
     /// There is no pid namespace: init is a child subreaper and ends what it adopted.
-    pub const SUBREAPER: i32 = 2;
+    pub(crate) const SUBREAPER: i32 = 2;
     /// Do not make the command's group the foreground group yet: it stops with SIGTTIN or SIGTTOU when
     /// it wants the keyboard, and the launcher answers that with [`super::tag::RESUME`].
-    pub const BACKGROUND: i32 = 4;
+    pub(crate) const BACKGROUND: i32 = 4;
     /// Descriptor 0 was closed outside, so the command finds it closed; shifted by 1 and 2 for those.
-    pub const CLOSED: i32 = 8;
+    pub(crate) const CLOSED: i32 = 8;
 }
 
 /// Value of [`tag::RESUME`]: continue, but without the keyboard.
-pub const RESUME_BACKGROUND: i32 = 1;
+pub(crate) const RESUME_BACKGROUND: i32 = 1;

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 ///
 /// # Errors
 /// What dup2(2) gives.
-pub fn place(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+pub(crate) fn place(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     if descriptor.as_raw_fd() == number {
         return set_close_on_exec(number, false);
     }
@@ -22,7 +22,7 @@ pub fn place(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
 ///
 /// # Errors
 /// `EBADF` when `number` is not open.
-pub fn set_close_on_exec(number: RawFd, on: bool) -> io::Result<()> {
+pub(crate) fn set_close_on_exec(number: RawFd, on: bool) -> io::Result<()> {
     let flags = if on { libc::FD_CLOEXEC } else { 0 };
     // SAFETY: integers only.
     match unsafe { libc::fcntl(number, libc::F_SETFD, flags) } {
@@ -35,7 +35,7 @@ pub fn set_close_on_exec(number: RawFd, on: bool) -> io::Result<()> {
 ///
 /// # Errors
 /// `EINVAL` before Linux 5.11.
-pub fn close_on_exec_from(first: u32) -> io::Result<()> {
+pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: integers only.
     match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } {
         -1 => Err(io::Error::last_os_error()),
@@ -48,7 +48,7 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// `EBADF` when `number` is not open.
-pub fn take_over(number: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn take_over(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: integers only.
     match unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) } {
         -1 => Err(io::Error::last_os_error()),

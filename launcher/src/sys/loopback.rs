@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN` in this network namespace.
-pub fn up() -> io::Result<()> {
+pub(crate) fn up() -> io::Result<()> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let mut name = [0; libc::IFNAMSIZ];
     name[0] = b'l'.cast_signed();

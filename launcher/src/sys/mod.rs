@@ -4,16 +4,16 @@
 //! where `unsafe` is allowed.
 #![allow(unsafe_code)]
 
-pub mod control;
-pub mod descriptors;
+pub(crate) mod control;
+pub(crate) mod descriptors;
 #[cfg(test)]
 pub mod fake_init;
-pub mod loopback;
-pub mod mount;
-pub mod open_file;
-pub mod pidns;
-pub mod privileges;
-pub mod process;
-pub mod ring;
-pub mod signals;
-pub mod terminal;
+pub(crate) mod loopback;
+pub(crate) mod mount;
+pub(crate) mod open_file;
+pub(crate) mod pidns;
+pub(crate) mod privileges;
+pub(crate) mod process;
+pub(crate) mod ring;
+pub(crate) mod signals;
+pub(crate) mod terminal;

@@ -17,7 +17,7 @@ const _: () = assert!(size_of::<MountAttr>() == 32);
 
 /// One change of mount attributes.
 #[derive(Clone, Copy, Debug)]
-pub enum Change {
+pub(crate) enum Change {
     /// No mount or unmount here is seen elsewhere, nor the other way round.
     Private,
     /// Read-only, no setuid.
@@ -28,7 +28,7 @@ pub enum Change {
 
 /// How far a change goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub(crate) enum Reach {
     /// This mount alone.
     One,
     /// This mount and all beneath it.
@@ -39,7 +39,7 @@ pub enum Reach {
 ///
 /// # Errors
 /// `EPERM` where a flag is locked, `ENOSYS` before Linux 5.12.
-pub fn change(directory: BorrowedFd<'_>, path: &CStr, change: Change, reach: Reach) -> io::Result<()> {
+pub(crate) fn change(directory: BorrowedFd<'_>, path: &CStr, change: Change, reach: Reach) -> io::Result<()> {
     let attributes = match change {
         Change::Private => MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() },
         Change::ReadOnly => {

@@ -10,13 +10,13 @@ use rustix::thread::{
 
 /// Proof that this process and its children cannot gain privileges by exec.
 #[derive(Debug)]
-pub struct NoNewPrivs(());
+pub(crate) struct NoNewPrivs(());
 
 /// Sets `no_new_privs`.
 ///
 /// # Errors
 /// None known since Linux 3.5.
-pub fn forbid_new_privileges() -> io::Result<NoNewPrivs> {
+pub(crate) fn forbid_new_privileges() -> io::Result<NoNewPrivs> {
     set_no_new_privs(true)?;
     Ok(NoNewPrivs(()))
 }
@@ -28,7 +28,7 @@ pub fn forbid_new_privileges() -> io::Result<NoNewPrivs> {
 ///
 /// # Errors
 /// `EPERM` when the caller has no `CAP_SETPCAP` in its user namespace.
-pub fn drop_capabilities(_: &NoNewPrivs) -> io::Result<()> {
+pub(crate) fn drop_capabilities(_: &NoNewPrivs) -> io::Result<()> {
     let bits = CapabilitiesSecureBits::NO_ROOT
         | CapabilitiesSecureBits::NO_ROOT_LOCKED
         | CapabilitiesSecureBits::NO_SETUID_FIXUP
@@ -63,7 +63,7 @@ pub fn drop_capabilities(_: &NoNewPrivs) -> io::Result<()> {
 ///
 /// # Errors
 /// None known.
-pub fn hide_from_peers() -> io::Result<()> {
+pub(crate) fn hide_from_peers() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
@@ -71,7 +71,7 @@ pub fn hide_from_peers() -> io::Result<()> {
 ///
 /// # Errors
 /// None known.
-pub fn own_proc_files() -> io::Result<()> {
+pub(crate) fn own_proc_files() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::Dumpable)?)
 }
 
@@ -79,6 +79,6 @@ pub fn own_proc_files() -> io::Result<()> {
 ///
 /// # Errors
 /// None known.
-pub fn die_with_parent() -> io::Result<()> {
+pub(crate) fn die_with_parent() -> io::Result<()> {
     Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }

@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Which side of a clone this is.
 #[derive(Debug)]
-pub enum Cloned {
+pub(crate) enum Cloned {
     /// The launcher: the child's pid and a descriptor for it.
     Parent {
         /// The child's pid here.
@@ -19,7 +19,7 @@ pub enum Cloned {
 }
 
 /// Namespaces of the full tier: user first, so that the others belong to it.
-pub const ALL_NAMESPACES: u64 = (libc::CLONE_NEWUSER
+pub(crate) const ALL_NAMESPACES: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
@@ -45,7 +45,7 @@ const _: () = assert!(size_of::<CloneArgs>() == 64);
 ///
 /// # Errors
 /// What clone3(2) gives: `EPERM` and `ENOSPC` where user namespaces are forbidden.
-pub fn clone_into(namespaces: u64) -> io::Result<Cloned> {
+pub(crate) fn clone_into(namespaces: u64) -> io::Result<Cloned> {
     let mut pidfd: libc::c_int = -1;
     let args = CloneArgs {
         flags: namespaces | libc::CLONE_PIDFD as u64,
@@ -69,14 +69,14 @@ pub fn clone_into(namespaces: u64) -> io::Result<Cloned> {
 
 /// NULL-terminated lists for exec, made before clone so that the child need not allocate.
 #[derive(Debug)]
-pub struct ExecList<'a> {
+pub(crate) struct ExecList<'a> {
     pointers: Vec<*const libc::c_char>,
     _strings: std::marker::PhantomData<&'a CStr>,
 }
 
 impl<'a> ExecList<'a> {
     /// The list of these strings.
-    pub fn new(strings: impl IntoIterator<Item = &'a CStr>) -> Self {
+    pub(crate) fn new(strings: impl IntoIterator<Item = &'a CStr>) -> Self {
         let mut pointers: Vec<_> = strings.into_iter().map(CStr::as_ptr).collect();
         pointers.push(std::ptr::null());
         Self { pointers, _strings: std::marker::PhantomData }
@@ -84,14 +84,14 @@ impl<'a> ExecList<'a> {
 }
 
 /// Replaces this process; returns only on failure.
-pub fn execute(path: &CStr, argv: &ExecList<'_>, envp: &ExecList<'_>) -> io::Error {
+pub(crate) fn execute(path: &CStr, argv: &ExecList<'_>, envp: &ExecList<'_>) -> io::Error {
     // SAFETY: the path and both lists are NUL/NULL-terminated and borrowed for the whole call.
     unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr()) };
     io::Error::last_os_error()
 }
 
 /// Ends the child without running the launcher's exit handlers.
-pub fn leave(code: i32) -> ! {
+pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: _exit takes no pointer and does not return.
     unsafe { libc::_exit(code) }
 }

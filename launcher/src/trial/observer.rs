@@ -14,7 +14,7 @@ use crate::stdio::Stream;
 use crate::supervise::{Leak, Observer};
 
 /// Sends what the supervisor sees to the record.
-pub struct Watcher {
+pub(super) struct Watcher {
     sender: Sender,
     kinds: BTreeMap<String, &'static str>,
     /// Leaks, for the result.
@@ -23,7 +23,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// One for a run with these secrets.
-    pub fn new(sender: Sender, registry: &Registry) -> Self {
+    pub(super) fn new(sender: Sender, registry: &Registry) -> Self {
         let kinds = registry.entries().iter().map(|entry| (entry.id.to_string(), entry.kind)).collect();
         Self { sender, kinds, leaks: Vec::new() }
     }

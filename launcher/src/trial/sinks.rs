@@ -12,7 +12,7 @@ use crate::sys::descriptors::take_over;
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn open(named: Option<&OsStr>) -> Result<Vec<Sink>, Failure> {
+pub(super) fn open(named: Option<&OsStr>) -> Result<Vec<Sink>, Failure> {
     let Some(named) = named else { return Ok(Vec::new()) };
     let shown = named.to_string_lossy();
     let failed = |error| Failure::doing(format!("cannot write events to `{shown}`"), error);

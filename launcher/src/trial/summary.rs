@@ -21,7 +21,7 @@ use crate::say;
 use crate::supervise::{Exit, Outcome};
 
 /// What the indices of the guest table mean, in the order in which it was built.
-pub fn meaning(trial: &Trial<'_>) -> Meaning {
+pub(super) fn meaning(trial: &Trial<'_>) -> Meaning {
     Meaning {
         variables: trial.inventory.secret_variables.iter().map(|variable| variable.secret.clone()).collect(),
         places: trial
@@ -41,7 +41,7 @@ pub fn meaning(trial: &Trial<'_>) -> Meaning {
 }
 
 /// The first events: the run, and one for each secret and each mask.
-pub fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
+pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
     sender.send(event(Action::RunStarted).tier(trial.plan.tier.word()).policy_digest(trial.policy.digest()));
     for entry in trial.inventory.registry.entries() {
         let secret = SecretRef { id: entry.id.to_string(), kind: entry.kind.into(), name: entry.name.clone() };
@@ -69,7 +69,7 @@ pub fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
 }
 
 /// The end of a run.
-pub fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
+pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
     let Ended { outcome, watcher, claimed } = ended;
     let Recording { log, sender, mut record } = recording;
     let code = code_of(outcome.exit);

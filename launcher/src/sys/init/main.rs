@@ -83,6 +83,8 @@ fn run(control: i32, command: Strings, envp: Strings) -> ! {
     }
     let terminal = if flags & go::TERMINAL != 0 { open_terminal() } else { -1 };
 
+    // An ignored SIGCHLD comes through exec, and then nothing could be waited for.
+    let ignored = set_child_signal(SIG_DFL) == SIG_IGN;
     let inherited = block_signals();
     let signals = signal_descriptor();
     let child = fork();
@@ -92,6 +94,9 @@ fn run(control: i32, command: Strings, envp: Strings) -> ! {
             if flags & (go::CLOSED << number) != 0 {
                 plain(nr::CLOSE, [number, 0, 0]);
             }
+        }
+        if ignored {
+            set_child_signal(SIG_IGN);
         }
         become_command(control, command, envp, terminal, inherited);
     }
@@ -147,7 +152,6 @@ impl Init {
         match message.tag {
             tag::SIGNAL_PROCESS => kill(self.child, message.value),
             tag::SIGNAL_GROUP => kill(-self.child, message.value),
-            tag::BYE => self.end(0),
             tag::RESUME => {
                 let own = plain(nr::GETPID, [0, 0, 0]) as i32;
                 let background = message.value == control::RESUME_BACKGROUND;
@@ -195,24 +199,11 @@ impl Init {
                 self.control.say(tag::STOPPED, (status >> 8) & 0xff);
             } else if low == 0 {
                 self.control.say(tag::EXITED, (status >> 8) & 0xff);
-                self.finish((status >> 8) & 0xff);
+                self.end((status >> 8) & 0xff);
             } else {
                 self.control.say(tag::KILLED, low);
-                self.finish(128 + low);
+                self.end(128 + low);
             }
-        }
-    }
-
-    /// The command ended. With a terminal we stay until the launcher has read all of it: we lead the
-    /// session, and when we exit the kernel hangs the terminal up and drops what nobody has read.
-    fn finish(&self, code: i32) {
-        if self.terminal < 0 {
-            self.end(code);
-        }
-        if self.subreaper {
-            kill(-self.child, SIGKILL);
-        } else {
-            kill(-1, SIGKILL);
         }
     }
 
@@ -394,6 +385,21 @@ fn block_signals() -> u64 {
         call(nr::RT_SIGPROCMASK, [SIG_SETMASK, &raw const all as usize, &raw mut old as usize, 8, 0, 0])
     };
     old
+}
+
+const SIG_DFL: usize = 0;
+const SIG_IGN: usize = 1;
+
+/// Sets what SIGCHLD does, and gives what it did.
+fn set_child_signal(handler: usize) -> usize {
+    // The kernel's `struct sigaction`: handler, flags, restorer, mask; without a handler of ours only
+    // the first word counts, on every architecture.
+    let (new, mut old) = ([handler, 0, 0, 0], [0usize; 4]);
+    // SAFETY: reads and writes kernel sigactions of at most four words on this stack.
+    unsafe {
+        call(nr::RT_SIGACTION, [SIGCHLD as usize, &raw const new as usize, &raw mut old as usize, 8, 0, 0])
+    };
+    old[0]
 }
 
 fn set_signal_mask(mask: u64) {

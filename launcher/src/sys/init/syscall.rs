@@ -9,6 +9,7 @@ pub mod nr {
     pub const READ: usize = 0;
     pub const CLOSE: usize = 3;
     pub const PPOLL: usize = 271;
+    pub const RT_SIGACTION: usize = 13;
     pub const RT_SIGPROCMASK: usize = 14;
     pub const IOCTL: usize = 16;
     pub const SENDTO: usize = 44;
@@ -31,6 +32,7 @@ pub mod nr {
     pub const READ: usize = 63;
     pub const CLOSE: usize = 57;
     pub const PPOLL: usize = 73;
+    pub const RT_SIGACTION: usize = 134;
     pub const RT_SIGPROCMASK: usize = 135;
     pub const IOCTL: usize = 29;
     pub const SENDTO: usize = 206;
