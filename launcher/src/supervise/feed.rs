@@ -7,22 +7,28 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
 use rustix::net::RecvFlags;
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, pipe_with, tee};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, tee};
 
 use super::Tee;
 use super::latch::{Done, Latch, Sendbox, wait_for};
 use super::pump::Report;
 use crate::stdio::{Input, InputKind, Stream};
 
-/// What is moved at once where a read can be undone by a seek.
+/// What is moved at once where a seek undoes it, or to a command that reads and reads.
 const CHUNK: usize = 64 << 10;
 /// What is moved at once elsewhere; also what a pipe takes whole or not at all (PIPE_BUF).
 const PAGE: usize = 4096;
+/// So much in pages makes a command that reads and reads.
+const STREAK: usize = 256 << 10;
+/// Pauses between looks at what such a command has left.
+const SHORTEST: Duration = Duration::from_micros(10);
+const LONGEST: Duration = Duration::from_millis(20);
 
 /// Feeds the command's stdin.
 pub(super) struct Feed {
@@ -64,16 +70,20 @@ impl Feed {
     fn pass(self) -> Result<(), Errno> {
         let Input { from, to, kind } = self.input;
         let mut look = Look::new(kind, &from, &to)?;
-        let mut buffer = vec![0; if kind == InputKind::Seekable { CHUNK } else { PAGE }];
+        let mut pace = Pace::new();
+        let mut buffer = vec![0; CHUNK];
         // Looked at and sent, not yet taken.
         let mut ahead = 0;
         loop {
-            let [room, over] =
-                wait_for([(to.as_fd(), PollFlags::OUT), (self.ended.as_fd(), PollFlags::IN)], None)?;
-            if over.contains(PollFlags::IN) || room.contains(PollFlags::ERR) {
-                return look.give_back(&from, ahead, unread(&to));
+            let wants_more = if look.is_exact() {
+                pace.wait_until_read(&to, ahead, &self.ended)?
+            } else {
+                has_room(&to, &self.ended)?
+            };
+            if !wants_more {
+                return look.give_back(&from, ahead, unread(&to), &mut buffer);
             }
-            look.take(&from, ahead)?;
+            look.take(&from, ahead, &mut buffer)?;
             ahead = 0;
 
             let [data, refused, over] = wait_for(
@@ -85,12 +95,13 @@ impl Feed {
                 None,
             )?;
             if over.contains(PollFlags::IN) || refused.contains(PollFlags::ERR) {
-                return look.give_back(&from, 0, unread(&to));
+                return look.give_back(&from, 0, unread(&to), &mut buffer);
             }
             if data.is_empty() {
                 continue;
             }
-            let seen = match look.look(&from, &mut buffer) {
+            let window = if kind == InputKind::Seekable { CHUNK } else { pace.window };
+            let seen = match look.look(&from, &mut buffer[..window]) {
                 Ok(0) => break,
                 Ok(seen) => seen,
                 // Somebody else took it first.
@@ -102,7 +113,7 @@ impl Feed {
                 Ok(sent) => sent,
                 Err(Errno::AGAIN | Errno::INTR) => 0,
                 // The command closed its end just now.
-                Err(_) => return look.give_back(&from, 0, unread(&to)),
+                Err(_) => return look.give_back(&from, 0, unread(&to), &mut buffer),
             };
             if let (Some(tee), false) = (&self.tee, sent == 0) {
                 tee.bytes(Stream::Stdin, bytes.get(..sent).unwrap_or_default());
@@ -112,6 +123,62 @@ impl Feed {
         }
         look.end(&from, to, &self.ended)
     }
+}
+
+/// How much is sent ahead at once to a command whose reading must be seen exactly.
+///
+/// One page is enough for the kernel to tell us when it was read: the pipe is full before and empty
+/// after. But it costs two switches a page. To a command that reads and reads we send more, and then
+/// have to look again and again whether all was read; as soon as it stops reading, the page is back.
+struct Pace {
+    window: usize,
+    /// Sent since the window last changed.
+    streak: usize,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { window: PAGE, streak: 0 }
+    }
+
+    /// Waits until the command has read everything we sent. False if it never will.
+    fn wait_until_read(&mut self, to: &OwnedFd, sent: usize, ended: &Latch) -> Result<bool, Errno> {
+        if !has_room(to, ended)? {
+            return Ok(false);
+        }
+        self.streak += sent;
+        if self.window == PAGE {
+            if self.streak >= STREAK && fcntl_setpipe_size(to, CHUNK).is_ok() {
+                *self = Self { window: CHUNK, streak: 0 };
+            }
+            return Ok(true);
+        }
+        let mut pause = SHORTEST;
+        while unread(to) > 0 {
+            let until = Instant::now() + pause;
+            if has_closed(to, ended, until)? {
+                return Ok(false);
+            }
+            pause = (pause * 2).min(LONGEST);
+        }
+        if pause == LONGEST && fcntl_setpipe_size(to, PAGE).is_ok() {
+            *self = Self::new();
+        }
+        Ok(true)
+    }
+}
+
+/// Waits for room in the pipe: true. False if the command wants no more.
+fn has_room(to: &OwnedFd, ended: &Latch) -> Result<bool, Errno> {
+    let [room, over] = wait_for([(to.as_fd(), PollFlags::OUT), (ended.as_fd(), PollFlags::IN)], None)?;
+    Ok(!over.contains(PollFlags::IN) && !room.contains(PollFlags::ERR))
+}
+
+/// Waits until then, or until the command wants no more: true.
+fn has_closed(to: &OwnedFd, ended: &Latch, until: Instant) -> Result<bool, Errno> {
+    let [closed, over] =
+        wait_for([(to.as_fd(), PollFlags::empty()), (ended.as_fd(), PollFlags::IN)], Some(until))?;
+    Ok(over.contains(PollFlags::IN) || closed.contains(PollFlags::ERR))
 }
 
 impl Look {
@@ -156,6 +223,11 @@ impl Look {
         }
     }
 
+    /// Whether what was read is known to the byte at any time.
+    fn is_exact(&self) -> bool {
+        matches!(self, Self::Copy { .. } | Self::Peek)
+    }
+
     fn sent(&mut self, count: usize) {
         if let Self::At { sent, .. } = self {
             *sent += count as u64;
@@ -163,10 +235,10 @@ impl Look {
     }
 
     /// Takes from outside what the command has read by now.
-    fn take(&mut self, from: &OwnedFd, mut count: usize) -> Result<(), Errno> {
-        let mut sink = [0; PAGE];
+    fn take(&mut self, from: &OwnedFd, mut count: usize, sink: &mut [u8]) -> Result<(), Errno> {
         while count > 0 {
-            let sink = &mut sink[..count.min(PAGE)];
+            let room = count.min(sink.len());
+            let sink = &mut sink[..room];
             let taken = match self {
                 Self::At { .. } | Self::Take => return Ok(()),
                 Self::Copy { .. } => retry_on_intr(|| rustix::io::read(from, &mut *sink))?,
@@ -181,13 +253,19 @@ impl Look {
     }
 
     /// The command reads no more: leaves the outside as if it had read there itself.
-    fn give_back(&mut self, from: &OwnedFd, ahead: usize, unread: usize) -> Result<(), Errno> {
+    fn give_back(
+        &mut self,
+        from: &OwnedFd,
+        ahead: usize,
+        unread: usize,
+        sink: &mut [u8],
+    ) -> Result<(), Errno> {
         match self {
             Self::At { start, sent } => {
                 let place = *start + sent.saturating_sub(unread as u64);
                 rustix::fs::seek(from, SeekFrom::Start(place)).map(|_| ())
             }
-            _ => self.take(from, ahead.saturating_sub(unread)),
+            _ => self.take(from, ahead.saturating_sub(unread), sink),
         }
     }
 
@@ -202,7 +280,7 @@ impl Look {
         let other = rustix::fs::open(path, flags, Mode::empty());
         drop(to);
         wait_for([(ended.as_fd(), PollFlags::IN)], None)?;
-        self.give_back(from, 0, other.map_or(0, |other| unread(&other)))
+        self.give_back(from, 0, other.map_or(0, |other| unread(&other)), &mut [])
     }
 }
 
