@@ -175,8 +175,7 @@ fn say_what_happened(
             let (name, kind) = leak.map_or(("", ""), |leak| (leak.name.as_str(), leak.kind.as_str()));
             let (place, encoding) = leak.map_or(("", ""), |leak| (leak.place.as_str(), leak.encoding.as_str()));
             say::line(format_args!(
-                "stopped: the real value of `{name}` ({kind}, {encoding}) was about to leave on {place}; \
-                 nothing of it was let out"
+                "stopped: the real value of `{name}` ({kind}, {encoding}) was about to leave on {place}"
             ));
         }
         Exit::TimedOut => {
