@@ -125,7 +125,8 @@ impl RunDir {
             return Err(RecordError::NotPrivate { path: runs.to_owned() });
         }
         let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let id = Ulid::from_parts(u64::try_from(millis).unwrap_or(u64::MAX), random().map_err(refused)?).to_string();
+        let id = Ulid::from_parts(u64::try_from(millis).unwrap_or(u64::MAX), random().map_err(refused)?)
+            .to_string();
         // The random part has 80 bits: that the name is there already does not happen, so no second try.
         mkdirat(&above, id.as_str(), Mode::RWXU).map_err(|errno| refused(errno.into()))?;
         let directory = openat(&above, id.as_str(), flags | OFlags::NOFOLLOW, Mode::empty())
@@ -142,11 +143,6 @@ impl RunDir {
     /// For people and for the result; not to be opened again.
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// For those who put more into it.
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
     }
 
     /// A new file in it, for its owner alone.

@@ -123,7 +123,8 @@ impl Fold {
         }
         self.first_claims += u64::from(claim);
         self.weight += weight;
-        let kind = Kind { sample: event.clone(), weight, since_line: Count::default(), written: now, touched: now };
+        let kind =
+            Kind { sample: event.clone(), weight, since_line: Count::default(), written: now, touched: now };
         self.kinds.insert(key, kind);
         Some(event)
     }

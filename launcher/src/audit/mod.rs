@@ -90,7 +90,11 @@ impl Log {
         // The writer ends only by this message, so the only failure is a writer that died; the join says so.
         let _ = self.sender.channel.send(Message::Finish(Box::new(last)));
         self.thread.join().unwrap_or_else(|_| LogSummary {
-            lost: vec![Lost { sink: "record".to_owned(), lines: 0, reason: "the log writer died".to_owned() }],
+            lost: vec![Lost {
+                sink: "record".to_owned(),
+                lines: 0,
+                reason: "the log writer died".to_owned(),
+            }],
             ..LogSummary::default()
         })
     }

@@ -132,7 +132,11 @@ impl Live {
             return None;
         }
         let reason = self.state.reason.lock().ok().and_then(|mut reason| reason.take());
-        Some(Lost { sink: self.name, lines, reason: reason.unwrap_or_else(|| "its reader was too slow".to_owned()) })
+        Some(Lost {
+            sink: self.name,
+            lines,
+            reason: reason.unwrap_or_else(|| "its reader was too slow".to_owned()),
+        })
     }
 }
 

@@ -62,10 +62,12 @@ impl Writer {
             };
             match message {
                 Ok(Message::Event(event)) => {
-                    self.take(event);
+                    // One look at the clock for the batch: folding counts in seconds.
+                    let now = Instant::now();
+                    self.take(event, now);
                     for message in queue.try_iter().take(BATCH) {
                         match message {
-                            Message::Event(event) => self.take(event),
+                            Message::Event(event) => self.take(event, now),
                             Message::Finish(last) => return self.finish(*last),
                         }
                     }
@@ -86,8 +88,8 @@ impl Writer {
         [self.fold.due(), retry].into_iter().flatten().min()
     }
 
-    fn take(&mut self, event: Event) {
-        if let Some(event) = self.fold.take(event, Instant::now()) {
+    fn take(&mut self, event: Event, now: Instant) {
+        if let Some(event) = self.fold.take(event, now) {
             self.append(&event);
         }
     }

@@ -24,7 +24,9 @@ pub(crate) enum RecordError {
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RecordError::NoHome => f.write_str("there is no directory for the records of runs: HOME is not set"),
+            RecordError::NoHome => {
+                f.write_str("there is no directory for the records of runs: HOME is not set")
+            }
             RecordError::Create { path, .. } => {
                 write!(f, "cannot make a directory for this run's record in `{}`", path.display())
             }
@@ -88,9 +90,9 @@ impl RecordError {
                 "make it yours alone: `chown $USER` and `chmod 700` on `{}`, or {elsewhere}",
                 path.display()
             )),
-            RecordError::NoRun { .. } | RecordError::Ambiguous { .. } => {
-                Some("see `shieldrun runs`; a run may be named by the beginning of its name, or `last`".to_owned())
-            }
+            RecordError::NoRun { .. } | RecordError::Ambiguous { .. } => Some(
+                "see `shieldrun runs`; a run may be named by the beginning of its name, or `last`".to_owned(),
+            ),
             RecordError::Result { .. } => Some("name another file after `--result`".to_owned()),
             _ => None,
         }

@@ -91,8 +91,12 @@ pub(crate) fn print_list(listed: &[Listed], json: bool, out: &mut impl Write) ->
     if listed.is_empty() {
         return Ok(());
     }
-    writeln!(out, "{:<26}  {:<19}  {:>9}  {:<11}  {:<7}  COMMAND", "RUN", "STARTED (UTC)", "SECONDS", "ENDED", "VERDICT")
-        .map_err(failed)?;
+    writeln!(
+        out,
+        "{:<26}  {:<19}  {:>9}  {:<11}  {:<7}  COMMAND",
+        "RUN", "STARTED (UTC)", "SECONDS", "ENDED", "VERDICT"
+    )
+    .map_err(failed)?;
     for line in listed {
         writeln!(out, "{}", line.row()).map_err(failed)?;
     }
@@ -111,9 +115,9 @@ pub(crate) fn verify(past: &Past) -> Result<Result<audit::Verified, audit::Broke
     let broken = |reason: &str| audit::Broken { line: verified.lines + 1, reason: reason.to_owned() };
     let record = past.record()?;
     Ok(match record.events {
-        Some(end) if end.last_hash != verified.last_hash => {
-            Err(broken("the log goes on here by its run's record: the end is missing, or the last line was changed"))
-        }
+        Some(end) if end.last_hash != verified.last_hash => Err(broken(
+            "the log goes on here by its run's record: the end is missing, or the last line was changed",
+        )),
         Some(_) => Ok(verified),
         // Of a run that did not end no end can be missed.
         None => Ok(verified),
@@ -127,16 +131,6 @@ impl Past {
         let directory = openat(CWD, &path, flags, Mode::empty())
             .map_err(|errno| RecordError::Read { path: path.clone(), source: errno.into() })?;
         Ok(Past { directory, path, id })
-    }
-
-    /// The run's name.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// For people.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Its `run.json`.
@@ -169,7 +163,8 @@ impl Past {
 
     fn listed(&self) -> Listed {
         let record = self.record().ok();
-        let started_at = record.as_ref().map_or_else(|| time_in(&self.id), |record| record.started_at.clone());
+        let started_at =
+            record.as_ref().map_or_else(|| time_in(&self.id), |record| record.started_at.clone());
         let result = record.as_ref().and_then(|record| record.result.clone()).unwrap_or_else(|| RunResult {
             run_id: self.id.clone(),
             command: record.as_ref().map(|record| record.command.clone()).unwrap_or_default(),
@@ -205,8 +200,11 @@ impl Listed {
             shieldrun_policy::verdict::Verdict::Hold => "hold",
             shieldrun_policy::verdict::Verdict::Refuse => "refuse",
         });
-        let seconds =
-            if self.state == State::Ended { format!("{:.2}", result.duration_seconds) } else { "-".to_owned() };
+        let seconds = if self.state == State::Ended {
+            format!("{:.2}", result.duration_seconds)
+        } else {
+            "-".to_owned()
+        };
         let started = plain(self.started_at.get(..19).unwrap_or(&self.started_at)).replace('T', " ");
         let mut row =
             format!("{:<26}  {started:<19}  {seconds:>9}  {ended:<11}  {verdict:<7} ", plain(&result.run_id));

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Write};
 
 use serde_json::Value as Json;
+use shieldrun_policy::audit::Timestamp;
 
 use super::past::{Past, plain};
 use super::{EVENTS, RecordError};
@@ -47,18 +48,12 @@ pub(crate) fn trace(past: &Past, form: TraceForm, out: &mut impl Write) -> Resul
     }
 }
 
-fn row(event: &Json, start: &mut Option<f64>) -> String {
+fn row(event: &Json, start: &mut Option<Timestamp>) -> String {
     let text = |pointer: &str| event.pointer(pointer).and_then(Json::as_str).map(plain);
-    let at = text("/@timestamp").and_then(|at| seconds(&at));
-    let since = match (at, *start) {
-        (Some(at), Some(start)) => at - start,
-        (Some(at), None) => {
-            *start = Some(at);
-            0.0
-        }
-        (None, _) => 0.0,
-    };
-    let mut row = format!("{since:>9.3}  {:<20}", text("/event/action").unwrap_or_default());
+    let at = text("/@timestamp").and_then(|at| at.parse::<Timestamp>().ok());
+    let since = at.map_or(0, |at| at.micros() - start.get_or_insert(at).micros());
+    let action = text("/event/action").unwrap_or_default();
+    let mut row = format!("{:>9.3}  {action:<20}", since as f64 / 1e6);
     if let Some(pid) = event.pointer("/process/pid").and_then(Json::as_u64) {
         let program = text("/process/executable").unwrap_or_default();
         row.push_str(&format!(" {}[{pid}]", program.rsplit('/').next().unwrap_or_default()));
@@ -68,7 +63,6 @@ fn row(event: &Json, start: &mut Option<f64>) -> String {
         .and_then(Json::as_array)
         .map(|args| args.iter().filter_map(Json::as_str).map(plain).collect())
         .unwrap_or_default();
-    let action = text("/event/action").unwrap_or_default();
     if matches!(action.as_str(), "run-started" | "process-started" | "command-blocked") && !args.is_empty() {
         row.push_str(&format!("  {}", args.join(" ")));
     }
@@ -110,18 +104,4 @@ fn row(event: &Json, start: &mut Option<f64>) -> String {
         row.push_str("  (claim)");
     }
     row
-}
-
-/// Seconds of the day's end of a timestamp, with the days before it: enough for differences.
-fn seconds(at: &str) -> Option<f64> {
-    let number = |from: usize, to: usize| at.get(from..to)?.parse::<f64>().ok();
-    let days = days(number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    Some(days * 86_400.0 + number(11, 13)? * 3600.0 + number(14, 16)? * 60.0 + number(17, 26)?)
-}
-
-/// Days since 1 March 0000, in the Gregorian calendar.
-fn days(year: f64, month: f64, day: f64) -> f64 {
-    let (year, month) = if month < 3.0 { (year - 1.0, month + 9.0) } else { (year, month - 3.0) };
-    let leaps = (year / 4.0).floor() - (year / 100.0).floor() + (year / 400.0).floor();
-    year * 365.0 + leaps + ((153.0 * month + 2.0) / 5.0).floor() + day
 }

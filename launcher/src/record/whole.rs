@@ -29,7 +29,8 @@ pub(crate) fn write_result(target: &Path, result: &RunResult) -> Result<(), Reco
         let mut file = OpenOptions::new().write(true).open(target).map_err(failed)?;
         return file.write_all(&line(result).map_err(failed)?).map_err(failed);
     }
-    let target = if existing.is_some() { fs::canonicalize(target).map_err(failed)? } else { target.to_owned() };
+    let target =
+        if existing.is_some() { fs::canonicalize(target).map_err(failed)? } else { target.to_owned() };
     let name = target.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
     let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -38,7 +39,9 @@ pub(crate) fn write_result(target: &Path, result: &RunResult) -> Result<(), Reco
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat(CWD, directory, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
     let mode = match &existing {
-        Some(metadata) => Mode::from_raw_mode(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777),
+        Some(metadata) => {
+            Mode::from_raw_mode(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777)
+        }
         // As any program's output: the umask decides.
         None => Mode::from_raw_mode(0o666),
     };
