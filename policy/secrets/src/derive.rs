@@ -16,47 +16,56 @@ use zeroize::Zeroizing;
 /// let key = shieldrun_secrets::RunKey::from_bytes([7; 32]);
 /// assert_eq!(format!("{key:?}"), "RunKey(..)");
 /// ```
-pub struct RunKey(Zeroizing<[u8; 32]>);
+pub struct RunKey {
+    /// Kept as keyed states, not as bytes: keying anew for each value would cost half of the work.
+    kinds: Hkdf<Sha256>,
+    tags: Hmac<Sha256>,
+    entries: Hmac<Sha256>,
+}
 
 impl RunKey {
     /// Takes 32 bytes that nobody inside can guess.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        let bytes = Zeroizing::new(bytes);
+        let kinds = Hkdf::new(None, bytes.as_slice());
+        let keyed = |info| hmac(&expand(&kinds, info));
+        Self { tags: keyed("tags"), entries: keyed("drawn per entry"), kinds }
     }
 
     /// A stream for a value of `kind`: the same value gives the same stream in this run only.
     pub(crate) fn keyed(&self, kind: &str, real: &[u8], attempt: u32) -> Stream {
-        let mut mac = hmac(&self.kind_key(kind));
+        let mut mac = hmac(&expand(&self.kinds, kind));
         mac.update(real);
         mac.update(&attempt.to_le_bytes());
-        Stream::new(mac.finalize().into_bytes().into())
+        Stream::new(mac)
     }
 
     /// A stream that depends on nothing of the real value, for values that could be guessed and tried.
     pub(crate) fn drawn(&self, entry: usize, attempt: u32) -> Stream {
-        let mut mac = hmac(&self.kind_key("drawn per entry"));
+        let mut mac = self.entries.clone();
         mac.update(&(entry as u64).to_le_bytes());
         mac.update(&attempt.to_le_bytes());
-        Stream::new(mac.finalize().into_bytes().into())
+        Stream::new(mac)
     }
 
     /// What a real value is looked up under, so that no map needs a second copy of it.
     pub(crate) fn tag(&self, real: &[u8]) -> [u8; 16] {
-        let mut mac = hmac(self.0.as_slice());
-        mac.update(b"tag");
+        let mut mac = self.tags.clone();
         mac.update(real);
         let full: [u8; 32] = mac.finalize().into_bytes().into();
         let mut tag = [0; 16];
         tag.copy_from_slice(&full[..16]);
         tag
     }
+}
 
-    fn kind_key(&self, kind: &str) -> [u8; 32] {
-        let mut key = [0; 32];
-        Hkdf::<Sha256>::new(None, self.0.as_slice())
-            .expand_multi_info(&[b"shieldrun synthetic ", kind.as_bytes()], &mut key)
-            .expect("32 bytes are less than 255 blocks of SHA-256");
-        key
+impl Drop for RunKey {
+    fn drop(&mut self) {
+        // The states cannot be wiped through their crates; writing others over them comes to the same.
+        self.kinds = Hkdf::new(None, &[]);
+        self.tags = hmac(&[]);
+        self.entries = hmac(&[]);
+        core::hint::black_box(&*self);
     }
 }
 
@@ -70,22 +79,30 @@ fn hmac(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
+fn expand(kinds: &Hkdf<Sha256>, info: &str) -> [u8; 32] {
+    let mut key = [0; 32];
+    kinds
+        .expand_multi_info(&[b"shieldrun synthetic ", info.as_bytes()], &mut key)
+        .expect("32 bytes are less than 255 blocks of SHA-256");
+    key
+}
+
 /// An endless stream of bytes.
 pub(crate) struct Stream {
-    seed: [u8; 32],
+    seeded: Hmac<Sha256>,
     block: [u8; 32],
     used: usize,
     counter: u64,
 }
 
 impl Stream {
-    fn new(seed: [u8; 32]) -> Self {
-        Self { seed, block: [0; 32], used: 32, counter: 0 }
+    fn new(seed: Hmac<Sha256>) -> Self {
+        Self { seeded: hmac(&seed.finalize().into_bytes()), block: [0; 32], used: 32, counter: 0 }
     }
 
     pub(crate) fn byte(&mut self) -> u8 {
         if self.used == self.block.len() {
-            let mut mac = hmac(&self.seed);
+            let mut mac = self.seeded.clone();
             mac.update(&self.counter.to_le_bytes());
             self.block = mac.finalize().into_bytes().into();
             self.counter += 1;

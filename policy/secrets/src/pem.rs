@@ -4,6 +4,7 @@
 //! variable). What is inside is `keys`' business.
 
 mod der;
+mod fermat;
 mod keys;
 mod openssh;
 mod rsa;

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use num_bigint::BigUint;
 
+use super::fermat;
 use crate::derive::Stream;
 
 const EXPONENT: u32 = 65537;
@@ -28,18 +29,18 @@ impl Key {
     /// A key whose modulus has this many bits, within what programs accept.
     pub(super) fn draw(stream: &mut Stream, bits: usize) -> Self {
         let bits = bits.clamp(*SIZES.start(), *SIZES.end());
-        let e = BigUint::from(EXPONENT);
         loop {
-            let (p, q) = (prime(stream, bits.div_ceil(2)), prime(stream, bits / 2));
+            // Whole words: the test wants the highest bit of the highest word set.
+            let (p, q) = (prime(stream, bits.div_ceil(128)), prime(stream, bits / 128));
             let (p, q) = if p > q { (p, q) } else { (q, p) };
             let (p1, q1) = (&p - 1_u32, &q - 1_u32);
-            let (Some(d), Some(qinv)) = (e.modinv(&(&p1 * &q1)), q.modinv(&p)) else { continue };
+            let Some(qinv) = q.modinv(&p) else { continue };
             return Self {
                 n: (&p * &q).to_bytes_be(),
-                e: e.to_bytes_be(),
-                dp: (&d % &p1).to_bytes_be(),
-                dq: (&d % &q1).to_bytes_be(),
-                d: d.to_bytes_be(),
+                e: BigUint::from(EXPONENT).to_bytes_be(),
+                d: inverse_of_exponent(&(&p1 * &q1)).to_bytes_be(),
+                dp: inverse_of_exponent(&p1).to_bytes_be(),
+                dq: inverse_of_exponent(&q1).to_bytes_be(),
                 qinv: qinv.to_bytes_be(),
                 p: p.to_bytes_be(),
                 q: q.to_bytes_be(),
@@ -48,46 +49,73 @@ impl Key {
     }
 }
 
-/// A prime of exactly this many bits, its two highest set so that a product has its full length.
-fn prime(stream: &mut Stream, bits: usize) -> BigUint {
+/// 1/e modulo `m`, by way of 1/m modulo e, which fits a word: with k = -1/m modulo e it is (1 + k m) / e.
+fn inverse_of_exponent(m: &BigUint) -> BigUint {
+    let e = u64::from(EXPONENT);
+    let rest = (m % e).to_u64_digits().first().copied().unwrap_or(0);
+    // The exponent is prime: a^(e-2) is 1/a.
+    let (mut inverse, mut power, mut left) = (1, rest, e - 2);
+    while left > 0 {
+        if left & 1 == 1 {
+            inverse = inverse * power % e;
+        }
+        power = power * power % e;
+        left >>= 1;
+    }
+    (m * (e - inverse) + 1_u32) / e
+}
+
+/// A prime of exactly this many words, its two highest bits set so that a product has its full length.
+fn prime(stream: &mut Stream, words: usize) -> BigUint {
+    const SPAN: usize = 4096;
     let sieve = small_primes();
     loop {
-        let mut bytes = stream.bytes(bits.div_ceil(8));
-        let spare = bytes.len() * 8 - bits;
-        bytes[0] &= 0xff >> spare;
-        let mut start = BigUint::from_bytes_be(&bytes);
-        start.set_bit(bits as u64 - 1, true);
-        start.set_bit(bits as u64 - 2, true);
-        start.set_bit(0, true);
-        const SPAN: usize = 4096;
+        let mut start: Vec<u64> = Vec::with_capacity(words);
+        for _ in 0..words {
+            let mut word = [0; 8];
+            stream.fill(&mut word);
+            start.push(u64::from_le_bytes(word));
+        }
+        start[0] |= 1;
+        start[words - 1] |= 3 << 62;
         let mut composite = alloc::vec![false; SPAN];
         for &small in &sieve {
-            let rest = (&start % small).to_u32_digits().first().copied().unwrap_or(0);
-            // The first k with start + 2k divisible by `small`: k = -rest / 2 modulo it.
-            let minus = (small - rest) % small;
-            let mut k = (if minus % 2 == 0 { minus / 2 } else { minus.div_ceil(2) + small / 2 }) as usize;
+            // The first k with start + 2k divisible by `small`: k = -start / 2 modulo it.
+            let minus = (small - remainder(&start, small)) % small;
+            let mut k = (if minus % 2 == 0 { minus / 2 } else { (minus + small) / 2 }) as usize;
             while k < SPAN {
                 composite[k] = true;
                 k += small as usize;
             }
         }
         for k in (0..SPAN).filter(|k| !composite[*k]) {
-            let candidate = &start + (2 * k) as u32;
-            if candidate.bits() != bits as u64 {
-                break;
-            }
-            let one_less = &candidate - 1_u32;
-            if (&one_less % EXPONENT) != BigUint::ZERO
-                && BigUint::from(2_u32).modpow(&one_less, &candidate) == BigUint::from(1_u32)
-            {
-                return candidate;
+            let Some(candidate) = plus(&start, 2 * k as u64) else { break };
+            if remainder(&candidate, u64::from(EXPONENT)) != 1 && fermat::passes(&candidate) {
+                let bytes: Vec<u8> = candidate.iter().flat_map(|w| w.to_le_bytes()).collect();
+                return BigUint::from_bytes_le(&bytes);
             }
         }
     }
 }
 
+fn remainder(words: &[u64], small: u64) -> u64 {
+    words.iter().rev().fold(0, |rest, word| ((u128::from(rest) << 64 | u128::from(*word)) % u128::from(small)) as u64)
+}
+
+fn plus(words: &[u64], mut add: u64) -> Option<Vec<u64>> {
+    let sum = words
+        .iter()
+        .map(|word| {
+            let (word, over) = word.overflowing_add(add);
+            add = u64::from(over);
+            word
+        })
+        .collect();
+    (add == 0).then_some(sum)
+}
+
 /// The odd primes below 2^14.
-fn small_primes() -> Vec<u32> {
+fn small_primes() -> Vec<u64> {
     const END: usize = 1 << 14;
     let mut composite = alloc::vec![false; END];
     let mut out = Vec::new();
@@ -95,7 +123,7 @@ fn small_primes() -> Vec<u32> {
         if composite[n] {
             continue;
         }
-        out.push(n as u32);
+        out.push(n as u64);
         for multiple in (n * n..END).step_by(2 * n) {
             composite[multiple] = true;
         }

@@ -16,7 +16,7 @@ pub(crate) const SHORTEST: usize = 8;
 const ENOUGH: usize = 64;
 
 /// How a real value was written where it was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
     /// As it is.

@@ -1,9 +1,10 @@
 //! Many needles in one pass.
 //!
-//! Every needle has at least 8 bytes, so of the 4-byte blocks that start at every fifth position of the text
-//! one lies wholly inside its first 8 bytes, wherever the needle begins. We look at every fifth position
-//! only, ask a bitmap whether that block occurs there in any needle, and compare in full on a hit. The steps
-//! do not depend on each other, so the processor overlaps them; an automaton waits for each state.
+//! If every needle has at least `m` bytes, then of the blocks of `b` bytes that start at every
+//! `m - b + 1`-th position of the text one lies wholly inside the needle's first `m` bytes, wherever it
+//! begins. We look at those positions only, ask a bitmap whether that block occurs there in any needle, and
+//! compare in full on a hit. The steps do not depend on each other, so the processor overlaps them; an
+//! automaton waits for each state.
 
 use alloc::vec::Vec;
 
@@ -12,29 +13,37 @@ use zeroize::Zeroize;
 use super::needles::{Encoding, Needle, SHORTEST};
 use crate::registry::SecretId;
 
-const BLOCK: usize = 4;
-const STRIDE: usize = SHORTEST - BLOCK + 1;
 /// Fewer matched bytes than this at the end of a chunk are not worth holding back.
 const LEAST_PENDING: usize = 6;
+/// A longer head would lengthen the stride, but also the table.
+const LONGEST_HEAD: usize = 16;
+const LOAD: usize = 8;
+/// Blocks a round: one branch for all of them, since nearly always none is a candidate.
+const ROUND: usize = 4;
 
 pub(crate) struct Table {
     /// Sorted, without duplicates.
     needles: Vec<Needle>,
     longest: usize,
+    /// Every needle is looked for by its first so many bytes.
+    head: usize,
+    stride: usize,
+    /// Which bytes of a load are the block.
+    mask: u64,
     /// One bit per hash of a block.
     bitmap: Vec<u64>,
-    bits: u32,
+    bitmap_shift: u32,
     /// `slots[starts[h]..starts[h + 1]]` are the needles with a block of hash `h`.
     starts: Vec<u32>,
+    starts_shift: u32,
     slots: Vec<Slot>,
-    start_bits: u32,
 }
 
 #[derive(Clone, Copy)]
 struct Slot {
-    block: u32,
+    block: u64,
     needle: u32,
-    offset: u8,
+    offset: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,28 +57,32 @@ pub(crate) struct Found {
 impl Table {
     pub(crate) fn build(mut needles: Vec<Needle>) -> Self {
         needles.retain(|n| n.0.len() >= SHORTEST);
-        needles.sort_by(|a, b| a.0.cmp(&b.0));
+        needles.sort_unstable_by(|a, b| (a.0.as_slice(), a.1, a.2).cmp(&(b.0.as_slice(), b.1, b.2)));
         needles.dedup_by(|a, b| *a.0 == *b.0);
         let longest = needles.iter().map(|n| n.0.len()).max().unwrap_or(0);
-        let blocks = needles.len() * STRIDE;
-        // At most one bit in sixteen set: a miss is then nearly always decided by the bitmap alone.
-        let bits = (blocks.max(1) * 16).next_power_of_two().ilog2().clamp(14, 24);
-        let start_bits = blocks.max(1).next_power_of_two().ilog2().clamp(8, 22);
-        let mut bitmap = alloc::vec![0_u64; 1 << (bits - 6)];
-        let mut starts = alloc::vec![0_u32; (1 << start_bits) + 1];
+        let head = needles.iter().map(|n| n.0.len()).min().unwrap_or(SHORTEST).min(LONGEST_HEAD);
+        // Four bytes are shared by chance too often when there are many needles; six need room.
+        let block = if head >= 12 { 6 } else { 4 };
+        let stride = head - block + 1;
+        let mask = u64::MAX >> (64 - 8 * block);
+        let blocks = needles.len() * stride;
+        // At most one bit in thirty-two set: a miss is then nearly always decided by the bitmap alone.
+        let bitmap_shift = 64 - (blocks.max(1) * 32).next_power_of_two().ilog2().clamp(14, 26);
+        let starts_shift = 64 - blocks.max(1).next_power_of_two().ilog2().clamp(8, 22);
+        let mut bitmap = alloc::vec![0_u64; 1 << (64 - bitmap_shift - 6)];
+        let mut starts = alloc::vec![0_u32; (1 << (64 - starts_shift)) + 1];
         let each = |needles: &[Needle], f: &mut dyn FnMut(Slot)| {
             for (index, needle) in needles.iter().enumerate() {
-                for offset in 0..STRIDE {
-                    if let Some(block) = block_at(&needle.0, offset) {
-                        f(Slot { block, needle: index as u32, offset: offset as u8 });
-                    }
+                for offset in 0..stride {
+                    let block = load(&needle.0, offset) & mask;
+                    f(Slot { block, needle: index as u32, offset: offset as u32 });
                 }
             }
         };
         each(&needles, &mut |slot| {
-            let bit = hash(slot.block, bits);
+            let bit = hash(slot.block, bitmap_shift);
             bitmap[bit >> 6] |= 1 << (bit & 63);
-            starts[hash(slot.block, start_bits) + 1] += 1;
+            starts[hash(slot.block, starts_shift) + 1] += 1;
         });
         for at in 1..starts.len() {
             starts[at] += starts[at - 1];
@@ -77,11 +90,11 @@ impl Table {
         let mut next = starts.clone();
         let mut slots = alloc::vec![Slot { block: 0, needle: 0, offset: 0 }; blocks];
         each(&needles, &mut |slot| {
-            let place = &mut next[hash(slot.block, start_bits)];
+            let place = &mut next[hash(slot.block, starts_shift)];
             slots[*place as usize] = slot;
             *place += 1;
         });
-        Self { needles, longest, bitmap, bits, starts, slots, start_bits }
+        Self { needles, longest, head, stride, mask, bitmap, bitmap_shift, starts, starts_shift, slots }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -98,29 +111,25 @@ impl Table {
 
     /// The occurrence that ends first, of those that begin at `from` or later.
     pub(crate) fn find(&self, text: &[u8], from: usize) -> Option<Found> {
-        let at = self.next_candidate(text, from)?;
-        // A needle that begins a little earlier or is shorter may be found at a later block.
-        let limit = (at.end + STRIDE).min(text.len());
-        let mut best = at;
-        let mut block = at.start;
-        while block + BLOCK <= limit {
-            self.verify(text, block, from, &mut |found| {
+        let first = self.candidate(text, from)?;
+        // Another that ends before this one has a block before that end.
+        let mut best = first;
+        for at in first.start.saturating_sub(self.head).max(from)..first.end {
+            self.verify(text, at, from, &mut |found| {
                 if (found.end, found.start) < (best.end, best.start) {
                     best = found;
                 }
             });
-            block += 1;
         }
         Some(best)
     }
 
     /// The leftmost occurrence, the longest of those that begin there.
     pub(crate) fn find_longest(&self, text: &[u8], from: usize) -> Option<Found> {
-        let first = self.next_candidate(text, from)?;
+        let first = self.candidate(text, from)?;
         let mut best = first;
-        let begin = first.start.saturating_sub(SHORTEST).max(from);
-        for block in begin..(first.start + SHORTEST).min(text.len()) {
-            self.verify(text, block, from, &mut |found| {
+        for at in first.start.saturating_sub(self.head).max(from)..first.start + self.head {
+            self.verify(text, at, from, &mut |found| {
                 if found.start < best.start || (found.start == best.start && found.end > best.end) {
                     best = found;
                 }
@@ -142,61 +151,55 @@ impl Table {
         0
     }
 
-    fn next_candidate(&self, text: &[u8], from: usize) -> Option<Found> {
-        if self.needles.is_empty() || text.len() < SHORTEST {
+    /// Some occurrence that begins at `from` or later; no other ends before this one begins.
+    fn candidate(&self, text: &[u8], from: usize) -> Option<Found> {
+        if self.needles.is_empty() || text.len() < self.head {
             return None;
         }
         let mut found = None;
         let mut at = from;
-        // Four blocks a round: one branch for all of them, since nearly always none is a candidate.
-        const ROUND: usize = 4;
-        while let Some(window) = text.get(at..at + STRIDE * (ROUND - 1) + BLOCK) {
+        let round = self.stride * (ROUND - 1) + LOAD;
+        while let Some(window) = text.get(at..at + round) {
             let mut any = 0;
             for lane in 0..ROUND {
-                any |= self.bit(block_of(window, lane * STRIDE)) << lane;
+                any |= self.bit(load_whole(window, lane * self.stride) & self.mask) << lane;
             }
-            if any != 0 {
-                for lane in 0..ROUND {
-                    if any & (1 << lane) != 0 {
-                        self.verify(text, at + lane * STRIDE, from, &mut |f| found = found.or(Some(f)));
-                        if found.is_some() {
-                            return found;
-                        }
-                    }
-                }
-            }
-            at += STRIDE * ROUND;
-        }
-        while let Some(block) = block_at(text, at) {
-            if self.bit(block) != 0 {
-                self.verify(text, at, from, &mut |f| found = found.or(Some(f)));
+            while any != 0 {
+                let lane = any.trailing_zeros() as usize;
+                any &= any - 1;
+                self.verify(text, at + lane * self.stride, from, &mut |f| found = found.or(Some(f)));
                 if found.is_some() {
                     return found;
                 }
             }
-            at += STRIDE;
+            at += self.stride * ROUND;
+        }
+        while at < text.len() {
+            self.verify(text, at, from, &mut |f| found = found.or(Some(f)));
+            if found.is_some() {
+                return found;
+            }
+            at += self.stride;
         }
         None
     }
 
     #[inline]
-    fn bit(&self, block: u32) -> u64 {
-        let bit = hash(block, self.bits);
+    fn bit(&self, block: u64) -> u64 {
+        let bit = hash(block, self.bitmap_shift);
         self.bitmap[bit >> 6] >> (bit & 63) & 1
     }
 
-    /// Reports every needle that lies in `text[from..]` and has the block at `at` among its first.
+    /// Reports every needle that lies in `text[from..]` and has the block at `at` in its head.
     fn verify(&self, text: &[u8], at: usize, from: usize, report: &mut dyn FnMut(Found)) {
-        let Some(block) = block_at(text, at) else { return };
-        let bucket = hash(block, self.start_bits);
+        let block = load(text, at) & self.mask;
+        let bucket = hash(block, self.starts_shift);
         let range = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
         for slot in &self.slots[range] {
             if slot.block != block {
                 continue;
             }
-            let Some(start) = at.checked_sub(usize::from(slot.offset)).filter(|s| *s >= from) else {
-                continue;
-            };
+            let Some(start) = at.checked_sub(slot.offset as usize).filter(|s| *s >= from) else { continue };
             let (needle, id, encoding) = &self.needles[slot.needle as usize];
             if text[start..].starts_with(needle) {
                 report(Found { start, end: start + needle.len(), id: *id, encoding: *encoding });
@@ -207,23 +210,28 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        // The needles wipe themselves; the slots hold four bytes of them each.
+        // The needles wipe themselves; the slots hold some bytes of each.
         for slot in &mut self.slots {
             slot.block.zeroize();
         }
     }
 }
 
-#[inline]
-fn block_of(text: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([text[at], text[at + 1], text[at + 2], text[at + 3]])
+/// Eight bytes, zeros behind the end.
+fn load(text: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; LOAD];
+    let rest = text.get(at..).unwrap_or_default();
+    let count = rest.len().min(LOAD);
+    bytes[..count].copy_from_slice(&rest[..count]);
+    u64::from_le_bytes(bytes)
 }
 
-fn block_at(text: &[u8], at: usize) -> Option<u32> {
-    text.get(at..at + BLOCK).map(|b| block_of(b, 0))
+#[inline]
+fn load_whole(text: &[u8], at: usize) -> u64 {
+    text[at..].first_chunk::<LOAD>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 #[inline]
-fn hash(block: u32, bits: u32) -> usize {
-    (block.wrapping_mul(0x9E37_79B1) >> (32 - bits)) as usize
+fn hash(block: u64, shift: u32) -> usize {
+    (block.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> shift) as usize
 }

@@ -1,0 +1,118 @@
+//! The engine's speed: the scan beside `memchr` and a plain Aho-Corasick automaton, and the detector on an
+//! ordinary environment.
+
+use std::hint::black_box;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use shieldrun_secrets::{Registry, RunKey, substitute_env};
+
+const SIZE: usize = 16 << 20;
+
+/// Made-up bytes, the same in every run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn word(&mut self, len: usize) -> String {
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        (0..len).map(|_| alphabet[(self.next() % 62) as usize] as char).collect()
+    }
+}
+
+fn registry(secrets: usize) -> (Registry, Vec<String>) {
+    let mut noise = Noise(7);
+    let values: Vec<String> = (0..secrets).map(|_| noise.word(40)).collect();
+    let vars: Vec<_> =
+        values.iter().enumerate().map(|(n, v)| (format!("V{n}_TOKEN").into_bytes(), v.clone().into_bytes())).collect();
+    let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    substitute_env(&mut registry, &vars);
+    (registry, values)
+}
+
+/// Source text as programs print it: this file over and over, with numbers so that lines differ.
+fn source_text() -> Vec<u8> {
+    let lines: Vec<&str> = include_str!("engine.rs").lines().collect();
+    let mut out = Vec::with_capacity(SIZE + 200);
+    let mut noise = Noise(3);
+    while out.len() < SIZE {
+        let line = lines[(noise.next() % lines.len() as u64) as usize];
+        out.extend_from_slice(line.as_bytes());
+        out.extend_from_slice(format!(" {}\n", noise.next() % 1000).as_bytes());
+    }
+    out
+}
+
+fn base64_text() -> Vec<u8> {
+    let mut noise = Noise(5);
+    noise.word(SIZE).into_bytes()
+}
+
+fn random_bytes() -> Vec<u8> {
+    let mut noise = Noise(9);
+    (0..SIZE / 8).flat_map(|_| noise.next().to_le_bytes()).collect()
+}
+
+fn scan(c: &mut Criterion) {
+    let texts = [("source", source_text()), ("base64", base64_text()), ("random", random_bytes())];
+    for secrets in [20, 100, 1_000, 10_000] {
+        let (registry, _) = registry(secrets);
+        let scanner = registry.scanner();
+        let mut group = c.benchmark_group(format!("scan {secrets} secrets"));
+        group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
+        for (name, text) in &texts {
+            group.bench_function(*name, |b| {
+                b.iter(|| {
+                    let mut state = scanner.stream();
+                    for chunk in text.chunks(64 << 10) {
+                        assert!(state.feed(&scanner, black_box(chunk)).is_none());
+                    }
+                });
+            });
+        }
+        group.finish();
+    }
+    let mut group = c.benchmark_group("beside");
+    group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
+    let (_, values) = registry(100);
+    let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&values).expect("an automaton");
+    for (name, text) in &texts {
+        group.bench_function(format!("memchr, {name}"), |b| b.iter(|| memchr::memchr_iter(0xFF, black_box(text)).count()));
+        group.bench_function(format!("aho-corasick DFA, 100 raw values, {name}"), |b| {
+            b.iter(|| automaton.is_match(black_box(text.as_slice())));
+        });
+    }
+    group.finish();
+}
+
+fn detect(c: &mut Criterion) {
+    let mut noise = Noise(11);
+    let vars: Vec<(Vec<u8>, Vec<u8>)> = (0..200)
+        .map(|n| match n % 10 {
+            0 => (format!("SERVICE_{n}_TOKEN").into_bytes(), noise.word(40).into_bytes()),
+            1 => (format!("SERVICE_{n}_URL").into_bytes(), format!("https://host-{n}.example/path").into_bytes()),
+            2 => (format!("DIR_{n}").into_bytes(), format!("/usr/lib/thing-{n}/bin:/opt/{n}/bin").into_bytes()),
+            _ => (format!("SETTING_{n}").into_bytes(), format!("value {n}").into_bytes()),
+        })
+        .collect();
+    c.bench_function("200 variables, 20 secrets, registry and all", |b| {
+        b.iter(|| {
+            let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+            substitute_env(&mut registry, black_box(&vars))
+        });
+    });
+    let (registry, _) = registry(100);
+    c.bench_function("building the scanner for 100 secrets", |b| b.iter(|| registry.scanner()));
+    c.bench_function("a file name that tells nothing", |b| {
+        b.iter(|| shieldrun_secrets::workspace_place(black_box(b"component.tsx"), black_box(b"src")));
+    });
+}
+
+criterion_group!(benches, scan, detect);
+criterion_main!(benches);
