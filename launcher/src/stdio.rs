@@ -333,18 +333,19 @@ fn tty(fds: [BorrowedFd<'_>; 3], kinds: [Kind; 3]) -> Result<Option<Tty>, StdioE
     Ok(Some(Tty { terminal, screen: keep(fds[screen], screen as u8)?, claim }))
 }
 
-/// Whether stdout and stderr are one open file. For pipes and sockets the same inode is enough, and
-/// where the kernel does not answer, the same file at the same place is taken for it.
+/// Whether stdout and stderr are one open file, or behave like one: pipes and sockets need the same
+/// inode only, and so do files that are appended to. Where the kernel does not answer, the same file at
+/// the same place is taken for it.
 fn is_one_file(stdout: BorrowedFd<'_>, stderr: BorrowedFd<'_>, kinds: [Kind; 3]) -> bool {
     let (Ok(one), Ok(other)) = (fstat(stdout), fstat(stderr)) else { return false };
     if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino) {
         return false;
     }
-    if matches!(kinds[1], Kind::Fifo | Kind::Socket) {
+    let (flags, others) = (fcntl_getfl(stdout).ok(), fcntl_getfl(stderr).ok());
+    let appends = |flags: Option<OFlags>| flags.is_some_and(|flags| flags.contains(OFlags::APPEND));
+    if matches!(kinds[1], Kind::Fifo | Kind::Socket) || (appends(flags) && appends(others)) {
         return true;
     }
-    open_file::is_same(stdout, stderr).unwrap_or_else(|| {
-        let place = |fd| (fcntl_getfl(fd).ok(), rustix::fs::tell(fd).ok());
-        place(stdout) == place(stderr)
-    })
+    open_file::is_same(stdout, stderr)
+        .unwrap_or_else(|| flags == others && rustix::fs::tell(stdout).ok() == rustix::fs::tell(stderr).ok())
 }

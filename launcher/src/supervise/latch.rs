@@ -38,8 +38,6 @@ impl AsFd for Latch {
 pub(super) enum Note {
     /// A real secret; the thread has sealed all output.
     Leak(Stream, Leak),
-    /// The inner terminal was empty after the command's end.
-    Drained,
     /// The thread is done with its stream.
     Done(Stream, Done),
 }

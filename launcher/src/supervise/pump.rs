@@ -31,8 +31,6 @@ const CHUNK: usize = 256 << 10;
 pub(super) struct Gates {
     /// Nothing may leave any more.
     pub(super) sealed: Arc<AtomicBool>,
-    /// The command has ended.
-    pub(super) ended: Latch,
     /// `init` is gone, and with it all that it could end.
     pub(super) gone: Latch,
 }
@@ -71,14 +69,7 @@ impl Pump {
     /// Until the stream ends. Dropping `self` at the end closes the inside's pipe, so a command that
     /// goes on writing gets SIGPIPE, as it would without us.
     pub(super) fn run(self) {
-        let mut state = State {
-            buffer: vec![0; CHUNK],
-            held: 0,
-            ended_seen: false,
-            linger: None,
-            drained_said: false,
-            pump: self,
-        };
+        let mut state = State { buffer: vec![0; CHUNK], held: 0, linger: None, pump: self };
         let done = Report { stream: state.pump.stream, notes: state.pump.notes.clone(), done: None };
         let why = state.pass();
         drop(state);
@@ -111,9 +102,7 @@ struct State {
     /// The first `held` bytes were read and scanned, and wait.
     buffer: Vec<u8>,
     held: usize,
-    ended_seen: bool,
     linger: Option<Instant>,
-    drained_said: bool,
 }
 
 impl State {
@@ -137,23 +126,19 @@ impl State {
 
     fn next(&mut self) -> Result<Next, Errno> {
         let is_pty = matches!(self.pump.from, Inside::Pty(_));
-        // A latch is left out once it was seen: it would wake us for ever.
-        let ended = if self.ended_seen || !is_pty { PollFlags::empty() } else { PollFlags::IN };
+        // The latch is left out once it was seen: it would wake us for ever.
         let gone = if self.linger.is_some() { PollFlags::empty() } else { PollFlags::IN };
         let hold = (self.held > 0).then(|| Instant::now() + HOLD);
-        // After the command's end an empty terminal is worth a word at once.
-        let drain = (is_pty && self.ended_seen && !self.drained_said).then(Instant::now);
-        let until = [hold, self.linger, drain].into_iter().flatten().min();
+        let until = [hold, self.linger].into_iter().flatten().min();
         let from = match &self.pump.from {
             Inside::Pipe(fd) => fd.as_fd(),
             Inside::Pty(fd) => fd.as_fd(),
         };
-        let [from, to, ended, gone] = wait_for(
+        let [from, to, gone] = wait_for(
             [
                 (from, PollFlags::IN),
                 // Nothing asked: a reader that left shows by itself.
                 (self.pump.to.as_fd(), PollFlags::empty()),
-                (self.pump.gates.ended.as_fd(), ended),
                 (self.pump.gates.gone.as_fd(), gone),
             ],
             until,
@@ -161,7 +146,6 @@ impl State {
         if to.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
             return Ok(Next::End(Done::Refused(Errno::PIPE)));
         }
-        self.ended_seen |= ended.contains(PollFlags::IN);
         if gone.contains(PollFlags::IN) {
             self.linger = Some(Instant::now() + LINGER);
         }
@@ -170,11 +154,6 @@ impl State {
                 return Ok(Next::End(self.last_look()));
             }
             return Ok(Next::Read);
-        }
-        if drain.is_some() && !self.drained_said {
-            self.drained_said = true;
-            self.pump.notes.send(Note::Drained);
-            return Ok(Next::Look);
         }
         if from.intersects(PollFlags::HUP | PollFlags::ERR) {
             return Ok(if is_pty { self.nobody_there()? } else { Next::Read });

@@ -57,9 +57,9 @@ pub(crate) fn supervise(
     let (sender, mailbox) = mailbox().map_err(SuperviseError::Prepare)?;
     let gates = Gates {
         sealed: Arc::new(AtomicBool::new(false)),
-        ended: Latch::new().map_err(SuperviseError::Prepare)?,
         gone: Latch::new().map_err(SuperviseError::Prepare)?,
     };
+    let ended = Latch::new().map_err(SuperviseError::Prepare)?;
     stdio.release_standard_descriptors().map_err(SuperviseError::Prepare)?;
 
     let master = match pty {
@@ -106,8 +106,7 @@ pub(crate) fn supervise(
         if input.kind != InputKind::Stream {
             open.push(Stream::Stdin);
         }
-        let feed =
-            Feed { input, tee: inspection.tee.clone(), ended: gates.ended.clone(), notes: sender.clone() };
+        let feed = Feed { input, tee: inspection.tee.clone(), ended: ended.clone(), notes: sender.clone() };
         spawn(Stream::Stdin, move || feed.run())?;
     }
 
@@ -120,6 +119,7 @@ pub(crate) fn supervise(
         mailbox,
         _sender: sender,
         gates,
+        ended,
         job,
         open,
         limit: limits.timeout,
@@ -131,8 +131,6 @@ pub(crate) fn supervise(
         kill: None,
         give_up: None,
         exit: None,
-        said_bye: false,
-        drained: false,
         interrupted: None,
         leak: None,
         timed_out: false,
@@ -187,6 +185,8 @@ struct Watch<'a> {
     /// Kept so that the channel never looks closed.
     _sender: Sendbox,
     gates: Gates,
+    /// The command has ended: nobody reads stdin any more.
+    ended: Latch,
     job: Job,
     /// The streams whose thread is not done.
     open: Vec<Stream>,
@@ -199,8 +199,6 @@ struct Watch<'a> {
     kill: Option<Instant>,
     give_up: Option<Instant>,
     exit: Option<Exit>,
-    said_bye: bool,
-    drained: bool,
     /// A signal that would have ended the command, had it not ended already.
     interrupted: Option<i32>,
     leak: Option<(Stream, Leak)>,
@@ -321,7 +319,7 @@ impl Watch<'_> {
             Event::Control(message) => self.heard(message),
             Event::ControlClosed => {
                 self.control = None;
-                self.ended(None);
+                self.note_end(None);
             }
             Event::Signal(received) => self.signalled(received),
             Event::Note(note) => self.noted(note),
@@ -329,7 +327,7 @@ impl Watch<'_> {
             Event::Room => self.job.pass_typed(),
             Event::InitGone => {
                 self.init.reap();
-                self.ended(None);
+                self.note_end(None);
                 self.gates.gone.set();
                 self.kill = None;
                 if self.leak.is_some() || self.timed_out {
@@ -352,15 +350,15 @@ impl Watch<'_> {
             tag::CONTINUED => self.job.continued(),
             tag::EXITED => {
                 self.job.keep_modes();
-                self.ended(Some(Exit::Code(value)));
+                self.note_end(Some(Exit::Code(value)));
             }
-            tag::KILLED => self.ended(Some(Exit::Signal(value))),
+            tag::KILLED => self.note_end(Some(Exit::Signal(value))),
             tag::EXEC_FAILED => {
                 self.exit.get_or_insert(Exit::NotExecuted(Errno::from_raw_os_error(value)));
             }
             tag::SETUP_FAILED => {
                 let errno = Errno::from_raw_os_error(value & 0xffff);
-                self.ended(Some(Exit::SetupFailed(value >> 16, errno)));
+                self.note_end(Some(Exit::SetupFailed(value >> 16, errno)));
             }
             // A word of a newer `init` would be a word of another binary: ours come in one.
             _ => {}
@@ -368,35 +366,25 @@ impl Watch<'_> {
     }
 
     /// The command has ended, as far as we know by this word. The first word counts.
-    fn ended(&mut self, exit: Option<Exit>) {
+    fn note_end(&mut self, exit: Option<Exit>) {
         if let Some(exit) = exit {
             self.exit.get_or_insert(exit);
         }
-        self.gates.ended.set();
-        self.say_bye();
-    }
-
-    /// `init` may go once nothing can be lost by it, and not much later.
-    fn say_bye(&mut self) {
-        let has_terminal = self.open.contains(&Stream::Terminal);
-        if !self.said_bye && (self.drained || !has_terminal) {
-            self.said_bye = true;
-            self.say(tag::BYE, 0);
-            self.kill.get_or_insert(Instant::now() + LAST_WORDS);
-        }
+        self.ended.set();
+        // What nobody has read yet of a terminal survives the end of its session.
+        self.kill.get_or_insert(Instant::now() + LAST_WORDS);
     }
 
     fn noted(&mut self, note: Note) {
         match note {
-            Note::Drained => {
-                self.drained = true;
-                self.say_bye();
-            }
             Note::Leak(stream, leak) => {
                 if self.leak.is_none() {
                     self.init.kill();
                     self.observer.leak(stream, &leak);
                     self.leak = Some((stream, leak));
+                    if self.init.is_gone {
+                        self.give_up = Some(Instant::now() + GIVE_UP);
+                    }
                 }
             }
             Note::Done(stream, done) => {
@@ -409,9 +397,6 @@ impl Watch<'_> {
                 }
                 if stream == Stream::Terminal {
                     self.job.hang_up();
-                    if self.exit.is_some() {
-                        self.say_bye();
-                    }
                 }
             }
         }

@@ -68,10 +68,6 @@ pub(crate) mod tag {
     /// To init: continue the command's group; value 0 puts it in the foreground first,
     /// [`super::RESUME_BACKGROUND`] puts init's own group there instead.
     pub(crate) const RESUME: u32 = 19;
-    /// To init: everything has been read, exit. Before this word (or the end of the socket) an init
-    /// with [`super::go::TERMINAL`] must stay after `EXITED` or `KILLED`: it leads the session, its
-    /// exit hangs the terminal up, and the kernel then drops output that nobody has read yet.
-    pub(crate) const BYE: u32 = 20;
 }
 
 /// Flags of [`tag::GO`].

@@ -47,8 +47,6 @@ pub(crate) struct Script {
     pub(crate) pty: Option<OwnedFd>,
     pub(crate) argv: Vec<String>,
     pub(crate) inherited: InheritedSignals,
-    /// Leaves without waiting for `BYE`.
-    pub(crate) rude: bool,
 }
 
 /// The whole life of the fake. Never returns.
@@ -65,7 +63,7 @@ pub(crate) fn play(script: Script) -> ! {
 }
 
 fn serve(script: Script) -> io::Result<()> {
-    let Script { control, inside, pty, argv, inherited, rude } = script;
+    let Script { control, inside, pty, argv, inherited } = script;
     inherited.restore();
     rustix::process::setsid()?;
     let terminal = match &pty {
@@ -100,7 +98,6 @@ fn serve(script: Script) -> io::Result<()> {
             while signals.next()?.is_some() {}
             if reap(&control, child)? {
                 let _ = rustix::process::kill_process_group(child, Signal::KILL);
-                while !rude && hear(&control, true)?.is_some_and(|word| word.tag != tag::BYE) {}
                 return Ok(());
             }
         }

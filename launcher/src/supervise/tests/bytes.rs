@@ -69,6 +69,17 @@ fn stdout_and_stderr_of_one_pipe_keep_their_order() {
 }
 
 #[test]
+fn stdout_and_stderr_appended_to_one_file_keep_their_order() {
+    let path = std::env::temp_dir().join(format!("supervise-log-{}", std::process::id()));
+    let launch = Launch::script("for i in 1 2 3 4 5 6 7 8 9; do echo out $i; echo err $i >&2; done");
+    let redirected = format!("{} >>{path} 2>>{path}", launch.words(), path = path.display());
+    finish(Command::new("sh").arg("-c").arg(redirected).stdin(Stdio::null()).stdout(Stdio::piped()).spawn());
+    let log = std::fs::read_to_string(&path).expect("it was written");
+    let _ = std::fs::remove_file(&path);
+    assert_eq!(log, (1..10).map(|i| format!("out {i}\nerr {i}\n")).collect::<String>());
+}
+
+#[test]
 fn stdout_and_stderr_stay_apart_otherwise() {
     let output = Launch::script("echo out; echo err >&2").output();
     assert_eq!((&*output.stdout, &*output.stderr), (&b"out\n"[..], &b"err\n"[..]));
@@ -116,6 +127,16 @@ fn what_the_command_leaves_of_a_pipe_is_there_for_the_next() {
     let script = format!("seq 20000 | {{ {}; read c; echo $c; cat | wc -l; }}", launch.words());
     let output = finish(Command::new("sh").arg("-c").arg(script).stdout(Stdio::piped()).spawn());
     assert_eq!(String::from_utf8_lossy(&output.stdout), "3\n19997\n");
+}
+
+#[test]
+fn what_the_command_leaves_after_a_long_read_of_a_pipe_is_there_too() {
+    let launch = Launch::of(&["dd", "bs=1000", "count=2000", "iflag=fullblock", "status=none"]);
+    let script = format!("seq 1000000 | {{ {}; cat; }} | cksum; seq 1000000 | cksum", launch.words());
+    let output = finish(Command::new("sh").arg("-c").arg(script).stdout(Stdio::piped()).spawn());
+    let sums = String::from_utf8_lossy(&output.stdout).into_owned();
+    let sums: Vec<_> = sums.lines().collect();
+    assert!(sums.len() == 2 && sums[0] == sums[1], "{sums:?}");
 }
 
 #[test]

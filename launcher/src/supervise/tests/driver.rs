@@ -17,7 +17,7 @@ use crate::supervise::{Inspection, Leak, LeakScan, Limits, Observer, Running, su
 use crate::sys::fake_init::{Script, fork, ignore_sigpipe_as_the_runtime_does, play};
 use crate::sys::signals::{InheritedSignals, Signals};
 
-/// The variable: a JSON object with `argv`, and `timeout_ms`, `needle`, `rude`, `result`.
+/// The variable: a JSON object with `argv`, and `timeout_ms`, `needle`, `result`.
 pub(crate) const VARIABLE: &str = "SHIELDRUN_TEST_DRIVER";
 
 /// Does nothing in an ordinary test process.
@@ -82,11 +82,10 @@ fn prepare(config: &Value, inherited: InheritedSignals) -> Result<Running, Box<d
     let (master, slave) = if stdio.wants_pty() { pair()? } else { (None, None) };
     let argv = config["argv"].as_array().into_iter().flatten();
     let argv = argv.filter_map(Value::as_str).map(str::to_owned).collect();
-    let rude = config["rude"].as_bool().unwrap_or(false);
     let Stdio { inside, outer } = stdio;
     let Some(pid) = fork()? else {
         drop((ours, master, outer, signals));
-        play(Script { control: theirs, inside, pty: slave, argv, inherited, rude });
+        play(Script { control: theirs, inside, pty: slave, argv, inherited });
     };
     drop((theirs, inside, slave));
     let init = pidfd_open(pid, PidfdFlags::empty())?;

@@ -75,6 +75,28 @@ fn a_reader_that_stalls_does_not_outlast_the_time_limit() {
 }
 
 #[test]
+fn a_signal_ends_us_while_only_a_stalled_reader_is_left() {
+    // 200 kB: more than the pipe outside holds, less than ours, so the command ends at once.
+    let launch = Launch::of(&["head", "-c", "200000", "/dev/zero"]);
+    let mut child = launch.command().stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let _stdout = child.stdout.take();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().expect("our child").is_none(), "it does not wait for its reader");
+    kill(child.id(), "TERM");
+    assert_eq!(finish(Ok(child)).status.code(), Some(143));
+}
+
+#[test]
+fn a_secret_in_the_last_words_counts() {
+    let launch = Launch::script("printf 'last SUPERSECRETVALUE'").with("needle", "SUPERSECRETVALUE");
+    for _ in 0..20 {
+        let output = launch.output();
+        assert_eq!(output.status.code(), Some(120));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "last ");
+    }
+}
+
+#[test]
 fn signals_of_a_process_reach_the_command() {
     for signal in ["TERM", "INT", "HUP", "USR1", "USR2", "QUIT", "ALRM", "WINCH", "35"] {
         let text = format!("trap 'echo got; exit 7' {signal}; echo ready; while :; do sleep 0.05; done");

@@ -4,3 +4,5 @@ mod bytes;
 pub(crate) mod driver;
 mod ends;
 mod launch;
+mod screen;
+mod terminal;
