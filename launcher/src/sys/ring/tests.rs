@@ -363,7 +363,7 @@ fn a_file_cut_short_does_not_kill_the_reader() {
 #[test]
 fn only_an_empty_file_becomes_a_ring() {
     let (_ring, file, _writer) = pair();
-    let error = Ring::create(file.into()).err().expect("refused");
+    let error = Ring::create(file.into()).expect_err("refused");
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
 }
 
