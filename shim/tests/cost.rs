@@ -18,7 +18,9 @@ fn guest() -> Guest {
             table.variable(format!("SECRET_{index}_KEY").as_bytes(), index);
         }
         table.variable(b"API_TOKEN", 20);
-        for (index, name) in [".aws", ".ssh", ".gnupg", ".config/gh", ".docker/config.json", ".netrc"].iter().enumerate() {
+        for (index, name) in
+            [".aws", ".ssh", ".gnupg", ".config/gh", ".docker/config.json", ".netrc"].iter().enumerate()
+        {
             table.place(bytes(&home.join(name)), index as u32, Treatment::Block, Extent::Tree);
         }
         for index in 0..20 {
@@ -65,7 +67,9 @@ fn a_call_costs_little() {
         let ratio = median(pairs.iter().map(|pair| pair.1 / pair.0));
         println!("{name:20} {native:10.1} {hooked:10.1} {over:10.1} {ratio:7.2}");
         match name.as_str() {
-            "getenv-plain" | "getenv-absent" | "getenv-near" => assert!(over <= 30.0, "{name}: {over} ns over native"),
+            "getenv-plain" | "getenv-absent" | "getenv-near" => {
+                assert!(over <= 30.0, "{name}: {over} ns over native")
+            }
             name if name.starts_with("open") => assert!(ratio <= 1.1, "{name}: {ratio} x native"),
             _ => {}
         }
