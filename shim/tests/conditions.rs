@@ -63,6 +63,9 @@ fn threads_forks_and_signals_at_once() {
     let child = said.iter().find(|said| said.kind == Kind::EnvRead && said.pid != parent).expect("a child");
     let own: Vec<_> = said.iter().filter(|said| said.pid == child.pid).map(|said| said.kind).collect();
     assert_eq!(own[0], Kind::Started, "{own:?}");
+    let introduced = said.iter().find(|said| said.pid == child.pid).expect("a child");
+    assert!(introduced.text.ends_with("/stress\\x00.aws/credentials\\x00"), "{introduced:?}");
+    assert_eq!(introduced.parent, parent);
     assert_eq!(guest.dropped(), 0);
 }
 
