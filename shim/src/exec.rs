@@ -100,7 +100,7 @@ hook! {
 
 hook! {
     unsafe fn system(command: *const c_char) -> i32 => note_system {
-        if !command.is_null() { note(SHELL.as_ptr()) }
+        note(SHELL.as_ptr());
         let Some(real) = real::SYSTEM.get() else { return missing() };
         // SAFETY: the program's own argument.
         unsafe { real(command) }
@@ -116,7 +116,7 @@ hook! {
     }
 }
 
-/// What glibc's `system` and `popen` start.
+/// What glibc's `system` and `popen` start, `system` without a command too.
 const SHELL: &core::ffi::CStr = c"/bin/sh";
 
 /// `execv`: the real one while `environ` is whole.

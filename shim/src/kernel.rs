@@ -43,6 +43,12 @@ impl Descriptor {
         unsafe { call4(libc::SYS_lseek, self.number(), 0, libc::SEEK_END as usize, 0) }
     }
 
+    /// Reads from the file's position into `buffer` and says how much.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: the kernel writes at most the buffer's length.
+        unsafe { call4(libc::SYS_read, self.number(), buffer.as_mut_ptr() as usize, buffer.len(), 0) }
+    }
+
     /// Maps the whole file, shared.
     pub(crate) fn map(&self, length: usize, protection: i32) -> Result<*mut u8, Errno> {
         // SAFETY: a new mapping where the kernel likes, so it covers nothing that anybody uses.

@@ -141,6 +141,13 @@ impl Guest {
         self.shared.header.dropped.iter().map(|counter| counter.load(Ordering::Relaxed)).sum()
     }
 
+    /// Puts so many records into the ring.
+    pub(crate) fn fill(&self, count: usize) {
+        for _ in 0..count {
+            self.shared.publish(&Record::new(Kind::Resolve, 1, 1, 0));
+        }
+    }
+
     /// Writes a file, with the directories above it.
     pub(crate) fn file(&self, name: &str, contents: &str) -> PathBuf {
         let path = self.directory.join(name);

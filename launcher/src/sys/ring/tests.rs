@@ -361,9 +361,24 @@ fn a_file_cut_short_does_not_kill_the_reader() {
 }
 
 #[test]
+fn any_other_fault_ends_the_process_as_before() {
+    let (_ring, _file, _writer) = pair();
+    let child = fork(|| {
+        let (_other, file, unwatched) = pair();
+        unwatched.watch.end();
+        file.set_len(0).expect("cut");
+        let _ = unwatched.shared().header.magic.load(Ordering::Relaxed);
+    });
+    let mut status = 0;
+    // SAFETY: a child of ours, and a live integer.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGBUS, "{status:#x}");
+}
+
+#[test]
 fn only_an_empty_file_becomes_a_ring() {
     let (_ring, file, _writer) = pair();
-    let error = Ring::create(file.into()).err().expect("refused");
+    let error = Ring::create(file.into()).expect_err("refused");
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
 }
 
