@@ -4,13 +4,13 @@ use crate::harness::host::{difference, inside, listing, mounts, running_with, so
 use crate::harness::{World, binary};
 use rustix::process::Signal;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Microseconds, spread over the time that a start takes and a little more.
-fn moment(round: u32) -> Duration {
+/// How long after its start a launcher is killed: spread over a whole run and a little more.
+fn moment(round: u32, whole: Duration) -> Duration {
     // A low-discrepancy sequence: random enough to hit every phase, the same in every run of the suite.
     let fraction = f64::from(round) * 0.618_033_988_75 % 1.0;
-    Duration::from_micros((fraction * fraction * 60_000.0) as u64)
+    whole.mul_f64(fraction * 1.5)
 }
 
 #[test]
@@ -19,6 +19,9 @@ fn fifty_kills_leave_no_process_mount_or_stub() {
     let marker = format!("86404.{}", std::process::id());
     let before = listing(&world.home);
     let script = format!("setsid sleep {marker} & sleep {marker} & cat .env > /dev/null; sleep {marker}");
+    let begin = Instant::now();
+    world.bash("cat .env > /dev/null").run().expect_clean();
+    let whole = begin.elapsed();
     let mut began = 0;
     for round in 0..50 {
         let mut child = Command::new(binary())
@@ -31,7 +34,7 @@ fn fifty_kills_leave_no_process_mount_or_stub() {
             .stderr(Stdio::null())
             .spawn()
             .expect("start shieldrun");
-        std::thread::sleep(moment(round));
+        std::thread::sleep(moment(round, whole));
         let pids = inside(child.id());
         began += u32::from(!pids.is_empty());
         child.kill().expect("kill the launcher");

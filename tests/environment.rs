@@ -134,10 +134,16 @@ fn a_url_with_a_password_is_replaced_under_any_name() {
 
 #[test]
 fn a_private_key_in_a_variable_is_a_real_key_of_another_owner() {
-    let world = World::new();
+    let mut world = World::new();
     let script = "umask 077; printf '%s\\n' \"$DEPLOY_KEY\" > key && ssh-keygen -y -P '' -f key";
     let ran = world.bash(script).run().expect_clean();
-    assert!(ran.text().starts_with("ssh-rsa "), "{ran}");
+    assert!(ran.text().starts_with("ecdsa-sha2-nistp256 "), "{ran}");
+    for (file, kind) in [(".ssh/id_ed25519", "ssh-ed25519 "), (".ssh/id_rsa", "ssh-rsa ")] {
+        let key = std::fs::read_to_string(world.home.join(file)).expect("read");
+        world.set("DEPLOY_KEY", key);
+        let ran = world.bash(script).run().expect_clean();
+        assert!(ran.text().starts_with(kind), "{ran}");
+    }
 }
 
 #[test]

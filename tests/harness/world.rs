@@ -282,7 +282,7 @@ fn keys() -> &'static Keys {
         Keys {
             ed25519: made("ed25519", &["-t", "ed25519"]),
             rsa: made("rsa", &["-t", "rsa", "-b", "2048"]),
-            pem: made("pem", &["-t", "rsa", "-b", "2048", "-m", "PEM"]),
+            pem: made("pem", &["-t", "ecdsa", "-m", "PEM"]),
         }
     })
 }
