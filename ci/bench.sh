@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# What shieldrun costs, as a table of ratios. Never part of pass or fail: a machine that is busy says little.
+#
+#   ci/bench.sh            the whole table
+#   ci/bench.sh --quick    few rounds and small trees: does everything still measure what it says?
+#
+# Needs bubblewrap, unshare, gcc, node, git and Debian's python3; ci/test.sh installs them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
+cargo build --release --locked --package shieldrun
+scratch=$(mktemp -d /var/tmp/shieldrun-bench.XXXXXX)
+trap 'rm -rf "$scratch"' EXIT
+cc -O2 -D_GNU_SOURCE -o "$scratch/micro" ci/bench/micro.c
+env -u LD_PRELOAD /usr/bin/python3 ci/bench/table.py "$target/release/shieldrun" "$scratch" "$@"

@@ -1,0 +1,203 @@
+"""Measures shieldrun beside bubblewrap, unshare and nothing, and prints a table.
+
+Everything that is compared is run in turn, round by round, so that a change of the machine's mood meets all
+of it; what is printed are medians and the ratio of medians.
+"""
+
+import os
+import pathlib
+import random
+import statistics
+import string
+import subprocess
+import sys
+import time
+
+SHIELDRUN, SCRATCH = sys.argv[1], pathlib.Path(sys.argv[2])
+QUICK = "--quick" in sys.argv[3:]
+HOME = SCRATCH / "home"
+MICRO = str(SCRATCH / "micro")
+DEVNULL = os.open(os.devnull, os.O_RDWR)
+
+
+def word(length):
+    return "".join(random.choices(string.ascii_letters + string.digits, k=length))
+
+
+def environment(secrets):
+    made = {"HOME": str(HOME), "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PLAIN_SETTING": "value"}
+    made["XDG_STATE_HOME"] = str(SCRATCH / "state")
+    made.update({f"SERVICE_{at}_TOKEN": word(40) for at in range(secrets)})
+    return made
+
+
+def project(name, files, dotenvs=0):
+    root = SCRATCH / name
+    for at in range(files):
+        directory = root / f"part{at // 100}"
+        if at % 100 == 0:
+            directory.mkdir(parents=True)
+        (directory / f"file{at}.py").touch()
+    root.mkdir(parents=True, exist_ok=True)
+    for at in range(dotenvs):
+        (root / f"part{at}" / ".env").write_text(f"DEBUG=1\nAPP_{at}_SECRET={word(32)}\n")
+    subprocess.run(["git", "init", "-q", str(root)], check=True, env=environment(0))
+    return root
+
+
+def once(words, directory, env):
+    """Seconds for one run, its streams on /dev/null. Spawned without a copy of this process."""
+    actions = [(os.POSIX_SPAWN_DUP2, DEVNULL, fd) for fd in (0, 1, 2)]
+    os.chdir(directory)
+    begin = time.perf_counter()
+    pid = os.posix_spawnp(words[0], words, env, file_actions=actions)
+    _, status = os.waitpid(pid, 0)
+    taken = time.perf_counter() - begin
+    if status != 0:
+        show = subprocess.run(words, cwd=directory, env=env, stdin=subprocess.DEVNULL, capture_output=True)
+        sys.exit(f"bench: {words} failed ({status}): {show.stderr.decode(errors='replace')}")
+    return taken
+
+
+def in_turn(commands, directory, env, rounds):
+    """Medians of all commands, run in turn."""
+    times = {name: [] for name in commands}
+    for name, words in commands.items():
+        once(words, directory, env)
+    for _ in range(rounds):
+        for name, words in commands.items():
+            times[name].append(once(words, directory, env))
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def said(words, directory, env):
+    done = subprocess.run(words, cwd=directory, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    return float(done.stdout)
+
+
+def heading(text):
+    print(f"\n{text}\n" + "-" * len(text), flush=True)
+
+
+def row(name, value, unit, ratio=None, against="", aim=""):
+    right = f"{ratio:6.2f} x {against}" if ratio is not None else ""
+    print(f"  {name:<46}{value:>11.2f} {unit:<5}{right:<24}{aim}", flush=True)
+
+
+def shield(*words):
+    return [SHIELDRUN, "--", *words]
+
+
+def bwrap(root, *words):
+    sandbox = "bwrap --unshare-user --unshare-pid --unshare-net --unshare-ipc --unshare-uts --ro-bind / /".split()
+    sandbox += "--proc /proc --dev /dev --tmpfs /tmp --tmpfs /run --bind".split()
+    return [*sandbox, str(root), str(root), *words]
+
+
+def start_up():
+    root = project("small", 1000, dotenvs=10)
+    commands = {
+        "nothing": ["/bin/true"],
+        "unshare": ["unshare", "-Urmpfin", "--mount-proc", "/bin/true"],
+        "bubblewrap": bwrap(root, "/bin/true"),
+        "shieldrun": shield("/bin/true"),
+    }
+    found = in_turn(commands, root, environment(10), 10 if QUICK else 200)
+    heading("start: /bin/true, project of 1,000 files, 20 secrets (10 variables, 10 .env files)")
+    for name, seconds in found.items():
+        aim = "aim 1.0, at most 2.0" if name == "shieldrun" else ""
+        row(name, seconds * 1e3, "ms", seconds / found["bubblewrap"], "bubblewrap", aim)
+
+
+def walk():
+    files = 5_000 if QUICK else 100_000
+    large, small = project("large", files), project("empty", 0)
+    rounds = 3 if QUICK else 15
+    env = environment(10)
+    times = {"large": [], "small": []}
+    for _ in range(rounds + 1):
+        times["large"].append(once(shield("/bin/true"), large, env))
+        times["small"].append(once(shield("/bin/true"), small, env))
+    difference = statistics.median(l - s for l, s in list(zip(times["large"], times["small"]))[1:])
+    heading(f"walk for .env files: {files:,} files, warm cache")
+    row("a run there less a run in an empty project", difference * 1e3, "ms", aim="at most 300 for 100,000")
+    find = in_turn({"find": ["find", ".", "-name", ".env*"]}, large, env, rounds)["find"]
+    row("find -name '.env*' there", find * 1e3, "ms", difference / find, "find", "")
+
+
+def through_the_shim():
+    root = SCRATCH / "small"
+    count = 200_000 if QUICK else 5_000_000
+    rounds = 3 if QUICK else 11
+    env = environment(10)
+    heading("through the shim, for one call")
+    for name, words, aim in [
+        ("getenv of an ordinary variable", ["getenv", "PLAIN_SETTING", str(count)], "at most +30 ns"),
+        ("getenv of a variable that is not set", ["getenv", "NOT_SET_AT_ALL", str(count)], "at most +30 ns"),
+        ("getenv of a secret", ["getenv", "SERVICE_3_TOKEN", str(count)], ""),
+        ("open and close of an ordinary file", ["open", "part0/file1.py", str(count // 10)], "at most 1.1"),
+        ("open and close of a synthetic file", ["open", "part0/.env", str(count // 10)], ""),
+    ]:
+        native, inside = [], []
+        for _ in range(rounds):
+            native.append(said([MICRO, *words], root, env))
+            inside.append(said(shield(MICRO, *words), root, env))
+        native, inside = statistics.median(native), statistics.median(inside)
+        row(f"{name}, native", native, "ns")
+        row(f"{name}, inside", inside, "ns", inside / native, f"native ({inside - native:+.1f})", aim)
+
+
+def once_started():
+    root = SCRATCH / "small"
+    env = environment(10)
+    heading("programs once started: spawned again and again inside, and the same natively")
+    for words, count in [
+        (["/bin/true"], 1000),
+        (["/usr/bin/python3", "-c", "pass"], 200),
+        (["git", "status"], 400),
+        (["/usr/bin/node", "-e", "0"], 60),
+    ]:
+        count = 20 if QUICK else count
+        loop = [MICRO, "spawn", str(count), *words]
+        native, inside = [], []
+        for _ in range(3 if QUICK else 9):
+            native.append(said(loop, root, env))
+            inside.append(said(shield(*loop), root, env))
+        native, inside = statistics.median(native) / 1e6, statistics.median(inside) / 1e6
+        row(f"{' '.join(words)}, native", native, "ms")
+        row(f"{' '.join(words)}, inside", inside, "ms", inside / native, "native", "at most 1.05")
+
+
+def output():
+    root = SCRATCH / "small"
+    size = (16 if QUICK else 256) << 20
+    times = 2 if QUICK else 8
+    (root / "text").write_bytes("".join(random.choices(string.printable, k=1 << 20)).encode() * (size >> 20))
+    with open(root / "random", "wb") as random_file:
+        for _ in range(size >> 20):
+            random_file.write(os.urandom(1 << 20))
+    env = environment(100)
+    heading("output through the scan, 100 secrets")
+    for name in ["text", "random"]:
+        files = " ".join([name] * times)
+        commands = {
+            "a pipe": ["sh", "-c", f"cat {files} | cat >/dev/null"],
+            "shieldrun": ["sh", "-c", f"{SHIELDRUN} -- cat {files} | cat >/dev/null"],
+        }
+        found = in_turn(commands, root, env, 2 if QUICK else 5)
+        for via, seconds in found.items():
+            speed = size * times / seconds / 1e9
+            aim = "at least 1 GB/s" if via == "shieldrun" else ""
+            row(f"{name}, {size * times >> 20} MiB, {via}", speed, "GB/s", found["a pipe"] / seconds, "a pipe", aim)
+
+
+def main():
+    HOME.mkdir()
+    load = os.getloadavg()[0]
+    print(f"{os.uname().release}, {os.cpu_count()} cores, load {load:.1f}" + (", quick: figures say little" if QUICK else ""))
+    for part in (start_up, walk, through_the_shim, once_started, output):
+        part()
+        os.chdir(SCRATCH)
+
+
+main()

@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# All tests with one command.
+#
+# As root it installs what is missing and runs the black-box suite twice: as root and as an ordinary user.
+# As an ordinary user it says what is missing, and runs the suite as that user only.
+#
+#   ci/test.sh              everything
+#   ci/test.sh blackbox     the black-box suite alone (words after it go to the test program)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+readonly root=$PWD
+readonly target=${CARGO_TARGET_DIR:-$root/target}
+readonly test_user=shieldrun-test
+scratch=
+
+step() { printf '\n== %s\n' "$*"; }
+die() { printf 'ci/test.sh: %s\n' "$*" >&2; exit 1; }
+cleanup() { [[ -z $scratch ]] || rm -rf "$scratch"; }
+trap cleanup EXIT
+
+# command: Debian package. Interpreters are looked for where Debian puts them: one of a version manager in
+# somebody's home would be out of the ordinary user's reach.
+readonly needs=(
+  /usr/bin/bash:bash /usr/bin/bwrap:bubblewrap /usr/bin/cc:gcc /usr/bin/curl:curl /usr/bin/dash:dash
+  /usr/bin/awk:mawk /usr/bin/git:git /usr/bin/make:make /usr/bin/mkfifo:coreutils /usr/bin/node:nodejs
+  /usr/bin/npm:npm /usr/bin/openssl:openssl /usr/bin/perl:perl /usr/bin/ps:procps /usr/bin/psql:postgresql-client
+  /usr/bin/python3:python3 /usr/bin/setpriv:util-linux /usr/bin/ssh-keygen:openssh-client /usr/bin/unshare:util-linux
+  /usr/bin/xxd:xxd
+)
+
+# What is not there, as packages; the C library's static half and Python's venv are no commands.
+missing_packages() {
+  local entry package packages=()
+  for entry in "${needs[@]}"; do
+    package=${entry#*:}
+    [[ -x ${entry%%:*} ]] || packages+=("$package")
+  done
+  compgen -G '/usr/lib/*/libc.a' >/dev/null || compgen -G '/usr/lib*/libc.a' >/dev/null || packages+=(libc6-dev)
+  /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+  if ((${#packages[@]})); then printf '%s\n' "${packages[@]}" | sort -u; fi
+}
+
+set_up_packages() {
+  local packages
+  mapfile -t packages < <(missing_packages)
+  ((${#packages[@]})) || return 0
+  local install="apt-get install --no-install-recommends ${packages[*]}"
+  [[ $EUID == 0 ]] || die "missing: ${packages[*]}; install them with: sudo $install"
+  command -v apt-get >/dev/null || die "missing: ${packages[*]} (Debian's names); install them and start again"
+  step "install ${packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  mapfile -t packages < <(missing_packages)
+  ((${#packages[@]} == 0)) || die "still missing after the installation: ${packages[*]}"
+}
+
+set_up_rust() {
+  [[ ! -f $HOME/.cargo/env ]] || . "$HOME/.cargo/env"
+  command -v cargo >/dev/null || die "no cargo: see https://rustup.rs"
+  cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || die "no rustfmt: rustup component add rustfmt"
+  cargo clippy --version >/dev/null 2>&1 || rustup component add clippy || die "no clippy: rustup component add clippy"
+}
+
+# The client libraries that must take a synthetic for what it looks like. Kept between runs.
+set_up_clients() {
+  local venv=$target/clients list=$root/ci/clients.txt
+  if ! cmp -s "$list" "$venv/installed"; then
+    step "install the client libraries"
+    rm -rf "$venv"
+    /usr/bin/python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$list"
+    cp "$list" "$venv/installed"
+  fi
+}
+
+check_style() {
+  step "format"
+  cargo fmt --all -- --check
+  step "clippy"
+  cargo clippy --workspace --all-targets --locked -- -D warnings
+}
+
+check_dependencies() {
+  step "dependencies: licences, sources, duplicates, advisories"
+  if ! cargo deny --version >/dev/null 2>&1; then
+    CARGO_TARGET_DIR=$target/cargo-deny cargo install cargo-deny --locked --quiet ||
+      die "cannot install cargo-deny; do it by hand: cargo install cargo-deny --locked"
+    rm -rf "$target/cargo-deny"
+  fi
+  cargo deny --locked check bans licenses sources
+  # The advisories come from a git host: where that is out of reach there is nothing to compare with.
+  if timeout 60 git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
+    cargo deny --locked check advisories
+  else
+    echo "advisories: not checked, the database is out of reach"
+  fi
+}
+
+unit_tests() {
+  step "unit tests"
+  cargo test --workspace --locked --lib --bins --examples
+  cargo test --workspace --locked --doc
+  # The integration tests of the other crates; the black-box suite is the launcher's and comes on its own.
+  cargo test --workspace --locked --exclude shieldrun --test '*'
+}
+
+# Builds the suite and prints where it is.
+suite_program() {
+  cargo test --package shieldrun --locked --test blackbox --no-run --message-format=json |
+    /usr/bin/python3 -c '
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if message.get("executable") and message["target"]["name"] == "blackbox":
+        print(message["executable"])'
+}
+
+# What the suite needs, in a place that every user can reach and that is not under /tmp, which is private inside.
+prepare_scratch() {
+  scratch=$(mktemp -d /var/tmp/shieldrun-test.XXXXXX)
+  chmod 755 "$scratch"
+  local suite
+  suite=$(suite_program)
+  [[ -x $suite ]] || die "the suite was not built"
+  install -m 755 "$suite" "$scratch/blackbox"
+  install -m 755 "$target/debug/shieldrun" "$scratch/shieldrun"
+  cp -a "$target/clients" "$scratch/clients"
+  chmod -R go+rX "$scratch/clients"
+}
+
+# run_suite USER COMMAND...: COMMAND changes to that user. The environment is made anew: nothing of the
+# caller's, a credential least of all, may decide how a test ends.
+run_suite() {
+  local name=$1
+  shift
+  step "black-box suite as $name"
+  local work=$scratch/$name
+  mkdir -p "$work/home" "$work/worlds"
+  [[ $name != "$test_user" ]] || chown -R "$test_user:" "$work"
+  local threads=${SHIELDRUN_TEST_THREADS:-$(nproc)}
+  (
+    cd "$work"
+    "$@" env -i \
+      HOME="$work/home" USER="$name" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin ${CI:+CI="$CI"} \
+      SHIELDRUN_BIN="$scratch/shieldrun" SHIELDRUN_TEST_DIR="$work/worlds" \
+      SHIELDRUN_TEST_PYTHON="$scratch/clients/bin/python" \
+      "$scratch/blackbox" --test-threads="$threads" "${suite_arguments[@]}" </dev/null
+  )
+}
+
+black_box() {
+  step "build the suite"
+  prepare_scratch
+  local failed=()
+  if [[ $EUID == 0 ]]; then
+    id -u "$test_user" >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin "$test_user"
+    run_suite "$test_user" setpriv --reuid "$test_user" --regid "$(id -g "$test_user")" --clear-groups || failed+=("$test_user")
+    run_suite root env || failed+=(root)
+  else
+    run_suite "$(id -un)" env || failed+=("$(id -un)")
+  fi
+  ((${#failed[@]} == 0)) || die "the black-box suite failed as: ${failed[*]}"
+}
+
+suite_arguments=()
+only=${1:-all}
+if (($# > 1)); then suite_arguments=("${@:2}"); fi
+
+set_up_packages
+set_up_rust
+set_up_clients
+case $only in
+  all)
+    check_style
+    check_dependencies
+    unit_tests
+    black_box
+    ;;
+  blackbox) black_box ;;
+  *) die "unknown word \`$only\`; expected nothing or \`blackbox\`" ;;
+esac
+step "all passed"

@@ -1,0 +1,19 @@
+//! The black-box suite: the built `shieldrun` on real programs and on probes that try what is forbidden.
+//!
+//! One test program with a module per theme rather than one program each: it links once, and its
+//! closing line speaks for the whole suite. Nothing here uses the launcher's own code.
+
+mod harness;
+
+mod clients;
+mod crash;
+mod environment;
+mod files;
+mod hosts;
+mod input;
+mod leak;
+mod namespaces;
+mod policy;
+mod record;
+mod streams;
+mod terminal;
