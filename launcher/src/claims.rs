@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use shieldrun_policy::audit::{Action, Destination, Event, Outcome, Process, Provider, SecretRef, Text, Timestamp, Treatment};
+use shieldrun_policy::audit::{
+    Action, Destination, Event, Outcome, Process, Provider, SecretRef, Text, Timestamp, Treatment,
+};
 
 use crate::audit::Sender;
 use crate::sys::pidns::host_pid;
@@ -65,6 +67,8 @@ pub(crate) struct Claimed {
     pub dropped: u64,
     /// Records that no shim writes: something inside tampers with the ring.
     pub forged: u64,
+    /// Something inside cut the ring short, after which nothing more came.
+    pub severed: bool,
 }
 
 /// The thread.
@@ -83,7 +87,14 @@ impl Drain {
     pub(crate) fn start(ring: Ring, init: OwnedFd, meaning: Meaning, sender: Sender) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let waker = ring.waker();
-        let mut reporter = Reporter { init, meaning, sender, processes: HashMap::new(), claimed: Claimed::default(), clock: Clock::now() };
+        let mut reporter = Reporter {
+            init,
+            meaning,
+            sender,
+            processes: HashMap::new(),
+            claimed: Claimed::default(),
+            clock: Clock::now(),
+        };
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("claims".to_owned()).spawn(move || {
             let mut ring = ring;
@@ -107,6 +118,7 @@ impl Drain {
             }
             reporter.claimed.dropped = ring.dropped();
             reporter.claimed.forged = ring.forged();
+            reporter.claimed.severed = ring.is_severed();
             reporter.claimed
         })?;
         Ok(Self { thread, stop, waker })
@@ -133,7 +145,9 @@ impl Reporter {
     fn claim(&mut self, claim: Claim) {
         let at = self.clock.at(claim.at());
         match claim {
-            Claim::Started { pid, ppid, executable, args, .. } => self.started(at, pid, ppid, &executable, &args),
+            Claim::Started { pid, ppid, executable, args, .. } => {
+                self.started(at, pid, ppid, &executable, &args)
+            }
             Claim::EnvRead { pid, variable, .. } => self.variable_read(at, pid, variable, None),
             Claim::FileRead { pid, path, place, .. } => {
                 self.touched(at, Action::SecretFileRead, pid, Some(&path), place, Outcome::Success, None);
@@ -171,13 +185,37 @@ impl Reporter {
         match repeat.kind {
             RepeatKind::EnvRead => self.variable_read(now, repeat.pid, repeat.index, count),
             RepeatKind::FileRead => {
-                self.touched(now, Action::SecretFileRead, repeat.pid, None, repeat.index, Outcome::Success, count);
+                self.touched(
+                    now,
+                    Action::SecretFileRead,
+                    repeat.pid,
+                    None,
+                    repeat.index,
+                    Outcome::Success,
+                    count,
+                );
             }
             RepeatKind::FileDenied => {
-                self.touched(now, Action::SecretFileDenied, repeat.pid, None, repeat.index, Outcome::Failure, count);
+                self.touched(
+                    now,
+                    Action::SecretFileDenied,
+                    repeat.pid,
+                    None,
+                    repeat.index,
+                    Outcome::Failure,
+                    count,
+                );
             }
             RepeatKind::DirListed => {
-                self.touched(now, Action::SecretDirListed, repeat.pid, None, repeat.index, Outcome::Unknown, count);
+                self.touched(
+                    now,
+                    Action::SecretDirListed,
+                    repeat.pid,
+                    None,
+                    repeat.index,
+                    Outcome::Unknown,
+                    count,
+                );
             }
             RepeatKind::Send => {}
         }
@@ -266,7 +304,9 @@ fn destination_of(address: &Address) -> Destination {
             port: Some(socket.port()),
             ..Destination::default()
         },
-        Address::Unix(path) => Destination { address: Some(Text::from_bytes(path)), ..Destination::default() },
+        Address::Unix(path) => {
+            Destination { address: Some(Text::from_bytes(path)), ..Destination::default() }
+        }
         Address::Other(family) => Destination {
             address: Some(Text::from_bytes(format!("address family {family}").as_bytes())),
             ..Destination::default()
@@ -292,7 +332,8 @@ impl Clock {
     fn at(self, monotonic: Duration) -> Timestamp {
         // A claim of the far future is a forged one; it is told with the present time.
         let present = self.present();
-        let claimed = i64::try_from(monotonic.as_micros()).ok().and_then(|micros| self.zero.checked_add(micros));
+        let claimed =
+            i64::try_from(monotonic.as_micros()).ok().and_then(|micros| self.zero.checked_add(micros));
         match claimed {
             Some(micros) if micros <= present.micros() => Timestamp::from_micros(micros),
             _ => present,

@@ -11,8 +11,8 @@ use shieldrun_policy::schema::{NetworkMode, Policy, SecretsMode, Writes};
 use crate::host::HostError;
 use crate::inventory::InventoryError;
 use crate::policies::PolicyError;
-use crate::say;
 use crate::record::RecordError;
+use crate::say;
 use crate::spawn::SpawnError;
 use crate::stdio::StdioError;
 use crate::supervise::SuperviseError;
@@ -64,13 +64,19 @@ impl Failure {
 pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> {
     let missing = |what: &str, hint: &str| Err(Failure::new(Plain::Missing(what.to_owned()), Some(hint)));
     if policy.network.mode != NetworkMode::None {
-        return missing("`network: allowlist` and `open`", "use `--network none`: only loopback exists inside");
+        return missing(
+            "`network: allowlist` and `open`",
+            "use `--network none`: only loopback exists inside",
+        );
     }
     if policy.secrets.mode == SecretsMode::Broker {
         return missing("`secrets: broker`", "use `--secrets synthetic` or `--secrets block`");
     }
     if policy.files.writes == Writes::Overlay {
-        return missing("`writes: overlay`", "use `--writes direct` (the workspace itself is written) or `--writes none`");
+        return missing(
+            "`writes: overlay`",
+            "use `--writes direct` (the workspace itself is written) or `--writes none`",
+        );
     }
     Ok(())
 }

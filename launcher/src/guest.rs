@@ -66,7 +66,9 @@ impl GuestFiles {
     /// What the file system gives.
     pub(crate) fn put(&self, table: &[u8]) -> io::Result<()> {
         fs::create_dir(&self.directory)?;
-        for (name, content, mode) in [(SHIM_FILE, SHIM, 0o500), (TABLE_FILE, table, 0o400), ("init", INIT, 0o500)] {
+        for (name, content, mode) in
+            [(SHIM_FILE, SHIM, 0o500), (TABLE_FILE, table, 0o400), ("init", INIT, 0o500)]
+        {
             let path = self.directory.join(name);
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             file.write_all(content)?;

@@ -111,7 +111,9 @@ impl Host {
 fn workspace_of(working_directory: &Path, home: Option<&Path>) -> PathBuf {
     working_directory
         .ancestors()
-        .take_while(|directory| home.is_none_or(|home| *directory == working_directory || !home.starts_with(directory)))
+        .take_while(|directory| {
+            home.is_none_or(|home| *directory == working_directory || !home.starts_with(directory))
+        })
         .find(|directory| *directory != Path::new("/") && directory.join(".git").symlink_metadata().is_ok())
         .unwrap_or(working_directory)
         .to_path_buf()

@@ -20,7 +20,8 @@ impl LeakScanner {
         if scanner.is_empty() {
             return None;
         }
-        let names = registry.entries().iter().map(|entry| (entry.id.to_string(), entry.name.clone())).collect();
+        let names =
+            registry.entries().iter().map(|entry| (entry.id.to_string(), entry.name.clone())).collect();
         Some(Self { scanner: Arc::new(scanner), names: Arc::new(names) })
     }
 
@@ -39,8 +40,18 @@ impl LeakScan for StreamScan {
     fn feed(&mut self, chunk: &[u8]) -> Option<Leak> {
         let hit = self.state.feed(&self.of.scanner, chunk)?;
         let id = hit.id.to_string();
-        let name = self.of.names.iter().find(|(own, _)| *own == id).map_or_else(String::new, |(_, name)| name.clone());
-        Some(Leak { id, name, encoding: word(hit.encoding), start_in_chunk: usize::try_from(hit.start).unwrap_or(0) })
+        let name = self
+            .of
+            .names
+            .iter()
+            .find(|(own, _)| *own == id)
+            .map_or_else(String::new, |(_, name)| name.clone());
+        Some(Leak {
+            id,
+            name,
+            encoding: word(hit.encoding),
+            start_in_chunk: usize::try_from(hit.start).unwrap_or(0),
+        })
     }
 
     fn pending(&self) -> usize {

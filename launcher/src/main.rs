@@ -51,7 +51,8 @@ fn main() -> ExitCode {
 
 /// parse -> policy -> inventory -> plan -> spawn -> supervise -> record.
 fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode, Failure> {
-    privileges::hide_from_peers().map_err(|error| Failure::doing("cannot hide the launcher's memory", error))?;
+    privileges::hide_from_peers()
+        .map_err(|error| Failure::doing("cannot hide the launcher's memory", error))?;
     let host = Host::look()?;
     let policy = policies::policy(&host, arguments)?;
     failure::refuse_what_cannot_be_had(&policy)?;
@@ -63,7 +64,8 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     }
     let directory = RunDir::create(&runs, SystemTime::now())?;
     let plan = plan::make(&policy, &host, &mut inventory, arguments, directory.path());
-    let trial = Trial { arguments, policy: &policy, plan: &plan, inventory: &inventory, directory: &directory };
+    let trial =
+        Trial { arguments, policy: &policy, plan: &plan, inventory: &inventory, directory: &directory };
     let started = trial.launch(inherited)?;
     let recording = trial.record()?;
     let ended = trial.supervise(started, &recording)?;

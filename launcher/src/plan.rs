@@ -20,7 +20,13 @@ const PRIVATE: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
 const EXPECTED_DIRECTORIES: [&str; 2] = ["TMPDIR", "XDG_RUNTIME_DIR"];
 
 /// Makes the plan. `record` is the directory of the run, or where it would be.
-pub(crate) fn make(policy: &Policy, host: &Host, inventory: &mut Inventory, arguments: &RunArguments, record: &Path) -> Plan {
+pub(crate) fn make(
+    policy: &Policy,
+    host: &Host,
+    inventory: &mut Inventory,
+    arguments: &RunArguments,
+    record: &Path,
+) -> Plan {
     let tier = match policy.isolation {
         Isolation::Full => Tier::Full,
         Isolation::Preload => Tier::Preload,
@@ -65,10 +71,14 @@ impl View {
             .filter_map(|(path, mode)| Some((Path::new(path).canonicalize().ok()?, *mode)))
             .filter(|(path, _)| path.is_dir() && path != Path::new("/"))
             .collect();
-        let hidden = |path: &Path| private.iter().any(|(above, _)| path.starts_with(above)) || path.starts_with("/dev");
+        let hidden = |path: &Path| {
+            private.iter().any(|(above, _)| path.starts_with(above)) || path.starts_with("/dev")
+        };
         let mut kept = Vec::new();
         // A home beneath `/tmp` is a home all the same.
-        kept.extend(host.home.iter().filter(|home| hidden(home) && !home.starts_with(&host.workspace)).cloned());
+        kept.extend(
+            host.home.iter().filter(|home| hidden(home) && !home.starts_with(&host.workspace)).cloned(),
+        );
         kept.push(host.workspace.clone());
         // The working directory lies in the workspace, except where that was cut at the home.
         if !host.working_directory.starts_with(&host.workspace) && hidden(&host.working_directory) {
@@ -80,7 +90,8 @@ impl View {
     /// Sources are taken from the host's view before the first of these is made; see the set-up steps.
     fn mounts(&self, policy: &Policy, host: &Host) -> Vec<Mount> {
         let mut mounts = vec![Mount::Root, Mount::Proc, Mount::Devices];
-        mounts.extend(self.private.iter().map(|(path, mode)| Mount::Private { at: bytes(path), mode: *mode }));
+        mounts
+            .extend(self.private.iter().map(|(path, mode)| Mount::Private { at: bytes(path), mode: *mode }));
         mounts.extend(self.kept.iter().map(|path| {
             let writable = *path == host.workspace && policy.files.writes != Writes::None;
             let access = if writable { Access::ReadWrite } else { Access::ReadOnly };

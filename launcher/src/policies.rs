@@ -1,12 +1,12 @@
 //! Owns where policies come from: the user's file, the project's or `--policy`, and the command line.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::fmt;
 
 use shieldrun_policy::schema::{Diagnostic, Layer, Overrides, Policy, Source, load, overrides_from_json};
 
@@ -112,7 +112,12 @@ impl fmt::Display for PolicyError {
         match self {
             Self::Unreadable(path, _) => write!(out, "cannot read the policy `{}`", path.display()),
             Self::Mistakes(mistakes) => {
-                write!(out, "the policy has {} mistake{}", mistakes.len(), if mistakes.len() == 1 { "" } else { "s" })?;
+                write!(
+                    out,
+                    "the policy has {} mistake{}",
+                    mistakes.len(),
+                    if mistakes.len() == 1 { "" } else { "s" }
+                )?;
                 for mistake in mistakes {
                     write!(out, "\n{}", mistake.rendered())?;
                 }

@@ -193,6 +193,7 @@ impl Stdio {
     }
 
     /// Whether the set-up child has to make a pseudo-terminal.
+    #[cfg(test)]
     pub(crate) fn wants_pty(&self) -> bool {
         self.outer.tty.is_some()
     }

@@ -73,7 +73,8 @@ impl Trial<'_> {
     /// When streams cannot be looked at, or the kernel gives no namespaces.
     pub(crate) fn launch(&self, inherited: InheritedSignals) -> Result<Started, Failure> {
         let stdio = Stdio::inspect().map_err(Failure::from)?;
-        let signals = Signals::block().map_err(|error| Failure::doing("cannot take over the signals", error))?;
+        let signals =
+            Signals::block().map_err(|error| Failure::doing("cannot take over the signals", error))?;
         let mut closed = 0;
         let streams = [0, 1, 2].map(|index| match &stdio.inside.fds[index] {
             Inner::Pty => ChildStream::Terminal,
@@ -89,7 +90,9 @@ impl Trial<'_> {
         let prepared = Prepared::new(self.plan, &table, streams, &files, inherited)
             .map_err(|error| Failure::doing("a path of the plan has a NUL byte in it", error))?;
         if self.plan.tier == Tier::Preload {
-            files.put(&table).map_err(|error| Failure::doing("cannot put the shim into the run's directory", error))?;
+            files
+                .put(&table)
+                .map_err(|error| Failure::doing("cannot put the shim into the run's directory", error))?;
         }
         let launched = spawn::launch(&prepared)?;
         // `stdio.inside` is dropped here: the child has its copy, and ours would keep the pipes open.
@@ -174,7 +177,8 @@ impl Trial<'_> {
         let failed = |error| Failure::doing("cannot read what the shim reports", error);
         let ring = ring.and_then(Ring::create).map_err(failed)?;
         let init = ready.pidfd.try_clone().map_err(failed)?;
-        let drain = Drain::start(ring, init, summary::meaning(self), recording.sender.clone()).map_err(failed)?;
+        let drain =
+            Drain::start(ring, init, summary::meaning(self), recording.sender.clone()).map_err(failed)?;
         Ok(Some(drain))
     }
 
@@ -189,7 +193,9 @@ impl Trial<'_> {
                 Cover::BlockedFile => (Treatment::Block, Extent::File),
                 Cover::BlockedDirectory => (Treatment::Block, Extent::Tree),
                 // Without mounts there is nothing to show a synthetic file by.
-                Cover::Synthetic { .. } if self.plan.tier == Tier::Preload => (Treatment::Block, Extent::File),
+                Cover::Synthetic { .. } if self.plan.tier == Tier::Preload => {
+                    (Treatment::Block, Extent::File)
+                }
                 Cover::Synthetic { .. } => (Treatment::Synthetic, Extent::File),
             };
             table.place(&mask.at.0, index, treatment, extent);

@@ -49,7 +49,11 @@ fn policy(verb: PolicyVerb) -> Result<ExitCode, Failure> {
             let sources = policies::sources(&host, file.as_deref())?;
             load(&sources, &Overrides::default()).map_err(PolicyError::Mistakes)?;
             let names = sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", ");
-            Ok(print(&if names.is_empty() { "no policy file here; the built-in policy holds".to_owned() } else { format!("{names}: ok") }))
+            Ok(print(&if names.is_empty() {
+                "no policy file here; the built-in policy holds".to_owned()
+            } else {
+                format!("{names}: ok")
+            }))
         }
         PolicyVerb::Explain => {
             let host = Host::look()?;

@@ -37,8 +37,6 @@ pub(super) struct Candidates {
     pub walk: Walk<Name>,
     /// Root of the walk, absolute.
     pub root: Vec<u8>,
-    /// How many files the walk saw.
-    pub files: usize,
 }
 
 /// What a name in the workspace told.
@@ -53,7 +51,11 @@ pub(super) struct Name {
 ///
 /// # Errors
 /// When the workspace cannot be opened.
-pub(super) fn collect(policy: &Policy, host: &Host, pointed_at: &[Pointer]) -> Result<Candidates, InventoryError> {
+pub(super) fn collect(
+    policy: &Policy,
+    host: &Host,
+    pointed_at: &[Pointer],
+) -> Result<Candidates, InventoryError> {
     let mut list = Vec::new();
     from_policy(policy, host, &mut list);
     if let Some(home) = host.home_bytes() {
@@ -99,7 +101,7 @@ pub(super) fn collect(policy: &Policy, host: &Host, pointed_at: &[Pointer]) -> R
             rule: "secrets.files.unreadable".to_owned(),
         });
     }
-    Ok(Candidates { list, files: walk.files, walk, root })
+    Ok(Candidates { list, walk, root })
 }
 
 /// What the policy names is looked at even where the data knows nothing of it.
@@ -124,7 +126,8 @@ pub(super) fn format_of(path: &[u8]) -> Option<Format> {
     let name = parts.next().unwrap_or_default();
     let parent = parts.next().unwrap_or_default();
     let at_home = || {
-        home_places().find(|place| place.pattern.rsplit('/').next().is_some_and(|last| matches(last.as_bytes(), name)))
+        home_places()
+            .find(|place| place.pattern.rsplit('/').next().is_some_and(|last| matches(last.as_bytes(), name)))
     };
     workspace_place(name, parent).or_else(at_home).map(|place| place.format)
 }
@@ -134,9 +137,19 @@ pub(super) fn format_of(path: &[u8]) -> Option<Format> {
 fn from_pointer(pointer: &Pointer, list: &mut Vec<Candidate>) {
     const LEVELS: usize = 2;
     let rule = format!("secrets.env.{}", pointer.variable);
-    let candidate = |path: Vec<u8>, format, own| Candidate { path, format, own: Some(own), directory: true, rule: rule.clone() };
+    let candidate = |path: Vec<u8>, format, own| Candidate {
+        path,
+        format,
+        own: Some(own),
+        directory: true,
+        rule: rule.clone(),
+    };
     if !as_path(&pointer.path).is_dir() {
-        list.push(candidate(pointer.path.clone(), pointer.format.or_else(|| format_of(&pointer.path)), FileMode::Synthetic));
+        list.push(candidate(
+            pointer.path.clone(),
+            pointer.format.or_else(|| format_of(&pointer.path)),
+            FileMode::Synthetic,
+        ));
         return;
     }
     if pointer.format == Some(Format::Opaque) {
@@ -146,7 +159,8 @@ fn from_pointer(pointer: &Pointer, list: &mut Vec<Candidate>) {
     let mut level = vec![pointer.path.clone()];
     for _ in 0..LEVELS {
         let entries: Vec<_> = level.iter().flat_map(|directory| matching(directory, b"*")).collect();
-        let (directories, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| as_path(path).is_dir());
+        let (directories, files): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|path| as_path(path).is_dir());
         for path in files {
             if let Some(format) = format_of(&path) {
                 list.push(candidate(path, Some(format), FileMode::Synthetic));
@@ -224,8 +238,12 @@ fn matching(directory: &[u8], pattern: &[u8]) -> Vec<Vec<u8>> {
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     match pattern.split_first() {
         None => name.is_empty(),
-        Some((b'*', rest)) => (0..=name.len()).any(|skip| name.get(skip..).is_some_and(|tail| matches(rest, tail))),
-        Some((byte, rest)) => name.split_first().is_some_and(|(first, tail)| first == byte && matches(rest, tail)),
+        Some((b'*', rest)) => {
+            (0..=name.len()).any(|skip| name.get(skip..).is_some_and(|tail| matches(rest, tail)))
+        }
+        Some((byte, rest)) => {
+            name.split_first().is_some_and(|(first, tail)| first == byte && matches(rest, tail))
+        }
     }
 }
 

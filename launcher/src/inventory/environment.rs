@@ -45,8 +45,12 @@ pub(super) fn substitute(registry: &mut Registry, policy: &Policy, host: &Host) 
         mode: if policy.secrets.mode == SecretsMode::Block { EnvMode::Block } else { EnvMode::Synthetic },
     };
     let outcomes = substitute_env_with(registry, &host.variables, &options);
-    let mut outcome =
-        Outcome { variables: Vec::new(), secret_variables: Vec::new(), removed: Vec::new(), pointed_at: Vec::new() };
+    let mut outcome = Outcome {
+        variables: Vec::new(),
+        secret_variables: Vec::new(),
+        removed: Vec::new(),
+        pointed_at: Vec::new(),
+    };
     for ((name, value), what) in host.variables.iter().zip(outcomes) {
         match what {
             EnvOutcome::Unchanged => outcome.variables.push(variable(name, value, Change::Unchanged)),
@@ -125,8 +129,14 @@ fn pointer(host: &Host, name: &[u8], value: &[u8]) -> Vec<Pointer> {
 /// How the file is written that a variable names, where that does not show in the file's name.
 fn pointer_format(variable: &str) -> Option<Format> {
     Some(match variable {
-        "AWS_CONFIG_FILE" | "AWS_SHARED_CREDENTIALS_FILE" | "BOTO_CONFIG" | "PIP_CONFIG_FILE" | "PGSERVICEFILE" => Format::Ini,
-        "AWS_WEB_IDENTITY_TOKEN_FILE" | "AZURE_FEDERATED_TOKEN_FILE" | "VAULT_TOKEN_PATH" => Format::PlainToken,
+        "AWS_CONFIG_FILE"
+        | "AWS_SHARED_CREDENTIALS_FILE"
+        | "BOTO_CONFIG"
+        | "PIP_CONFIG_FILE"
+        | "PGSERVICEFILE" => Format::Ini,
+        "AWS_WEB_IDENTITY_TOKEN_FILE" | "AZURE_FEDERATED_TOKEN_FILE" | "VAULT_TOKEN_PATH" => {
+            Format::PlainToken
+        }
         "GOOGLE_APPLICATION_CREDENTIALS" => Format::GcpJson,
         "KUBECONFIG" => Format::Kubeconfig,
         "NETRC" => Format::Netrc,

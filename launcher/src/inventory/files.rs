@@ -72,8 +72,13 @@ fn mode(policy: &Policy, host: &Host, candidate: &Candidate, opened: &Opened) ->
     let home = host.home_or_root();
     let of = |path: &[u8], own| policy.secrets.file_mode(as_path(path), home, &host.workspace, own);
     // A rule may name the link or what it leads to.
-    let mode = of(&candidate.path, None).or_else(|| of(&opened.path, candidate.own)).unwrap_or(FileMode::Synthetic);
-    if policy.secrets.mode == SecretsMode::Block && mode == FileMode::Synthetic { FileMode::Block } else { mode }
+    let mode =
+        of(&candidate.path, None).or_else(|| of(&opened.path, candidate.own)).unwrap_or(FileMode::Synthetic);
+    if policy.secrets.mode == SecretsMode::Block && mode == FileMode::Synthetic {
+        FileMode::Block
+    } else {
+        mode
+    }
 }
 
 /// The files of a directory that is shown with synthetic values.
@@ -85,7 +90,11 @@ fn within(candidate: &Candidate, opened: &Opened) -> Vec<Candidate> {
         Candidate { format: format_of(&path), path, own, directory: true, rule: candidate.rule.clone() }
     };
     let files = found.named.iter().map(|(path, ())| child(path, Some(FileMode::Synthetic)));
-    let unreadable = found.unreadable.iter().filter(|path| !path.is_empty()).map(|path| child(path, Some(FileMode::Block)));
+    let unreadable = found
+        .unreadable
+        .iter()
+        .filter(|path| !path.is_empty())
+        .map(|path| child(path, Some(FileMode::Block)));
     files.chain(unreadable).collect()
 }
 
@@ -98,7 +107,10 @@ struct Collected {
 impl Collected {
     fn has(&self, path: &[u8]) -> bool {
         self.decided.contains(path)
-            || self.masks.iter().any(|mask| mask.cover == Cover::BlockedDirectory && contains(&mask.at.0, path))
+            || self
+                .masks
+                .iter()
+                .any(|mask| mask.cover == Cover::BlockedDirectory && contains(&mask.at.0, path))
     }
 
     fn push(&mut self, mask: Mask) {
@@ -116,7 +128,8 @@ impl Collected {
             .filter(|mask| mask.cover == Cover::BlockedDirectory)
             .map(|mask| mask.at.clone())
             .collect();
-        let beneath = |mask: &Mask| directories.iter().any(|above| *above != mask.at && contains(&above.0, &mask.at.0));
+        let beneath =
+            |mask: &Mask| directories.iter().any(|above| *above != mask.at && contains(&above.0, &mask.at.0));
         self.masks.into_iter().filter(|mask| !beneath(mask)).collect()
     }
 }
@@ -143,7 +156,11 @@ impl Opened {
         FileType::from_raw_mode(self.stat.st_mode)
     }
 
-    fn other_names(&self, candidates: &Candidates, mounts: &MountTable) -> Result<Vec<Vec<u8>>, InventoryError> {
+    fn other_names(
+        &self,
+        candidates: &Candidates,
+        mounts: &MountTable,
+    ) -> Result<Vec<Vec<u8>>, InventoryError> {
         let links = self.stat.st_nlink;
         if self.kind() == FileType::Directory || links < 2 {
             return Ok(Vec::new());

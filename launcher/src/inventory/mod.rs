@@ -37,8 +37,6 @@ pub(crate) struct Inventory {
     pub replaced_arguments: Vec<usize>,
     /// What is masked, each path once.
     pub masks: Vec<Mask>,
-    /// How many files the walk saw.
-    pub files: usize,
 }
 
 /// A variable whose value is, or was, a real secret.
@@ -89,7 +87,6 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
     let mut registry = Registry::new(host.run_key().map_err(InventoryError::Random)?);
     let outcome = environment::substitute(&mut registry, policy, host);
     let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
-    let files = candidates.files;
     let masks = files::masks(&mut registry, policy, host, candidates)?;
     // The registry is whole only now: a value of a file may lie inside another variable or an argument.
     let environment = environment::finish(&registry, outcome.variables);
@@ -102,7 +99,6 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
         command,
         replaced_arguments,
         masks,
-        files,
     })
 }
 

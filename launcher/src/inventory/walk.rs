@@ -21,8 +21,6 @@ pub(super) struct Walk<P> {
     pub named: Vec<(Vec<u8>, P)>,
     /// Directories that could not be read: their owner could open them inside.
     pub unreadable: Vec<Vec<u8>>,
-    /// How many entries that are no directory.
-    pub files: usize,
     directories: Vec<Vec<u8>>,
     /// Inode number and index of the directory, for every entry that is no directory.
     inodes: Vec<(u64, u32)>,
@@ -38,8 +36,13 @@ pub(super) enum Extent {
 }
 
 /// Walks everything beneath `root`. `known` sees a name and the name of its directory.
-pub(super) fn walk<P>(root: BorrowedFd<'_>, extent: Extent, known: impl Fn(&[u8], &[u8]) -> Option<P>) -> Walk<P> {
-    let mut found = Walk { named: Vec::new(), unreadable: Vec::new(), files: 0, directories: vec![Vec::new()], inodes: Vec::new() };
+pub(super) fn walk<P>(
+    root: BorrowedFd<'_>,
+    extent: Extent,
+    known: impl Fn(&[u8], &[u8]) -> Option<P>,
+) -> Walk<P> {
+    let mut found =
+        Walk { named: Vec::new(), unreadable: Vec::new(), directories: vec![Vec::new()], inodes: Vec::new() };
     let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
     let mut next = 0;
     while let Some(path) = found.directories.get(next).cloned() {
@@ -73,7 +76,6 @@ pub(super) fn walk<P>(root: BorrowedFd<'_>, extent: Extent, known: impl Fn(&[u8]
                 found.directories.push(join(&path, name));
                 continue;
             }
-            found.files += 1;
             found.inodes.push((entry.ino(), index));
             if let Some(what) = known(name, own_name) {
                 found.named.push((join(&path, name), what));

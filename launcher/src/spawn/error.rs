@@ -62,9 +62,10 @@ impl SpawnError {
             (_, Some(libc::ENOSYS)) => Some(Cause::OldKernel),
             (Place::Proc, Some(libc::EPERM)) => Some(Cause::CoveredProc),
             // AppArmor lets the clone pass and takes the capabilities away afterwards.
-            (Place::UserMap | Place::Root | Place::Loopback | Place::Private, Some(libc::EPERM | libc::EACCES)) => {
-                Some(Cause::of_refusal())
-            }
+            (
+                Place::UserMap | Place::Root | Place::Loopback | Place::Private,
+                Some(libc::EPERM | libc::EACCES),
+            ) => Some(Cause::of_refusal()),
             _ => None,
         };
         let path = (!path.is_empty()).then_some(Bytes(path));
@@ -84,7 +85,9 @@ impl SpawnError {
 impl Cause {
     fn of_refusal() -> Self {
         let setting = |name: &str| {
-            fs::read_to_string(format!("/proc/sys/{name}")).ok().and_then(|text| text.trim().parse::<u64>().ok())
+            fs::read_to_string(format!("/proc/sys/{name}"))
+                .ok()
+                .and_then(|text| text.trim().parse::<u64>().ok())
         };
         if setting("user/max_user_namespaces") == Some(0) {
             Self::Maximum
@@ -103,7 +106,9 @@ impl Cause {
         match self {
             Self::Maximum => "the sysctl `user.max_user_namespaces` is 0",
             Self::DebianSwitch => "the sysctl `kernel.unprivileged_userns_clone` is 0",
-            Self::AppArmor => "AppArmor forbids unprivileged user namespaces (`kernel.apparmor_restrict_unprivileged_userns` is 1)",
+            Self::AppArmor => {
+                "AppArmor forbids unprivileged user namespaces (`kernel.apparmor_restrict_unprivileged_userns` is 1)"
+            }
             Self::Seccomp => "a seccomp filter is on this process, as in a container",
             Self::CoveredProc => "`/proc` is partly covered here, as in a container",
             Self::OldKernel => "this kernel is older than Linux 5.12",
@@ -113,7 +118,9 @@ impl Cause {
 
     const fn remedy(self) -> &'static str {
         match self {
-            Self::Maximum => "`sysctl -w user.max_user_namespaces=10000` as root, or `--isolation preload` for the weaker mode",
+            Self::Maximum => {
+                "`sysctl -w user.max_user_namespaces=10000` as root, or `--isolation preload` for the weaker mode"
+            }
             Self::DebianSwitch => {
                 "`sysctl -w kernel.unprivileged_userns_clone=1` as root, or `--isolation preload` for the weaker mode"
             }
@@ -137,14 +144,17 @@ impl Cause {
 }
 
 fn seccomp_filtered() -> bool {
-    fs::read_to_string("/proc/self/status")
-        .is_ok_and(|text| text.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2")))
+    fs::read_to_string("/proc/self/status").is_ok_and(|text| {
+        text.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
+    })
 }
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Namespaces { cause, .. } => write!(out, "cannot create a user namespace: {}", cause.words()),
+            Self::Namespaces { cause, .. } => {
+                write!(out, "cannot create a user namespace: {}", cause.words())
+            }
             Self::Step { place, path, cause, .. } => {
                 write!(out, "{}", place.doing())?;
                 if let Some(path) = path {

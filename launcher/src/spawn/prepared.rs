@@ -106,7 +106,11 @@ impl<'a> Prepared<'a> {
             init_path: CString::new(files.init().into_os_string().into_vec())?,
             inherited,
             argv,
-            envp: plan.environment.iter().map(|variable| c_string(&variable.entry)).collect::<Result<_, _>>()?,
+            envp: plan
+                .environment
+                .iter()
+                .map(|variable| c_string(&variable.entry))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -148,7 +152,12 @@ fn guest_size(plan: &Plan, table: &[u8]) -> usize {
             Cover::BlockedFile | Cover::BlockedDirectory => 0,
         })
         .sum();
-    masks + pages(table.len()) + pages(guest::SHIM.len()) + pages(guest::INIT.len()) + guest::RING_BYTES + 64 * PAGE
+    masks
+        + pages(table.len())
+        + pages(guest::SHIM.len())
+        + pages(guest::INIT.len())
+        + guest::RING_BYTES
+        + 64 * PAGE
 }
 
 fn c_string(bytes: &Bytes) -> Result<CString, NulError> {

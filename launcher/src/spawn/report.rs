@@ -6,7 +6,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 
 use crate::sys::control::{self, Message, tag};
@@ -157,7 +158,11 @@ pub(super) enum Report {
 }
 
 /// Tells the launcher, with the descriptors that it must hold. The value says which came.
-pub(super) fn send_ready(control: BorrowedFd<'_>, ring: Option<&OwnedFd>, terminal: Option<&OwnedFd>) -> io::Result<()> {
+pub(super) fn send_ready(
+    control: BorrowedFd<'_>,
+    ring: Option<&OwnedFd>,
+    terminal: Option<&OwnedFd>,
+) -> io::Result<()> {
     let value = i32::from(ring.is_some()) | i32::from(terminal.is_some()) << 1;
     let head = Message { tag: tag::READY, value }.encode();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];

@@ -3,7 +3,10 @@
 //! Runs between clone and exec: no allocation, no log; a failure is a step, an errno and, where one
 //! helps, a path, and goes up the control socket. The order is the point of this file; each step says
 //! why it stands where it does.
-#![expect(clippy::result_large_err, reason = "a failure carries its path by value: nothing may be allocated here")]
+#![expect(
+    clippy::result_large_err,
+    reason = "a failure carries its path by value: nothing may be allocated here"
+)]
 
 use std::convert::Infallible;
 use std::ffi::CStr;
@@ -107,8 +110,14 @@ impl<'a> Mapped<'a> {
                     mount::change(CWD, c"/", Change::ReadOnly, Reach::Tree).map_err(Place::Root.failed())?;
                 }
                 Step::Private { at, options } => {
-                    rustix::mount::mount(c"tmpfs", at.as_c_str(), c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
-                        .map_err(Place::Private.failed_at(at))?;
+                    rustix::mount::mount(
+                        c"tmpfs",
+                        at.as_c_str(),
+                        c"tmpfs",
+                        MountFlags::NOSUID | MountFlags::NODEV,
+                        options.as_c_str(),
+                    )
+                    .map_err(Place::Private.failed_at(at))?;
                 }
                 Step::Proc => mount_proc(self.0.prepared.superuser)?,
                 Step::Devices => mount_devices()?,
@@ -116,7 +125,8 @@ impl<'a> Mapped<'a> {
                     let tree = trees.next().ok_or(Failure::new(Place::Keep, libc::E2BIG))?;
                     make_directories(parents);
                     let change = if *writable { Change::Restricted } else { Change::ReadOnly };
-                    mount::change(tree.as_fd(), c"", change, Reach::Tree).map_err(Place::Keep.failed_at(at))?;
+                    mount::change(tree.as_fd(), c"", change, Reach::Tree)
+                        .map_err(Place::Keep.failed_at(at))?;
                     attach(&tree, at).map_err(Place::Keep.failed_at(at))?;
                 }
                 Step::Directory { parents } => make_directories(parents),
@@ -187,7 +197,8 @@ fn mount_proc(superuser: bool) -> Done<()> {
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
                 other => other.map_err(Place::Proc.failed_at(part))?,
             };
-            mount::change(tree.as_fd(), c"", Change::ReadOnly, Reach::One).map_err(Place::Proc.failed_at(part))?;
+            mount::change(tree.as_fd(), c"", Change::ReadOnly, Reach::One)
+                .map_err(Place::Proc.failed_at(part))?;
             attach(&tree, part).map_err(Place::Proc.failed_at(part))?;
         }
     }
@@ -210,7 +221,8 @@ fn mount_devices() -> Done<()> {
         *slot = Some(clone_tree(CWD, device).map_err(Place::Devices.failed_at(device))?);
     }
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    rustix::mount::mount(c"tmpfs", c"/dev", c"tmpfs", flags, c"mode=0755,size=64k").map_err(Place::Devices.failed())?;
+    rustix::mount::mount(c"tmpfs", c"/dev", c"tmpfs", flags, c"mode=0755,size=64k")
+        .map_err(Place::Devices.failed())?;
     for (tree, device) in trees.iter().flatten().zip(DEVICES) {
         create(device, Mode::from_raw_mode(0o666)).map_err(Place::Devices.failed_at(device))?;
         attach(tree, device).map_err(Place::Devices.failed_at(device))?;
@@ -219,12 +231,14 @@ fn mount_devices() -> Done<()> {
         rustix::fs::symlink(target, link).map_err(Place::Devices.failed_at(link))?;
     }
     for directory in [c"/dev/pts", c"/dev/shm"] {
-        rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)).map_err(Place::Devices.failed_at(directory))?;
+        rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755))
+            .map_err(Place::Devices.failed_at(directory))?;
     }
     rustix::mount::mount(c"devpts", c"/dev/pts", c"devpts", flags, c"newinstance,ptmxmode=0666,mode=620")
         .map_err(Place::Devices.failed_at(c"/dev/pts"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    rustix::mount::mount(c"tmpfs", c"/dev/shm", c"tmpfs", flags, c"mode=1777").map_err(Place::Devices.failed_at(c"/dev/shm"))?;
+    rustix::mount::mount(c"tmpfs", c"/dev/shm", c"tmpfs", flags, c"mode=1777")
+        .map_err(Place::Devices.failed_at(c"/dev/shm"))?;
     mount::change(CWD, c"/dev", Change::ReadOnly, Reach::One).map_err(Place::Devices.failed())
 }
 
@@ -253,7 +267,8 @@ fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
     // Closed again at once: a mount with a file open for writing cannot be made read-only.
     drop(create(guest::RING_PATH, Mode::from_raw_mode(0o600)).map_err(failed(guest::RING_PATH))?);
     let writable = clone_tree(CWD, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
-    mount::change(CWD, guest::DIRECTORY_C, Change::ReadOnly, Reach::One).map_err(failed(guest::DIRECTORY_C))?;
+    mount::change(CWD, guest::DIRECTORY_C, Change::ReadOnly, Reach::One)
+        .map_err(failed(guest::DIRECTORY_C))?;
     attach(&writable, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))?)
@@ -276,7 +291,8 @@ fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
 
 fn cover(mask: &MaskStep<'_>) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target = rustix::fs::openat2(CWD, mask.at.as_c_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    let target =
+        rustix::fs::openat2(CWD, mask.at.as_c_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
     let source = clone_tree(CWD, &mask.source)?;
     let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(source.as_fd(), c"", target.as_fd(), c"", both)?;
@@ -289,10 +305,16 @@ fn place_streams(prepared: &Prepared<'_>) -> Done<Option<OwnedFd>> {
     let wants = |stream: &ChildStream<'_>| matches!(stream, ChildStream::Terminal);
     let terminal = if prepared.streams.iter().any(wants) {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let master = rustix::fs::open(c"/dev/ptmx", flags, Mode::empty()).map_err(Place::Terminal.failed())?;
+        let master =
+            rustix::fs::open(c"/dev/ptmx", flags, Mode::empty()).map_err(Place::Terminal.failed())?;
         rustix::pty::unlockpt(&master).map_err(Place::Terminal.failed())?;
-        let slave = rustix::pty::ioctl_tiocgptpeer(&master, rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC)
-            .map_err(Place::Terminal.failed())?;
+        let slave = rustix::pty::ioctl_tiocgptpeer(
+            &master,
+            rustix::pty::OpenptFlags::RDWR
+                | rustix::pty::OpenptFlags::NOCTTY
+                | rustix::pty::OpenptFlags::CLOEXEC,
+        )
+        .map_err(Place::Terminal.failed())?;
         rustix::process::ioctl_tiocsctty(&slave).map_err(Place::Terminal.failed())?;
         Some((master, slave))
     } else {

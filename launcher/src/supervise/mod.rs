@@ -152,6 +152,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// The launcher's exit code, as far as the command's end decides it.
+    #[cfg(test)]
     pub(crate) fn code(self) -> i32 {
         match self {
             Self::Code(code) => code,

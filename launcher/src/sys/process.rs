@@ -7,10 +7,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 /// Which side of a clone this is.
 #[derive(Debug)]
 pub(crate) enum Cloned {
-    /// The launcher: the child's pid and a descriptor for it.
+    /// The launcher.
     Parent {
-        /// The child's pid here.
-        pid: i32,
         /// Signals and waits without a race on the number.
         pidfd: OwnedFd,
     },
@@ -59,10 +57,10 @@ pub(crate) fn clone_into(namespaces: u64) -> io::Result<Cloned> {
     match result {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Cloned::Child),
-        pid => {
+        _ => {
             // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Cloned::Parent { pid: i32::try_from(pid).unwrap_or(i32::MAX), pidfd })
+            Ok(Cloned::Parent { pidfd })
         }
     }
 }

@@ -220,11 +220,6 @@ impl Ring {
         sleep_on(&shared.header.wake.0, self.seen, timeout)
     }
 
-    /// As [`Waker::wake`].
-    pub(crate) fn wake(&self) {
-        self.waker().wake();
-    }
-
     /// For the thread that does not own the ring.
     pub(crate) fn waker(&self) -> Waker {
         Waker(Arc::clone(&self.mapping))

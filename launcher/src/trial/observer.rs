@@ -49,9 +49,16 @@ impl Observer for Watcher {
 
     fn output_closed(&mut self, stream: Stream, errno: Errno) {
         if errno != Errno::PIPE {
-            let lost = audit::Dropped { events: 0, provider: Some(Provider::Launcher), place: stream.to_string().into() };
+            let lost = audit::Dropped {
+                events: 0,
+                provider: Some(Provider::Launcher),
+                place: stream.to_string().into(),
+            };
             let message = format!("the outside took no more of {stream}: {errno}");
-            self.sender.send(Event::message(event(Action::EventsDropped).dropped(lost), message.as_bytes().into_text()));
+            self.sender.send(Event::message(
+                event(Action::EventsDropped).dropped(lost),
+                message.as_bytes().into_text(),
+            ));
         }
     }
 }

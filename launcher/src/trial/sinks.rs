@@ -20,7 +20,10 @@ pub(super) fn open(named: Option<&OsStr>) -> Result<Vec<Sink>, Failure> {
     let sink = match number {
         Some(digits) => {
             let number = digits.parse().map_err(|error| {
-                failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("{error} in the descriptor's number")))
+                failed(std::io::Error::new(
+                    std::io::ErrorKind::InvalidInput,
+                    format!("{error} in the descriptor's number"),
+                ))
             })?;
             Sink::descriptor(take_over(number).map_err(failed)?, number)
         }

@@ -44,7 +44,8 @@ pub(super) fn meaning(trial: &Trial<'_>) -> Meaning {
 pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
     sender.send(event(Action::RunStarted).tier(trial.plan.tier.word()).policy_digest(trial.policy.digest()));
     for entry in trial.inventory.registry.entries() {
-        let secret = SecretRef { id: entry.id.to_string(), kind: entry.kind.into(), name: entry.name.clone() };
+        let secret =
+            SecretRef { id: entry.id.to_string(), kind: entry.kind.into(), name: entry.name.clone() };
         let event = event(Action::SecretReplaced).secret(secret).treatment(Treatment::Synthetic);
         let path = entry.places.iter().find_map(|place| match place {
             Place::File { path, .. } => Some(path.clone()),
@@ -82,6 +83,10 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
         let message = format!("the ring held {} records that the shim does not write", claimed.forged);
         sender.send(event(Action::EventsDropped).message(Text::from_bytes(message.as_bytes())));
     }
+    if claimed.severed {
+        let message = "something inside cut the ring short: the shim's reports end there";
+        sender.send(event(Action::EventsDropped).message(Text::from_bytes(message.as_bytes())));
+    }
     let exit = exit_of(code, outcome.exit);
     let last = event(Action::RunEnded)
         .tier(trial.plan.tier.word())
@@ -112,19 +117,25 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
         record: trial.directory.path().display().to_string(),
     };
     record.ended_at = Some(time(SystemTime::now()));
-    record.events =
-        Some(EventsRecord { lines: written.lines, dropped: written.dropped, last_hash: written.last_hash.clone() });
+    record.events = Some(EventsRecord {
+        lines: written.lines,
+        dropped: written.dropped,
+        last_hash: written.last_hash.clone(),
+    });
     record.result = Some(result.clone());
     trial.directory.write_run(&record)?;
     if let Some(file) = &trial.arguments.result {
         write_result(file, &result)?;
     }
-    say_what_happened(trial, &outcome, &watcher.leaks, code);
+    say_what_happened(trial, &outcome, code);
     if let Some(warning) = written.warning() {
         say::warning(warning);
     }
     if claimed.dropped > 0 {
-        say::warning(format_args!("{} reports of the shim were lost; the record counts them", claimed.dropped));
+        say::warning(format_args!(
+            "{} reports of the shim were lost; the record counts them",
+            claimed.dropped
+        ));
     }
     Ok(code.into())
 }
@@ -162,30 +173,23 @@ fn touched(claimed: &Claimed) -> Vec<Touched> {
 }
 
 /// What is wrong is always said; that all is well only to a person at a terminal, in one line.
-fn say_what_happened(
-    trial: &Trial<'_>,
-    outcome: &Outcome,
-    leaks: &[shieldrun_policy::verdict::LeakRecord],
-    code: exit::ExitCode,
-) {
+fn say_what_happened(trial: &Trial<'_>, outcome: &Outcome, code: exit::ExitCode) {
     let command = trial.plan.command.first().map(ToString::to_string).unwrap_or_default();
+    if let Some((stream, leak)) = &outcome.leak {
+        let (name, encoding) = (&leak.name, leak.encoding);
+        say::line(format_args!(
+            "stopped: the real value of `{name}` ({encoding}) was about to leave on {stream}; the rest is withheld"
+        ));
+    }
+    if outcome.timed_out {
+        let seconds = trial.policy.limits.timeout.map_or(0.0, |limit| limit.as_secs_f64());
+        say::line(format_args!("stopped: timed out after {seconds} s"));
+    }
     match outcome.exit {
-        Exit::Leak => {
-            let leak = leaks.first();
-            let (name, kind) = leak.map_or(("", ""), |leak| (leak.name.as_str(), leak.kind.as_str()));
-            let (place, encoding) = leak.map_or(("", ""), |leak| (leak.place.as_str(), leak.encoding.as_str()));
-            say::line(format_args!(
-                "stopped: the real value of `{name}` ({kind}, {encoding}) was about to leave on {place}"
-            ));
-        }
-        Exit::TimedOut => {
-            let seconds = trial.policy.limits.timeout.map_or(0.0, |limit| limit.as_secs_f64());
-            say::line(format_args!("stopped: timed out after {seconds} s"));
-        }
         Exit::NotExecuted(errno) => say_not_executed(&command, errno, code),
         Exit::SetupFailed(_, errno) => say::line(format_args!("error: cannot start init: {errno}")),
         Exit::InitLost => say::line("error: the run's init ended without a word"),
-        Exit::Code(_) | Exit::Signal(_) => {}
+        Exit::Code(_) | Exit::Signal(_) | Exit::Leak | Exit::TimedOut => {}
     }
     if let Some((stream, errno)) = outcome.lost_output {
         say::warning(format_args!("output to {stream} was lost: {errno}"));

@@ -218,7 +218,9 @@ fn keys_are_real_keys_of_the_same_kind() {
 #[test]
 fn time_grows_with_the_length_of_a_file_and_no_faster() {
     let took = |lines: usize| {
-        let text: String = (0..lines).map(|n| format!("A_TOKEN=abcdefgh{n:08}\nNOTHING=\"quoted\"\n# comment {{\n")).collect();
+        let text: String = (0..lines)
+            .map(|n| format!("A_TOKEN=abcdefgh{n:08}\nNOTHING=\"quoted\"\n# comment {{\n"))
+            .collect();
         let start = std::time::Instant::now();
         edit(&mut registry(), Format::Dotenv, ".env", text.as_bytes()).expect("edited");
         start.elapsed()
