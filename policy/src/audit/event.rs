@@ -364,14 +364,17 @@ impl Event {
                 + option(&process.working_directory)
                 + process.args.iter().map(|arg| size_of::<Text>() + text(arg)).sum::<usize>()
         });
-        let file = self.file.as_deref().map_or(0, |file| {
-            size_of::<File>() + text(&file.path) + option(&file.target_path)
-        });
+        let file = self
+            .file
+            .as_deref()
+            .map_or(0, |file| size_of::<File>() + text(&file.path) + option(&file.target_path));
         let destination = self.destination.as_deref().map_or(0, |to| {
             size_of::<Destination>() + option(&to.address) + to.domain.as_ref().map_or(0, String::len)
         });
-        let secret =
-            self.secret.as_deref().map_or(0, |secret| size_of::<SecretRef>() + secret.id.len() + secret.name.len());
+        let secret = self
+            .secret
+            .as_deref()
+            .map_or(0, |secret| size_of::<SecretRef>() + secret.id.len() + secret.name.len());
         let more = self.more.as_deref().map_or(0, |more| size_of::<More>() + option(&more.message));
         size_of::<Event>() + process + file + destination + option(&self.rule) + secret + more
     }
