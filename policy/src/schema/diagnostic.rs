@@ -79,7 +79,14 @@ pub(crate) struct SourceText<'a> {
 
 impl<'a> SourceText<'a> {
     pub(crate) fn new(name: &'a str, text: &'a str) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let bytes = text.as_bytes();
+        let mut starts = vec![0];
+        for (at, byte) in bytes.iter().enumerate() {
+            // A carriage return alone ends a line too, by YAML's grammar.
+            if *byte == b'\n' || (*byte == b'\r' && bytes.get(at + 1) != Some(&b'\n')) {
+                starts.push(at + 1);
+            }
+        }
         SourceText { name, text, starts }
     }
 
@@ -87,8 +94,8 @@ impl<'a> SourceText<'a> {
     pub(crate) fn line(&self, number: u32) -> &'a str {
         let index = (number as usize).saturating_sub(1);
         let Some(start) = self.starts.get(index) else { return "" };
-        let end = self.starts.get(index + 1).map_or(self.text.len(), |next| next - 1);
-        self.text.get(*start..end).unwrap_or("").trim_end_matches('\r')
+        let end = self.starts.get(index + 1).copied().unwrap_or(self.text.len());
+        self.text.get(*start..end).unwrap_or("").trim_end_matches(['\n', '\r'])
     }
 
     /// The span of `text[start..end]`, bytes.

@@ -11,7 +11,9 @@ mod document;
 mod json;
 mod yaml;
 
+mod entry;
 mod layer;
+mod quantity;
 mod read;
 mod value;
 

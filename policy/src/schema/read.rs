@@ -8,11 +8,11 @@ use serde_json::Value as Json;
 
 use super::diagnostic::{Diagnostic, SourceText};
 use super::document::{Entry, Node, NodeValue, Scalar, Span};
+use super::entry::check;
+use super::quantity::{bytes, count, milliseconds};
 use super::table::{CONFIG_NAMES, FILE_MODES, KEYS, Key, Kind, PLACES, Shape, leaf};
 use super::value::{Item, Layer, Origin, Value};
 use super::words::{Place, Word, nearest, one_of, shown, unknown_word};
-use crate::glob::{NameGlob, PathGlob};
-use crate::pattern::Pattern;
 
 /// What one source says about one key.
 #[derive(Debug, Clone)]
@@ -342,177 +342,8 @@ fn elsewhere(name: &str) -> Option<&'static str> {
     find(KEYS, name)
 }
 
-/// Whether one entry of a list is of its kind.
-fn check(kind: Kind, text: &str) -> Result<(), String> {
-    match kind {
-        Kind::Patterns => Pattern::new(text, Vec::new()).map(drop),
-        Kind::ReviewGlobs => PathGlob::new(text).map(drop).map_err(|error| error.to_string()),
-        Kind::NameGlobs => NameGlob::new(text).map(drop).map_err(|error| error.to_string()),
-        Kind::Paths => path(text),
-        Kind::Hosts => host(text),
-        _ => Ok(()),
-    }
-}
-
-fn path(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Err("an empty path names nothing".to_owned());
-    }
-    if text.contains('\0') {
-        return Err("a path has no NUL in it".to_owned());
-    }
-    if text.split('/').any(|part| part == "..") {
-        return Err("`..` makes it unclear which file is meant; write the path out".to_owned());
-    }
-    if text.starts_with('~') && !text.starts_with("~/") && text != "~" {
-        return Err("only `~/` is read, not the home of another user".to_owned());
-    }
-    Ok(())
-}
-
-fn host(text: &str) -> Result<(), String> {
-    if text.contains("://") || text.contains('/') {
-        return Err("write the host alone, without scheme and path".to_owned());
-    }
-    let (name, port) = match text.rsplit_once(':') {
-        // More than one colon without brackets is an IPv6 address.
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
-        _ => (text, None),
-    };
-    if let Some(port) = port
-        && port.parse::<u16>().map_or(true, |number| number == 0)
-    {
-        return Err("a port is a number from 1 to 65535".to_owned());
-    }
-    let name = name.strip_prefix("*.").unwrap_or(name);
-    let address = name.trim_matches(['[', ']']);
-    if address.parse::<std::net::IpAddr>().is_ok() {
-        return Ok(());
-    }
-    if name.contains('*') {
-        return Err("`*` stands only at the front, as `*.example.org`".to_owned());
-    }
-    let part_is_good = |part: &str| {
-        !part.is_empty()
-            && part.len() <= 63
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-    };
-    if name.is_empty() || name.len() > 253 || !name.trim_end_matches('.').split('.').all(part_is_good) {
-        return Err("this is no host name; write it in ASCII, as `host`, `*.host` or `host:port`".to_owned());
-    }
-    Ok(())
-}
-
-/// Seconds, whole or with a fraction, as milliseconds.
-pub(crate) fn milliseconds(text: &str) -> Option<u64> {
-    let seconds: f64 = text.parse().ok()?;
-    // A century; beyond it the sum with a clock could overflow.
-    (seconds > 0.0 && seconds <= 3.2e9).then(|| ((seconds * 1000.0).round() as u64).max(1))
-}
-
-fn count(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|number| *number > 0)
-}
-
-/// `512`, `512K`, `512KiB` (powers of 1024), `512KB` (powers of 1000).
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
-    let (number, unit) = text.split_at(digits);
-    let unit = unit.trim().to_ascii_lowercase();
-    let power = match unit.chars().next() {
-        None => 0,
-        Some('b') if unit == "b" => 0,
-        Some('k') => 1,
-        Some('m') => 2,
-        Some('g') => 3,
-        Some('t') => 4,
-        Some(_) => return None,
-    };
-    let base: u64 = match unit.get(1..).unwrap_or("") {
-        "" | "ib" => 1024,
-        "b" => 1000,
-        _ => return None,
-    };
-    let factor = base.checked_pow(power)?;
-    match number.parse::<u64>() {
-        Ok(whole) => whole.checked_mul(factor).filter(|size| *size > 0),
-        Err(_) if power > 0 => {
-            let size = number.parse::<f64>().ok()? * factor as f64;
-            (1.0..9e18).contains(&size).then_some(size as u64)
-        }
-        Err(_) => None,
-    }
-}
-
 /// Entries that are written twice in one source count once.
 pub(crate) fn without_repeats(items: Vec<Item>) -> Vec<Item> {
     let mut seen = HashSet::new();
     items.into_iter().filter(|item| seen.insert((item.text.clone(), item.places.clone()))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_with_their_units() {
-        for (text, expected) in [
-            ("1", Some(1)),
-            ("512", Some(512)),
-            ("512B", Some(512)),
-            ("1k", Some(1024)),
-            ("512MiB", Some(512 << 20)),
-            ("2 GB", Some(2_000_000_000)),
-            ("1.5G", Some(3 << 29)),
-            ("0", None),
-            ("-1", None),
-            ("", None),
-            ("12 parsecs", None),
-            ("99999999999T", None),
-            ("1.5", None),
-        ] {
-            assert_eq!(bytes(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn seconds_are_positive_and_finite() {
-        for (text, expected) in [
-            ("120", Some(120_000)),
-            ("0.5", Some(500)),
-            ("1e3", Some(1_000_000)),
-            ("0.0001", Some(1)),
-            ("0", None),
-            ("-3", None),
-            ("inf", None),
-            ("NaN", None),
-            ("1e300", None),
-            ("soon", None),
-        ] {
-            assert_eq!(milliseconds(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn hosts_are_names_and_addresses() {
-        for good in
-            ["example.com", "*.example.com", "db.internal:5432", "10.0.0.1", "[::1]:80", "::1", "a_b.c", "x."]
-        {
-            assert_eq!(host(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "",
-            "https://example.com",
-            "example.com/x",
-            "a..b",
-            "*",
-            "a.*.b",
-            "caf\u{e9}.fr",
-            "h:0",
-            "h:99999",
-            "a b",
-        ] {
-            assert!(host(bad).is_err(), "{bad}");
-        }
-    }
 }
