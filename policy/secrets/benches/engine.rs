@@ -29,8 +29,11 @@ impl Noise {
 fn registry(secrets: usize) -> (Registry, Vec<String>) {
     let mut noise = Noise(7);
     let values: Vec<String> = (0..secrets).map(|_| noise.word(40)).collect();
-    let vars: Vec<_> =
-        values.iter().enumerate().map(|(n, v)| (format!("V{n}_TOKEN").into_bytes(), v.clone().into_bytes())).collect();
+    let vars: Vec<_> = values
+        .iter()
+        .enumerate()
+        .map(|(n, v)| (format!("V{n}_TOKEN").into_bytes(), v.clone().into_bytes()))
+        .collect();
     let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
     substitute_env(&mut registry, &vars);
     (registry, values)
@@ -81,9 +84,12 @@ fn scan(c: &mut Criterion) {
     let mut group = c.benchmark_group("beside");
     group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
     let (_, values) = registry(100);
-    let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&values).expect("an automaton");
+    let automaton =
+        AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&values).expect("an automaton");
     for (name, text) in &texts {
-        group.bench_function(format!("memchr, {name}"), |b| b.iter(|| memchr::memchr_iter(0xFF, black_box(text)).count()));
+        group.bench_function(format!("memchr, {name}"), |b| {
+            b.iter(|| memchr::memchr_iter(0xFF, black_box(text)).count())
+        });
         group.bench_function(format!("aho-corasick DFA, 100 raw values, {name}"), |b| {
             b.iter(|| automaton.is_match(black_box(text.as_slice())));
         });
@@ -96,8 +102,13 @@ fn detect(c: &mut Criterion) {
     let vars: Vec<(Vec<u8>, Vec<u8>)> = (0..200)
         .map(|n| match n % 10 {
             0 => (format!("SERVICE_{n}_TOKEN").into_bytes(), noise.word(40).into_bytes()),
-            1 => (format!("SERVICE_{n}_URL").into_bytes(), format!("https://host-{n}.example/path").into_bytes()),
-            2 => (format!("DIR_{n}").into_bytes(), format!("/usr/lib/thing-{n}/bin:/opt/{n}/bin").into_bytes()),
+            1 => (
+                format!("SERVICE_{n}_URL").into_bytes(),
+                format!("https://host-{n}.example/path").into_bytes(),
+            ),
+            2 => {
+                (format!("DIR_{n}").into_bytes(), format!("/usr/lib/thing-{n}/bin:/opt/{n}/bin").into_bytes())
+            }
             _ => (format!("SETTING_{n}").into_bytes(), format!("value {n}").into_bytes()),
         })
         .collect();

@@ -99,7 +99,10 @@ fn prime(stream: &mut Stream, words: usize) -> BigUint {
 }
 
 fn remainder(words: &[u64], small: u64) -> u64 {
-    words.iter().rev().fold(0, |rest, word| ((u128::from(rest) << 64 | u128::from(*word)) % u128::from(small)) as u64)
+    words
+        .iter()
+        .rev()
+        .fold(0, |rest, word| ((u128::from(rest) << 64 | u128::from(*word)) % u128::from(small)) as u64)
 }
 
 fn plus(words: &[u64], mut add: u64) -> Option<Vec<u64>> {
