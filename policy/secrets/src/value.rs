@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use data_encoding::{BASE64, BASE64_NOPAD};
+use zeroize::Zeroizing;
 
 use crate::entropy::{is_placeholder, looks_random, surely_random};
 use crate::generic::{self, Symbols};
@@ -22,6 +23,8 @@ use crate::{jwt, mold, pem};
 pub(crate) enum Rule {
     /// Secret, whatever it looks like.
     Forced,
+    /// The same, in base64.
+    ForcedBase64,
     /// By the rules of this crate.
     ByRules,
 }
@@ -38,13 +41,26 @@ pub(crate) fn rewrite(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Opt
     if value.trim_ascii().is_empty() {
         return None;
     }
-    if let Some(found) = by_content(reg, cx, value) {
+    if let Some(found) = in_base64(reg, cx, value).or_else(|| by_content(reg, cx, value)) {
         return Some(found);
     }
-    if is_placeholder(value) && cx.rule != Rule::Forced {
+    if is_placeholder(value) && cx.rule == Rule::ByRules {
         return None;
     }
     by_name(reg, cx, value)
+}
+
+/// Keys in base64, as kubectl keeps them, and the values of Kubernetes secrets: decoded, replaced, encoded.
+fn in_base64(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replaced> {
+    let forced = cx.rule == Rule::ForcedBase64;
+    // "-----BEGIN " in base64.
+    if !forced && !value.starts_with(b"LS0tLS1CRUdJTi") {
+        return None;
+    }
+    let decoded = Zeroizing::new(BASE64.decode(value).ok()?);
+    let rule = if forced { Rule::Forced } else { cx.rule };
+    let inner = rewrite(reg, &Context { name: cx.name, place: cx.place, rule }, &decoded)?;
+    Some(Replaced { bytes: BASE64.encode(&inner.bytes).into_bytes(), ids: inner.ids })
 }
 
 /// What the value itself shows: keys, tokens of known form, URLs, and the same inside JSON.
@@ -152,7 +168,7 @@ fn obviously_fake(real: &[u8], form: &mold::Form) -> bool {
 }
 
 fn by_name(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replaced> {
-    let says = if cx.rule == Rule::Forced { NameSays::Password } else { says(cx.name.as_bytes()) };
+    let says = if cx.rule != Rule::ByRules { NameSays::Password } else { says(cx.name.as_bytes()) };
     // The name of a header in front of the credential stays, as in git's `extraheader`.
     if let Some(colon) = value.iter().position(|b| *b == b':').filter(|at| value.get(at + 1) == Some(&b' ')) {
         let header = core::str::from_utf8(&value[..colon]).unwrap_or("");
@@ -188,7 +204,9 @@ fn by_name(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replace
         NameSays::Nothing => matches!(cx.place, Place::Env(_)) && surely_random(value),
         NameSays::Perhaps => looks_random(value) && plausible(value),
         NameSays::Secret => plausible(value),
-        NameSays::Password => cx.rule == Rule::Forced || !(is_flag(value) || is_path(value) || is_url(value)),
+        NameSays::Password => {
+            cx.rule != Rule::ByRules || !(is_flag(value) || is_path(value) || is_url(value))
+        }
     };
     if !wanted {
         return None;

@@ -143,6 +143,74 @@ fn json() {
     }
 }
 
+#[test]
+fn toml() {
+    check(
+        Format::Toml,
+        "# registry\n[registry]\ntoken = \"cioabcdefgh12345678\" # mine\n[[x]]\npassword = 'sword\"fish'\nlist = [\"a\", \"https://u:pa55w0rdX@h\"]\ninline = { api_key = \"\"\"many\nlines9\"\"\", n = 1 }\n",
+        &["cioabcdefgh12345678", "sword\"fish", "pa55w0rdX", "many\nlines9"],
+        &[
+            "# registry\n[registry]\ntoken = \"",
+            "\" # mine\n[[x]]\npassword = ",
+            "list = [\"a\", \"https://u:",
+            ", n = 1 }\n",
+        ],
+    );
+    assert!(edit(&mut registry(), Format::Toml, "x", b"a = \n").is_err());
+}
+
+#[test]
+fn yaml() {
+    let pem = "    -----BEGIN PRIVATE KEY-----\n    MC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g\n    -----END PRIVATE KEY-----\n";
+    check(
+        Format::Yaml,
+        &format!(
+            "# gh\ngithub.com:\n  user: mé\n  oauth_token: abcdefgh12345678 # mine\n  pass: 'sword''fish'\n  \"password\": \"two\\x20words\"\n  list: [a, 'https://u:pa55w0rdX@h/']\n  key: |\n{pem}  after: 1\n"
+        ),
+        &["abcdefgh12345678", "sword''fish", "two\\x20words", "pa55w0rdX", "AQIDBAUGBwgJ"],
+        &[
+            "# gh\ngithub.com:\n  user: mé\n  oauth_token: ",
+            " # mine\n  pass: ",
+            "[a, 'https://u:",
+            "  key: |\n    -----BEGIN PRIVATE KEY-----\n    MC4C",
+            "\n    -----END PRIVATE KEY-----\n  after: 1\n",
+        ],
+    );
+    check(
+        Format::Kubeconfig,
+        "apiVersion: v1\nusers:\n- name: me\n  user:\n    token: abcdefgh12345678\n    client-key-data: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1DNENBUUF3QlFZREsyVndCQ0lFSUFFQ0F3UUZCZ2NJQ1FvTERBME9EeEFSRWhNVUZSWVhHQmthR3h3ZEhoOGcKLS0tLS1FTkQgUFJJVkFURSBLRVktLS0tLQo=\n    client-certificate-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==\n",
+        &["abcdefgh12345678", "QWdRRkJnY0lDUW9M"],
+        &[
+            "client-key-data: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t",
+            "client-certificate-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==\n",
+        ],
+    );
+    check(
+        Format::Yaml,
+        "apiVersion: v1\nkind: Secret\ndata:\n  anything: c3dvcmRmaXNo\nstringData:\n  other: plain\n",
+        &["c3dvcmRmaXNo", "plain"],
+        &["kind: Secret\ndata:\n  anything: "],
+    );
+    assert!(edit(&mut registry(), Format::Yaml, "x", b"a: [1\nb: 2\n").is_err());
+}
+
+#[test]
+fn xml() {
+    check(
+        Format::Xml,
+        "<?xml version=\"1.0\"?>\n<settings><!-- c -->\n <servers><server><id>x</id><username>u</username>\n <password>sword&amp;fish</password></server></servers>\n <add key=\"ClearTextPassword\" value='pa55w0rdX' />\n <add name=\"Db\" connectionString=\"Server=h;Database=d;User Id=u;Password=conn9secret;\" />\n</settings>\n",
+        &["sword&amp;fish", "pa55w0rdX", "conn9secret"],
+        &[
+            "<settings><!-- c -->\n <servers><server><id>x</id><username>u</username>\n <password>",
+            "</password></server></servers>\n <add key=\"ClearTextPassword\" value='",
+            "Server=h;Database=d;User Id=u;Password=",
+        ],
+    );
+    for bad in ["<a><b></a>", "<a", "<!DOCTYPE x [<!ENTITY e 'v'>]><a>&e;</a>", "<a b=c/>"] {
+        assert!(edit(&mut registry(), Format::Xml, "x", bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
 fn key(args: &[&str], name: &str) -> String {
     let dir = std::env::temp_dir().join(format!("shieldrun-secrets-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a temporary directory");

@@ -9,7 +9,10 @@ pub(crate) mod json;
 mod lines;
 mod netrc;
 mod style;
+mod toml;
 mod whole;
+mod xml;
+mod yaml;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -111,10 +114,15 @@ pub fn edit(registry: &mut Registry, format: Format, path: &str, bytes: &[u8]) -
     }
     let fields = parse(format, bytes)?;
     let place = |field: &str| Place::File { path: String::from(path), field: String::from(field) };
-    let edited = replace(registry, &place, bytes, &fields)?;
-    // What we wrote must read back with the same fields, or it is not the same file.
-    if !edited.ids.is_empty() && parse(format, &edited.bytes)?.len() != fields.len() {
-        return Err(Unparsable { line: 0, column: 0, reason: "a replacement does not fit the file" });
+    let mut written = Vec::new();
+    let edited = replace(registry, &place, bytes, &fields, &mut written)?;
+    // What we wrote must read back as we meant it, or it is not the same file.
+    if !edited.ids.is_empty() {
+        let again = parse(format, &edited.bytes)?;
+        let meant = |(index, value): &(usize, Vec<u8>)| again.get(*index).is_some_and(|f| f.value == *value);
+        if again.len() != fields.len() || !written.iter().all(meant) {
+            return Err(whole_file("a replacement does not fit the file"));
+        }
     }
     Ok(edited)
 }
@@ -134,9 +142,9 @@ fn parse(format: Format, bytes: &[u8]) -> Result<Vec<Field>, Unparsable> {
         Format::Pem => whole::pem(bytes),
         Format::PlainToken => whole::token(bytes),
         Format::Kubeconfig if bytes.trim_ascii_start().starts_with(b"{") => json::fields(bytes),
-        Format::Toml | Format::Yaml | Format::Kubeconfig | Format::Xml => {
-            Err(whole_file("no editor for this format"))
-        }
+        Format::Yaml | Format::Kubeconfig => yaml::fields(bytes),
+        Format::Toml => toml::fields(bytes),
+        Format::Xml => xml::fields(bytes),
         Format::Opaque => Err(whole_file("not a format that can be edited")),
     }
 }
@@ -144,7 +152,7 @@ fn parse(format: Format, bytes: &[u8]) -> Result<Vec<Field>, Unparsable> {
 /// JSON inside another value; strict, since most text that begins with `{` is none.
 pub(crate) fn json_value(registry: &mut Registry, place: &Place, value: &[u8]) -> Result<Edited, Unparsable> {
     let fields = json::fields(value)?;
-    replace(registry, &|_| place.clone(), value, &fields)
+    replace(registry, &|_| place.clone(), value, &fields, &mut Vec::new())
 }
 
 fn replace(
@@ -152,11 +160,12 @@ fn replace(
     place: &dyn Fn(&str) -> Place,
     bytes: &[u8],
     fields: &[Field],
+    written: &mut Vec<(usize, Vec<u8>)>,
 ) -> Result<Edited, Unparsable> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut ids = Vec::new();
     let mut done = 0;
-    for field in fields {
+    for (index, field) in fields.iter().enumerate() {
         let place = place(&field.path);
         let name = last_step(&field.path);
         let cx = Context { name: &name, place: &place, rule: field.rule };
@@ -170,6 +179,7 @@ fn replace(
                 .ok_or_else(|| at(bytes, field.span.start, "a replacement cannot be written here"))?,
         );
         fresh.ids.iter().for_each(|id| note(&mut ids, *id));
+        written.push((index, fresh.bytes));
         done = field.span.end;
     }
     gap(registry, &place(""), &bytes[done..], &mut out, &mut ids);
@@ -186,6 +196,10 @@ fn gap(registry: &mut Registry, place: &Place, bytes: &[u8], out: &mut Vec<u8>, 
         }
         None => out.extend_from_slice(bytes),
     }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Unparsable> {
+    core::str::from_utf8(bytes).map_err(|error| at(bytes, error.valid_up_to(), "not UTF-8"))
 }
 
 fn whole_file(reason: &'static str) -> Unparsable {

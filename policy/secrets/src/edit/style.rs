@@ -18,6 +18,12 @@ pub(super) enum Style {
     Pgpass,
     /// Java properties.
     Properties,
+    /// A YAML scalar on one line.
+    Yaml,
+    /// The lines of a YAML block scalar.
+    Block,
+    /// Text or an attribute of XML.
+    Xml,
 }
 
 impl Style {
@@ -42,23 +48,26 @@ impl Style {
                 out.push(b'"');
                 Some(out)
             }
-            Style::Json => {
-                let mut out = alloc::vec![b'"'];
+            Style::Json => Some(json(value)),
+            Style::Yaml => Some(match raw.first() {
+                Some(b'\'') if one_line && !value.contains(&b'\'') => [b"'", value, b"'"].concat(),
+                Some(b'"' | b'\'') => json(value),
+                _ if plain_in_yaml(value) => value.to_vec(),
+                _ => json(value),
+            }),
+            Style::Block => Some(block(value, raw)),
+            Style::Xml => {
+                let mut out = Vec::new();
                 for byte in value {
                     match byte {
-                        b'"' | b'\\' => out.extend([b'\\', *byte]),
-                        b'\n' => out.extend(b"\\n"),
-                        b'\r' => out.extend(b"\\r"),
-                        b'\t' => out.extend(b"\\t"),
-                        0..=0x1f => {
-                            let digit = |n: u8| b"0123456789abcdef"[usize::from(n)];
-                            out.extend(b"\\u00");
-                            out.extend([digit(byte >> 4), digit(byte & 15)]);
-                        }
+                        b'&' => out.extend(b"&amp;"),
+                        b'<' => out.extend(b"&lt;"),
+                        b'>' => out.extend(b"&gt;"),
+                        b'"' => out.extend(b"&quot;"),
+                        b'\'' => out.extend(b"&apos;"),
                         _ => out.push(*byte),
                     }
                 }
-                out.push(b'"');
                 Some(out)
             }
             Style::Pgpass => one_line.then(|| {
@@ -81,4 +90,50 @@ impl Style {
             }
         }
     }
+}
+
+fn json(value: &[u8]) -> Vec<u8> {
+    let mut out = alloc::vec![b'"'];
+    for byte in value {
+        match byte {
+            b'"' | b'\\' => out.extend([b'\\', *byte]),
+            b'\n' => out.extend(b"\\n"),
+            b'\r' => out.extend(b"\\r"),
+            b'\t' => out.extend(b"\\t"),
+            0..=0x1f | 0x7f => {
+                let digit = |n: u8| b"0123456789abcdef"[usize::from(n)];
+                out.extend(b"\\u00");
+                out.extend([digit(byte >> 4), digit(byte & 15)]);
+            }
+            _ => out.push(*byte),
+        }
+    }
+    out.push(b'"');
+    out
+}
+
+/// Whether the value can stand without quotes and still be itself.
+fn plain_in_yaml(value: &[u8]) -> bool {
+    let safe = |b: &u8| b.is_ascii_alphanumeric() || b"-._~/+=@".contains(b);
+    value.first().is_some_and(u8::is_ascii_alphanumeric) && value.iter().all(safe)
+        || (value.iter().all(|b| safe(b) || *b == b':')
+            && crate::entropy::contains(value, b"://")
+            && !value.ends_with(b":"))
+}
+
+/// Each line at the indentation of the first one that was there, and the same end.
+fn block(value: &[u8], raw: &[u8]) -> Vec<u8> {
+    let indent = &raw[..raw.iter().take_while(|b| **b == b' ').count()];
+    let mut out = Vec::with_capacity(raw.len());
+    for (index, line) in value.trim_ascii_end().split(|b| *b == b'\n').enumerate() {
+        if index > 0 {
+            out.push(b'\n');
+        }
+        if !line.is_empty() {
+            out.extend_from_slice(indent);
+            out.extend_from_slice(line);
+        }
+    }
+    out.extend_from_slice(&raw[raw.trim_ascii_end().len()..]);
+    out
 }
