@@ -78,21 +78,6 @@ impl RepeatKind {
 }
 
 impl Claim {
-    /// The process that said it, as it is numbered inside.
-    pub(crate) fn pid(&self) -> u32 {
-        match self {
-            Claim::Started { pid, .. }
-            | Claim::EnvRead { pid, .. }
-            | Claim::FileRead { pid, .. }
-            | Claim::FileDenied { pid, .. }
-            | Claim::DirListed { pid, .. }
-            | Claim::Connect { pid, .. }
-            | Claim::Send { pid, .. }
-            | Claim::Resolve { pid, .. }
-            | Claim::Exec { pid, .. } => *pid,
-        }
-    }
-
     /// When, by `CLOCK_MONOTONIC`.
     pub(crate) fn at(&self) -> Duration {
         match self {
