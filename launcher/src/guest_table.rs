@@ -196,4 +196,19 @@ mod tests {
         }
         assert!(Table::parse(&GuestTable::default().into_bytes()).is_some());
     }
+
+    #[test]
+    fn a_table_with_any_byte_changed_never_panics() {
+        let whole = sample();
+        for at in 0..whole.len() {
+            for byte in [0, 1, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = byte;
+                if let Some(table) = Table::parse(&bytes) {
+                    let _ = (table.variable(b"GITHUB_TOKEN"), table.variable(b"A"), table.variable(b"none"));
+                    let _ = (table.covering(b"/home/u/.aws/x"), table.covering(b"/home/u/project/.env"));
+                }
+            }
+        }
+    }
 }

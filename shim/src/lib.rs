@@ -18,6 +18,17 @@
 //!
 //! Known limits: opens, connects and execs that glibc makes from within itself do not pass here. A path or address
 //! pointer that is neither null nor readable ends the process where the kernel would have answered EFAULT.
+//!
+//! What it costs, by `tests/cost.rs` on two shared cores (Linux 6.18, glibc 2.36; medians of seven pairs of runs,
+//! each the best of 25 rounds; 45 variables, 21 of them secret, 26 masked paths):
+//!
+//! | | native | over native |
+//! |---|---|---|
+//! | `getenv`, ordinary or absent | 20–26 ns | 2 ns |
+//! | `getenv`, first four bytes as of a secret one | 11 ns | 15 ns |
+//! | `getenv`, secret, said before | 8 ns | 300 ns, most of it `getpid` |
+//! | `open` + `close` | 3.5–5 µs | 40–90 ns (1.01–1.06 ×) |
+//! | start of a process | 500–590 µs | 90–140 µs |
 #![no_std]
 #![allow(unsafe_code, reason = "hooks are C functions, called by C programs with C pointers")]
 

@@ -51,6 +51,8 @@ pub(crate) struct Ring {
     seen: u32,
     /// Drains in a row that found nothing.
     idle: u32,
+    /// The file, until its room is allocated.
+    unallocated: Option<File>,
 }
 
 /// Ends the reader's sleep, from any thread.
@@ -69,14 +71,17 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Ring {
-    /// Makes a ring of an empty file. All its room is allocated now: a file system that fills up later must not
-    /// kill the processes that write into the ring.
+    /// Makes a ring of an empty file, on a file system with room for it.
+    ///
+    /// The room is allocated by the first drain, which goes on beside the command: a file system that fills up
+    /// later must not kill the processes that write into the ring, and allocating takes longer than all else here.
     pub(crate) fn create(file: OwnedFd) -> io::Result<Ring> {
         let file = File::from(file);
         if file.metadata()?.len() != 0 {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the ring's file is not empty"));
         }
-        allocate(&file)?;
+        check_room(&file)?;
+        file.set_len(LENGTH as u64)?;
         let mapping = Mapping::new(&file)?;
         let header = &mapping.shared().header;
         header.length.store(LENGTH as u64, Ordering::Relaxed);
@@ -90,11 +95,15 @@ impl Ring {
             reported: vec![(0, 0); COUNTERS],
             seen: 0,
             idle: 0,
+            unallocated: Some(file),
         })
     }
 
     /// Takes out what is there, in order; at most one lap, so that a flood does not keep the caller here.
     pub(crate) fn drain(&mut self, sink: &mut dyn FnMut(Claim)) {
+        if let Some(file) = self.unallocated.take() {
+            allocate(&file);
+        }
         let mapping = Arc::clone(&self.mapping);
         let shared = mapping.shared();
         self.seen = shared.header.wake.0.load(Ordering::Acquire);
@@ -194,14 +203,10 @@ impl Ring {
         told.fold(self.lost, u64::saturating_add)
     }
 
-    /// How often the ring held what no shim writes. Not zero means that something inside tampers with it.
+    /// How often the ring held what no shim writes, a file cut short among it (after which nothing more comes).
+    /// Not zero means that something inside tampers with it.
     pub(crate) fn forged(&self) -> u64 {
-        self.forged
-    }
-
-    /// Whether something inside cut the file short, after which nothing more will come.
-    pub(crate) fn is_severed(&self) -> bool {
-        self.mapping.watch.is_severed()
+        self.forged.saturating_add(u64::from(self.mapping.watch.is_severed()))
     }
 
     /// Sleeps until woken or the time is up. Returns at once if something is there.
@@ -278,17 +283,19 @@ impl Drop for Mapping {
     }
 }
 
-fn allocate(file: &File) -> io::Result<()> {
-    let length = libc::off_t::try_from(LENGTH).map_err(io::Error::other)?;
-    // SAFETY: the call takes a descriptor that `file` keeps open, and numbers.
-    if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length) } == 0 {
-        return Ok(());
+fn check_room(file: &File) -> io::Result<()> {
+    let room = rustix::fs::fstatvfs(file)?;
+    // A file system that counts no blocks has no limit.
+    let limited = room.f_blocks > 0;
+    if limited && room.f_bavail.saturating_mul(room.f_frsize) < LENGTH as u64 {
+        return Err(io::ErrorKind::StorageFull.into());
     }
-    match io::Error::last_os_error() {
-        // A file system that cannot allocate ahead: the pages come when they are touched.
-        error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => file.set_len(LENGTH as u64),
-        error => Err(error),
-    }
+    Ok(())
+}
+
+/// Where this cannot be done ahead, the pages come when they are touched.
+fn allocate(file: &File) {
+    let _ = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, LENGTH as u64);
 }
 
 fn sleep_on(word: &AtomicU32, expected: u32, timeout: Duration) -> io::Result<()> {

@@ -82,7 +82,7 @@ fn records_come_out_in_order_and_once() {
         assert_eq!(variables, (lap * 1000..lap * 1000 + 1000).collect::<Vec<_>>());
         assert_eq!(drain(&mut ring), []);
     }
-    assert_eq!((ring.dropped(), ring.forged(), ring.is_severed()), (0, 0, false));
+    assert_eq!((ring.dropped(), ring.forged(), ring.mapping.watch.is_severed()), (0, 0, false));
 }
 
 #[test]
@@ -346,6 +346,7 @@ fn a_file_cut_short_does_not_kill_the_reader() {
     for length in [0, 4096, LENGTH as u64 / 2] {
         let (mut ring, file, writer) = pair();
         writer.shared().publish(&env_read(1, 1));
+        assert_eq!(drain(&mut ring).len(), 1);
         file.set_len(length).expect("cut");
         ring.tail = SLOTS as u64 - 1;
         for _ in 0..3 {
@@ -355,8 +356,8 @@ fn a_file_cut_short_does_not_kill_the_reader() {
             ring.wait(Duration::from_millis(1)).expect("a sleep");
             ring.waker().wake();
         }
-        assert!(ring.is_severed(), "cut to {length}");
-        assert!(!pair().0.is_severed(), "other rings go on");
+        assert!(ring.mapping.watch.is_severed(), "cut to {length}");
+        assert!(!pair().0.mapping.watch.is_severed(), "other rings go on");
     }
 }
 
@@ -373,6 +374,16 @@ fn any_other_fault_ends_the_process_as_before() {
     // SAFETY: a child of ours, and a live integer.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGBUS, "{status:#x}");
+}
+
+#[test]
+fn the_room_is_allocated_by_the_first_drain() {
+    use std::os::unix::fs::MetadataExt;
+    let (mut ring, file, _writer) = pair();
+    let blocks = || file.metadata().expect("a file").blocks() * 512;
+    assert!(blocks() < LENGTH as u64 / 2, "creating it is quick");
+    let _ = drain(&mut ring);
+    assert!(blocks() >= LENGTH as u64);
 }
 
 #[test]
