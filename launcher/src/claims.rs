@@ -67,8 +67,6 @@ pub(crate) struct Claimed {
     pub dropped: u64,
     /// Records that no shim writes: something inside tampers with the ring.
     pub forged: u64,
-    /// Something inside cut the ring short, after which nothing more came.
-    pub severed: bool,
 }
 
 /// The thread.
@@ -118,7 +116,6 @@ impl Drain {
             }
             reporter.claimed.dropped = ring.dropped();
             reporter.claimed.forged = ring.forged();
-            reporter.claimed.severed = ring.is_severed();
             reporter.claimed
         })?;
         Ok(Self { thread, stop, waker })

@@ -28,6 +28,11 @@ pub(crate) fn line(message: impl Display) {
     write(&format!("shieldrun: {message}\n"));
 }
 
+/// Ends a line that somebody else began.
+pub(crate) fn blank() {
+    write("\n");
+}
+
 fn prefix(word: &str) -> String {
     let colour = match word {
         "error" => "31",

@@ -1,11 +1,13 @@
 //! Owns one run, from its plan to its record: the stages of `main` that share what the run is.
 
+mod last_line;
 mod observer;
 mod sinks;
 mod summary;
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use shieldrun_policy::audit::{Event, Provider};
@@ -28,6 +30,7 @@ use crate::sys::control::go;
 use crate::sys::ring::Ring;
 use crate::sys::signals::{InheritedSignals, Signals};
 
+use last_line::LastLine;
 use observer::Watcher;
 
 /// What a run is.
@@ -64,6 +67,7 @@ pub(crate) struct Ended {
     outcome: Outcome,
     watcher: Watcher,
     claimed: crate::claims::Claimed,
+    last_line: Arc<LastLine>,
 }
 
 impl Trial<'_> {
@@ -137,7 +141,9 @@ impl Trial<'_> {
         let drain = self.drain(&ready, recording)?;
         let scanner = LeakScanner::new(&self.inventory.registry);
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
-        let inspection = Inspection { scanner: scanner.is_some().then_some(&stream), tee: None };
+        let last_line = Arc::new(LastLine::default());
+        let inspection =
+            Inspection { scanner: scanner.is_some().then_some(&stream), tee: Some(last_line.clone()) };
         let mut watcher = Watcher::new(recording.sender.clone(), &self.inventory.registry);
         let mut flags = started.closed;
         if ready.terminal.is_some() {
@@ -157,7 +163,7 @@ impl Trial<'_> {
         let limits = Limits { timeout: self.policy.limits.timeout };
         let outcome = supervise::supervise(running, limits, inspection, &mut watcher);
         let claimed = drain.map(Drain::finish).unwrap_or_default();
-        Ok(Ended { outcome: outcome.map_err(Failure::from)?, watcher, claimed })
+        Ok(Ended { outcome: outcome.map_err(Failure::from)?, watcher, claimed, last_line })
     }
 
     /// Completes the record, and says what a person must know.

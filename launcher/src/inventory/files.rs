@@ -4,21 +4,21 @@
 //! parsed whole is blocked.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
 
 use shieldrun_policy::plan::{Bytes, Cover, Mask};
 use shieldrun_policy::schema::{FileMode, Policy, SecretsMode};
-use shieldrun_secrets::{Format, MAX_PARSE, Registry, edit};
+use shieldrun_secrets::{MAX_PARSE, Registry, edit};
 
 use super::InventoryError;
 use super::candidates::{Candidate, Candidates, format_of};
+use super::content;
 use super::links::{Identity, other_names};
 use super::mounts::MountTable;
 use super::path::{as_path, contains, join, name_of};
+use super::store;
 use super::walk::{Extent, open_root, walk};
 use crate::host::Host;
 
@@ -55,16 +55,25 @@ pub(super) fn masks(
         for name in names.clone() {
             names.extend(mounts.other_names(&name).into_iter().filter(|other| opened.is_at(other)));
         }
+        if cover == Cover::BlockedDirectory {
+            for name in store::look(registry, &opened.path, &candidates, &mounts)? {
+                collected.push(mask(
+                    name,
+                    Cover::BlockedFile,
+                    &candidate.rule,
+                    "a file of a store of secrets",
+                ));
+            }
+        }
         for name in names {
-            collected.push(Mask {
-                at: Bytes(name),
-                cover: cover.clone(),
-                rule: candidate.rule.clone(),
-                reason: reason.to_owned(),
-            });
+            collected.push(mask(name, cover.clone(), &candidate.rule, reason));
         }
     }
     Ok(collected.finish())
+}
+
+fn mask(at: Vec<u8>, cover: Cover, rule: &str, reason: &str) -> Mask {
+    Mask { at: Bytes(at), cover, rule: rule.to_owned(), reason: reason.to_owned() }
 }
 
 /// The strictest of what the data, the policy and the mode of the run say.
@@ -72,8 +81,8 @@ fn mode(policy: &Policy, host: &Host, candidate: &Candidate, opened: &Opened) ->
     let home = host.home_or_root();
     let of = |path: &[u8], own| policy.secrets.file_mode(as_path(path), home, &host.workspace, own);
     // A rule may name the link or what it leads to.
-    let mode =
-        of(&candidate.path, None).or_else(|| of(&opened.path, candidate.own)).unwrap_or(FileMode::Synthetic);
+    let named = if of(&candidate.path, None).is_some() { &candidate.path } else { &opened.path };
+    let mode = of(named, candidate.own).unwrap_or(FileMode::Synthetic);
     if policy.secrets.mode == SecretsMode::Block && mode == FileMode::Synthetic {
         FileMode::Block
     } else {
@@ -173,23 +182,6 @@ impl Opened {
         rustix::fs::lstat(as_path(path))
             .is_ok_and(|stat| stat.st_dev == self.stat.st_dev && stat.st_ino == self.stat.st_ino)
     }
-
-    /// The content, without touching the access time where the file is ours.
-    fn read(&self) -> Result<Vec<u8>, Errno> {
-        let again = format!("/proc/self/fd/{}", self.handle.as_raw_fd());
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let opened = match rustix::fs::openat(CWD, &again, flags | OFlags::NOATIME, Mode::empty()) {
-            Err(Errno::PERM) => rustix::fs::openat(CWD, &again, flags, Mode::empty())?,
-            other => other?,
-        };
-        let mut content = Vec::new();
-        let mut file = std::fs::File::from(opened).take(MAX_PARSE as u64 + 1);
-        match file.read_to_end(&mut content) {
-            Ok(_) if content.len() <= MAX_PARSE => Ok(content),
-            Ok(_) => Err(Errno::FBIG),
-            Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
-        }
-    }
 }
 
 enum Decision {
@@ -212,6 +204,7 @@ fn decide(registry: &mut Registry, mode: FileMode, candidate: &Candidate, opened
         }
         (FileType::Directory, FileMode::Synthetic) => return Within,
         (FileType::RegularFile, FileMode::Block) if candidate.own != Some(FileMode::Synthetic) => {
+            store::learn(registry, &opened.path, candidate.format);
             return block("a store of secrets");
         }
         (FileType::RegularFile, _) => {}
@@ -221,9 +214,9 @@ fn decide(registry: &mut Registry, mode: FileMode, candidate: &Candidate, opened
     if usize::try_from(opened.stat.st_size).is_ok_and(|size| size > MAX_PARSE) {
         return block("too large to be parsed");
     }
-    let Ok(content) = opened.read() else { return block("cannot be read") };
+    let Ok(content) = content::read(&opened.handle) else { return block("cannot be read") };
     let shown = String::from_utf8_lossy(&candidate.path);
-    let format = candidate.format.unwrap_or_else(|| format_by_content(&content));
+    let format = candidate.format.unwrap_or_else(|| content::format(&content));
     match edit(registry, format, &shown, &content) {
         Err(_) => block("cannot be parsed whole"),
         Ok(edited) if edited.ids.is_empty() => Nothing,
@@ -236,20 +229,5 @@ fn decide(registry: &mut Registry, mode: FileMode, candidate: &Candidate, opened
             };
             Decision::Cover(cover, "synthetic values in place of real ones")
         }
-    }
-}
-
-/// For a file that somebody called a secret and of whose form nothing is known.
-fn format_by_content(content: &[u8]) -> Format {
-    /// No token is longer than this.
-    const TOKEN: usize = 16 * 1024;
-    let text = content.trim_ascii();
-    match text.first() {
-        _ if std::str::from_utf8(content).is_err() => Format::Opaque,
-        Some(b'{' | b'[') => Format::Json,
-        _ if text.windows(11).any(|window| window == b"-----BEGIN ") => Format::Pem,
-        _ if text.len() <= TOKEN && !text.contains(&b'\n') && !text.contains(&b' ') => Format::PlainToken,
-        // Other text: whatever in it looks like a credential.
-        _ => Format::Pem,
     }
 }

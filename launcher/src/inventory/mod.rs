@@ -3,11 +3,13 @@
 //! Reads the host, changes nothing. Real values go into the registry and nowhere else.
 
 mod candidates;
+mod content;
 mod environment;
 mod files;
 mod links;
 mod mounts;
 pub(crate) mod path;
+mod store;
 mod walk;
 
 use std::io;

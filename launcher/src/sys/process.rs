@@ -53,7 +53,15 @@ pub(crate) fn clone_into(namespaces: u64) -> io::Result<Cloned> {
     };
     // SAFETY: `args` is a version-0 clone_args on this stack; without CLONE_VM the child has its own
     // copy of the memory, and the launcher has one thread here, so no lock is held by another.
-    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    let mut result = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    if result == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+        // Container engines answer so, because a filter cannot look into clone3's arguments; the
+        // older call takes the same flags, and the descriptor where the parent's tid would go.
+        let flags = args.flags | args.exit_signal;
+        // SAFETY: as above; a null stack means fork's; the third argument is `pidfd` on every
+        // architecture that we build for, and the kernel stores one int there.
+        result = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) };
+    }
     match result {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Cloned::Child),

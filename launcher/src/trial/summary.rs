@@ -12,6 +12,7 @@ use shieldrun_policy::plan::{Cover, Tier};
 use shieldrun_policy::verdict::{ResultExit, ResultSecrets, RunResult, Touched};
 use shieldrun_secrets::Place;
 
+use super::last_line::LastLine;
 use super::{Ended, Recording, Trial, event};
 use crate::audit::Sender;
 use crate::claims::{Claimed, Meaning, PlaceMeaning};
@@ -71,7 +72,7 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
 
 /// The end of a run.
 pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed } = ended;
+    let Ended { outcome, watcher, claimed, last_line } = ended;
     let Recording { log, sender, mut record } = recording;
     let code = code_of(outcome.exit);
     if claimed.dropped > 0 {
@@ -81,10 +82,6 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
     }
     if claimed.forged > 0 {
         let message = format!("the ring held {} records that the shim does not write", claimed.forged);
-        sender.send(event(Action::EventsDropped).message(Text::from_bytes(message.as_bytes())));
-    }
-    if claimed.severed {
-        let message = "something inside cut the ring short: the shim's reports end there";
         sender.send(event(Action::EventsDropped).message(Text::from_bytes(message.as_bytes())));
     }
     let exit = exit_of(code, outcome.exit);
@@ -127,7 +124,7 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
     if let Some(file) = &trial.arguments.result {
         write_result(file, &result)?;
     }
-    say_what_happened(trial, &outcome, code);
+    say_what_happened(trial, &outcome, &last_line, code);
     if let Some(warning) = written.warning() {
         say::warning(warning);
     }
@@ -173,8 +170,11 @@ fn touched(claimed: &Claimed) -> Vec<Touched> {
 }
 
 /// What is wrong is always said; that all is well only to a person at a terminal, in one line.
-fn say_what_happened(trial: &Trial<'_>, outcome: &Outcome, code: exit::ExitCode) {
+fn say_what_happened(trial: &Trial<'_>, outcome: &Outcome, last_line: &LastLine, code: exit::ExitCode) {
     let command = trial.plan.command.first().map(ToString::to_string).unwrap_or_default();
+    if last_line.is_unfinished() && (code.cause().is_some() || matches!(outcome.exit, Exit::NotExecuted(_))) {
+        say::blank();
+    }
     if let Some((stream, leak)) = &outcome.leak {
         let (name, encoding) = (&leak.name, leak.encoding);
         say::line(format_args!(

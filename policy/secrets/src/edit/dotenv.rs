@@ -53,10 +53,11 @@ fn line(bytes: &[u8], start: usize, dialect: Dialect, out: &mut Vec<Field>) -> R
     let assigns = name_end > pos
         && (separator == Some(b'=') || (dialect == Dialect::Dotenv && !comment && separator == Some(b':')));
     if !assigns {
-        let bare = name_end > pos && skip_blanks(bytes, name_end, end) == end;
+        // `export NAME` is a statement; a bare word may be anything, a token too.
+        let exported = pos > start + 6 && name_end > pos && skip_blanks(bytes, name_end, end) == end;
         return match (comment, dialect) {
             (true, _) | (_, Dialect::Shell) => Ok(end + 1),
-            _ if bare => Ok(end + 1),
+            _ if exported => Ok(end + 1),
             _ => Err(at(bytes, pos, "neither an assignment nor a comment")),
         };
     }
