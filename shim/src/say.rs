@@ -46,7 +46,7 @@ fn introduce(ring: &Shared, pid: u32, kind: Kind) {
         return;
     }
     if ring.touch(Key { pid, kind: Kind::Started, index: 0 }) == Touch::Say {
-        start::introduce(ring, pid);
+        start::introduce(ring, pid, None);
     }
     KNOWN.store(pid, Ordering::Relaxed);
 }

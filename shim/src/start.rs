@@ -6,8 +6,8 @@ use shieldrun_abi::record::{Kind, Record, TRUNCATED};
 use shieldrun_abi::ring::Shared;
 
 use crate::kernel::Descriptor;
-use crate::real::{self, List};
-use crate::{kernel, say, state};
+use crate::real::{self, List, Text};
+use crate::{kernel, say, state, text};
 
 /// glibc passes what `main` gets; linked with `-z initfirst`, we run before the other libraries.
 type Constructor = unsafe extern "C" fn(i32, List, List);
@@ -16,37 +16,65 @@ type Constructor = unsafe extern "C" fn(i32, List, List);
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: Constructor = begin;
 
-unsafe extern "C" fn begin(_count: i32, _arguments: List, environment: List) {
+unsafe extern "C" fn begin(count: i32, arguments: List, environment: List) {
     real::keeping_errno(|| {
         real::find_all();
         // SAFETY: glibc's own list.
         let Some(ring) = (unsafe { state::set_up(environment) }).and_then(|state| state.ring) else { return };
+        let count = usize::try_from(count).unwrap_or(0);
+        let arguments = if arguments.is_null() {
+            &[]
+        } else {
+            // SAFETY: glibc's own list, which has that many.
+            unsafe { core::slice::from_raw_parts(arguments, count) }
+        };
         let pid = kernel::pid();
-        introduce(ring, pid);
+        introduce(ring, pid, Some(arguments));
         say::is_known(ring, pid);
     });
 }
 
 /// Says who this process is, and wakes the launcher: it can learn the host's pid only while the process lives.
+///
+/// A forked child has no arguments at hand and asks the kernel for them, which takes 25 us more.
 #[cold]
-pub(crate) fn introduce(ring: &Shared, pid: u32) {
+pub(crate) fn introduce(ring: &Shared, pid: u32, arguments: Option<&[Text]>) {
     let mut record = Record::new(Kind::Started, pid, kernel::now(), 0);
     record.aux = kernel::parent_pid();
     // SAFETY: a C string.
     let length = unsafe { kernel::read_link(c"/proc/self/exe".as_ptr().cast(), record.room()) };
     record.advance(length.unwrap_or(0));
     record.push(&[0]);
-    // The kernel has the arguments as we want them, and still has them in a forked child.
-    // SAFETY: a C string.
-    let arguments = unsafe { Descriptor::open(libc::AT_FDCWD, c"/proc/self/cmdline".as_ptr().cast(), 0) };
-    if let Ok(arguments) = arguments {
-        let length = arguments.read(record.room()).unwrap_or(0);
-        record.advance(length);
-        if record.room().is_empty() {
-            record.flags |= TRUNCATED;
-        }
+    match arguments {
+        Some(arguments) => push_arguments(&mut record, arguments),
+        None => push_command_line(&mut record),
     }
     ring.publish(&record);
     ring.header.wake.0.fetch_add(1, Ordering::Release);
     kernel::wake(&ring.header.wake.0);
+}
+
+fn push_arguments(record: &mut Record, arguments: &[Text]) {
+    for argument in arguments {
+        // One byte more than fits, to see that it does not.
+        let limit = record.room().len().saturating_add(1);
+        // SAFETY: an argument is a C string.
+        let Some(bytes) = (unsafe { text::bytes(*argument, limit) }) else { return };
+        record.push(bytes);
+        record.push(&[0]);
+        if record.flags & TRUNCATED != 0 {
+            return;
+        }
+    }
+}
+
+fn push_command_line(record: &mut Record) {
+    // SAFETY: a C string.
+    let file = unsafe { Descriptor::open(libc::AT_FDCWD, c"/proc/self/cmdline".as_ptr().cast(), 0) };
+    let Ok(file) = file else { return };
+    let length = file.read(record.room()).unwrap_or(0);
+    record.advance(length);
+    if record.room().is_empty() {
+        record.flags |= TRUNCATED;
+    }
 }
