@@ -1,5 +1,6 @@
 //! The engine's speed: the scan beside `memchr` and a plain Aho-Corasick automaton, and the detector on an
 //! ordinary environment.
+#![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use std::hint::black_box;
 

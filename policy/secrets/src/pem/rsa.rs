@@ -82,7 +82,7 @@ fn prime(stream: &mut Stream, words: usize) -> BigUint {
         for &small in &sieve {
             // The first k with start + 2k divisible by `small`: k = -start / 2 modulo it.
             let minus = (small - remainder(&start, small)) % small;
-            let mut k = (if minus % 2 == 0 { minus / 2 } else { (minus + small) / 2 }) as usize;
+            let mut k = (if minus.is_multiple_of(2) { minus / 2 } else { (minus + small) / 2 }) as usize;
             while k < SPAN {
                 composite[k] = true;
                 k += small as usize;
