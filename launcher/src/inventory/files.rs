@@ -18,7 +18,7 @@ use super::content;
 use super::links::{Identity, other_names};
 use super::mounts::MountTable;
 use super::path::{as_path, contains, join, name_of};
-use super::store;
+use super::store::{self, Owner};
 use super::walk::{Extent, open_root, walk};
 use crate::host::Host;
 
@@ -42,7 +42,7 @@ pub(super) fn masks(
         }
         collected.decided.insert(opened.path.clone());
         let mode = mode(policy, host, &candidate, &opened);
-        let (cover, reason) = match decide(registry, mode, &candidate, &opened) {
+        let (cover, reason) = match decide(registry, host, mode, &candidate, &opened) {
             Decision::Nothing => continue,
             Decision::Within => {
                 queue.extend(within(&candidate, &opened));
@@ -56,7 +56,8 @@ pub(super) fn masks(
             names.extend(mounts.other_names(&name).into_iter().filter(|other| opened.is_at(other)));
         }
         if cover == Cover::BlockedDirectory {
-            for name in store::look(registry, &opened.path, &candidates, &mounts)? {
+            for name in store::look(registry, &opened.path, owner(host, &opened.path), &candidates, &mounts)?
+            {
                 collected.push(mask(
                     name,
                     Cover::BlockedFile,
@@ -184,6 +185,12 @@ impl Opened {
     }
 }
 
+fn owner(host: &Host, path: &[u8]) -> Owner {
+    let users = [host.home.as_deref(), Some(host.workspace.as_path())];
+    let is_users = users.into_iter().flatten().any(|above| as_path(path).starts_with(above));
+    if is_users { Owner::User } else { Owner::Machine }
+}
+
 enum Decision {
     /// No secret there, or the policy lets it be read.
     Nothing,
@@ -193,7 +200,13 @@ enum Decision {
     Cover(Cover, &'static str),
 }
 
-fn decide(registry: &mut Registry, mode: FileMode, candidate: &Candidate, opened: &Opened) -> Decision {
+fn decide(
+    registry: &mut Registry,
+    host: &Host,
+    mode: FileMode,
+    candidate: &Candidate,
+    opened: &Opened,
+) -> Decision {
     use Decision::{Nothing, Within};
     let block = |reason| Decision::Cover(Cover::BlockedFile, reason);
     match (opened.kind(), mode) {
@@ -204,7 +217,9 @@ fn decide(registry: &mut Registry, mode: FileMode, candidate: &Candidate, opened
         }
         (FileType::Directory, FileMode::Synthetic) => return Within,
         (FileType::RegularFile, FileMode::Block) if candidate.own != Some(FileMode::Synthetic) => {
-            store::learn(registry, &opened.path, candidate.format);
+            if owner(host, &opened.path) == Owner::User {
+                store::learn(registry, &opened.path, candidate.format);
+            }
             return block("a store of secrets");
         }
         (FileType::RegularFile, _) => {}

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
-use shieldrun_secrets::{Format, Registry, edit};
+use shieldrun_secrets::{Format, Registry};
 
 use super::InventoryError;
 use super::candidates::{Candidates, format_of};
@@ -22,6 +22,16 @@ const MOST_LEARNED: usize = 64;
 /// No key and no token file is larger.
 const LARGEST_LEARNED: i64 = 64 * 1024;
 
+/// Whose store it is. What the machine keeps for itself (host keys, its password file) is masked and not
+/// scanned for: reading it costs each start, and it is no secret of the project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// In the home or the workspace, or named by the policy.
+    User,
+    /// Elsewhere.
+    Machine,
+}
+
 /// Learns the values in a store, and gives the other names of its files.
 ///
 /// # Errors
@@ -29,6 +39,7 @@ const LARGEST_LEARNED: i64 = 64 * 1024;
 pub(super) fn look(
     registry: &mut Registry,
     directory: &[u8],
+    whose: Owner,
     candidates: &Candidates,
     mounts: &MountTable,
 ) -> Result<Vec<Vec<u8>>, InventoryError> {
@@ -46,7 +57,7 @@ pub(super) fn look(
             let identity = Identity { device: stat.st_dev, inode: stat.st_ino, links: stat.st_nlink };
             names.extend(other_names(&path, identity, &candidates.walk, &candidates.root, mounts)?);
         }
-        if learned < MOST_LEARNED && stat.st_size <= LARGEST_LEARNED {
+        if whose == Owner::User && learned < MOST_LEARNED && stat.st_size <= LARGEST_LEARNED {
             learned += 1;
             learn(registry, &path, format_of(&path));
         }
@@ -67,5 +78,5 @@ pub(super) fn learn(registry: &mut Registry, path: &[u8], format: Option<Format>
         Some(format) => format,
         None => return,
     };
-    let _ = edit(registry, format, &String::from_utf8_lossy(path), &content);
+    let _ = shieldrun_secrets::learn(registry, format, &String::from_utf8_lossy(path), &content);
 }

@@ -271,7 +271,7 @@ fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
         .map_err(failed(guest::DIRECTORY_C))?;
     attach(&writable, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))?)
+    rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))
 }
 
 fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {

@@ -47,7 +47,8 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
     for entry in trial.inventory.registry.entries() {
         let secret =
             SecretRef { id: entry.id.to_string(), kind: entry.kind.into(), name: entry.name.clone() };
-        let event = event(Action::SecretReplaced).secret(secret).treatment(Treatment::Synthetic);
+        let treatment = if entry.synthetic().is_empty() { Treatment::Block } else { Treatment::Synthetic };
+        let event = event(Action::SecretReplaced).secret(secret).treatment(treatment);
         let path = entry.places.iter().find_map(|place| match place {
             Place::File { path, .. } => Some(path.clone()),
             _ => None,

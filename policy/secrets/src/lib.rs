@@ -26,7 +26,7 @@ mod scan;
 mod url;
 mod value;
 
-pub use edit::{Edited, Format, MAX_PARSE, Unparsable, edit};
+pub use edit::{Edited, Format, MAX_PARSE, Unparsable, edit, learn};
 pub use env::{EnvMode, EnvOptions, EnvOutcome, substitute_env, substitute_env_with};
 pub use places::{
     Handling, KnownPlace, Scope, home_places, pointer_variables, runtime_places, system_places,

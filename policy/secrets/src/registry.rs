@@ -58,6 +58,8 @@ pub struct Registry {
     by_tag: BTreeMap<[u8; 16], u32>,
     by_synthetic: BTreeMap<[u8; 16], u32>,
     known: OnceBox<Table>,
+    /// Whether what is found now is shown to nobody, so that no synthetic is needed.
+    pub(crate) hidden: bool,
 }
 
 /// Bytes in which real values became synthetic ones.
@@ -86,6 +88,7 @@ impl Registry {
             by_tag: BTreeMap::new(),
             by_synthetic: BTreeMap::new(),
             known: OnceBox::new(),
+            hidden: false,
         }
     }
 
@@ -113,7 +116,8 @@ impl Registry {
             return None;
         }
         let table = self.known.get_or_init(|| {
-            let values = self.entries.iter().filter(|e| is_needle(&e.real));
+            let shown = |e: &&Entry| !e.synthetic.is_empty() && is_needle(&e.real);
+            let values = self.entries.iter().filter(shown);
             alloc::boxed::Box::new(Table::build(
                 values.map(|e| (Zeroizing::new(e.real.to_vec()), e.id, crate::scan::Encoding::Raw)).collect(),
             ))
@@ -147,15 +151,23 @@ impl Registry {
         mut mold: impl FnMut(&mut Stream, &[u8]) -> Vec<u8>,
     ) -> SecretId {
         let tag = self.key.tag(real);
-        if let Some(&index) = self.by_tag.get(&tag) {
-            let entry = &mut self.entries[index as usize];
+        let known = self.by_tag.get(&tag).map(|index| *index as usize);
+        if let Some(entry) = known.and_then(|index| self.entries.get_mut(index)) {
             if !entry.places.contains(place) {
                 entry.places.push(place.clone());
             }
-            return entry.id;
+            if self.hidden || !entry.synthetic.is_empty() {
+                return entry.id;
+            }
         }
-        let index = self.entries.len();
+        let index = known.unwrap_or(self.entries.len());
         let id = SecretId(index as u32);
+        if self.hidden {
+            self.by_tag.insert(tag, index as u32);
+            self.known = OnceBox::new();
+            self.entries.push(Entry::new(id, kind, name, place, real, Vec::new()));
+            return id;
+        }
         let mut attempt = 0;
         let (synthetic, synthetic_tag) = loop {
             let mut stream = match draw {
@@ -182,15 +194,11 @@ impl Registry {
         self.by_tag.insert(tag, index as u32);
         self.by_synthetic.insert(synthetic_tag, index as u32);
         self.known = OnceBox::new();
-        self.entries.push(Entry {
-            id,
-            kind,
-            name: name.to_string(),
-            places: alloc::vec![place.clone()],
-            group: None,
-            real: Zeroizing::new(real.to_vec()),
-            synthetic,
-        });
+        match self.entries.get_mut(index) {
+            // It was hidden until now.
+            Some(entry) => entry.synthetic = synthetic,
+            None => self.entries.push(Entry::new(id, kind, name, place, real, synthetic)),
+        }
         id
     }
 
@@ -210,7 +218,20 @@ impl Registry {
 }
 
 impl Entry {
-    /// What is shown inside in place of the real value.
+    fn new(
+        id: SecretId,
+        kind: &'static str,
+        name: &str,
+        place: &Place,
+        real: &[u8],
+        synthetic: Vec<u8>,
+    ) -> Self {
+        let (name, places) = (name.to_string(), alloc::vec![place.clone()]);
+        Self { id, kind, name, places, group: None, real: Zeroizing::new(real.to_vec()), synthetic }
+    }
+
+    /// What is shown inside in place of the real value; empty where nothing is, because every place that
+    /// it was found at is unreadable.
     pub fn synthetic(&self) -> &[u8] {
         &self.synthetic
     }

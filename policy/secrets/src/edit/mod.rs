@@ -127,6 +127,28 @@ pub fn edit(registry: &mut Registry, format: Format, path: &str, bytes: &[u8]) -
     Ok(edited)
 }
 
+/// Puts the secrets of a file into the registry that nobody inside can read: the leak scan knows them, and
+/// no synthetic is made.
+///
+/// ```
+/// use shieldrun_secrets::{Format, Registry, RunKey, learn};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// learn(&mut registry, Format::Dotenv, "secret.env", b"DB_PASSWORD=tR7x9mQz2LwX\n").unwrap();
+/// assert!(registry.entries()[0].synthetic().is_empty());
+/// assert!(!registry.scanner().is_empty());
+/// ```
+///
+/// # Errors
+/// As [`edit`]: what cannot be parsed teaches nothing.
+pub fn learn(registry: &mut Registry, format: Format, path: &str, bytes: &[u8]) -> Result<(), Unparsable> {
+    let fields = parse(format, bytes)?;
+    let place = |field: &str| Place::File { path: String::from(path), field: String::from(field) };
+    registry.hidden = true;
+    let learned = replace(registry, &place, bytes, &fields, &mut Vec::new());
+    registry.hidden = false;
+    learned.map(drop)
+}
+
 fn parse(format: Format, bytes: &[u8]) -> Result<Vec<Field>, Unparsable> {
     match format {
         Format::Dotenv => dotenv::fields(bytes, dotenv::Dialect::Dotenv),
