@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod checksum;
 mod derive;
 mod edit;
 mod entropy;
@@ -23,6 +24,7 @@ mod pem;
 mod places;
 mod registry;
 mod scan;
+mod special;
 mod url;
 mod value;
 

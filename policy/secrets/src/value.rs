@@ -13,10 +13,11 @@ use zeroize::Zeroizing;
 use crate::entropy::{is_placeholder, looks_random, surely_random};
 use crate::generic::{self, Symbols};
 use crate::kinds::Set;
+use crate::mold::Weak;
 use crate::names::{NameSays, says};
 use crate::registry::{Draw, Place, Registry, Replaced, SecretId, note};
 use crate::url::{UrlPart, is_database, percent_decode, percent_encode, secrets_in};
-use crate::{jwt, mold, pem};
+use crate::{jwt, mold, pem, special};
 
 /// What the policy says of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +41,14 @@ pub(crate) struct Context<'a> {
 pub(crate) fn rewrite(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replaced> {
     if value.trim_ascii().is_empty() {
         return None;
+    }
+    if special::is_phrase(value) {
+        let id = reg.intern("recovery-phrase", cx.name, cx.place, value, Draw::Keyed, special::phrase);
+        return Some(Replaced { bytes: reg.synthetic_of(id).to_vec(), ids: alloc::vec![id] });
+    }
+    if special::is_card(value) && cx.name.to_ascii_lowercase().contains("card") {
+        let id = reg.intern("card-number", cx.name, cx.place, value, Draw::Random, special::card);
+        return Some(Replaced { bytes: reg.synthetic_of(id).to_vec(), ids: alloc::vec![id] });
     }
     if let Some(found) = in_base64(reg, cx, value).or_else(|| by_content(reg, cx, value)) {
         return Some(found);
@@ -211,6 +220,9 @@ fn by_name(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replace
     if !wanted {
         return None;
     }
+    if let Some(id) = whole_form(reg, cx, value) {
+        return Some(Replaced { bytes: reg.synthetic_of(id).to_vec(), ids: alloc::vec![id] });
+    }
     let lower = cx.name.to_ascii_lowercase();
     if (lower.ends_with("auth") || lower.ends_with("ident"))
         && let Some(found) = basic_auth(reg, cx, value)
@@ -324,7 +336,7 @@ fn whole_form(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Secr
     if jwt::token_at(value) == Some(value.len()) {
         return Some(reg.intern("jwt", cx.name, cx.place, value, Draw::Keyed, jwt::synthetic));
     }
-    let form = mold::form_at(value).filter(|f| f.len == value.len())?;
+    let form = mold::form_of(value, Weak::Count)?;
     Some(reg.intern(form.kind.name, cx.name, cx.place, value, Draw::Keyed, |s, r| form.synthetic(s, r)))
 }
 
