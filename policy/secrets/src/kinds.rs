@@ -165,6 +165,8 @@ pub(crate) struct Index {
     head: [u16; 256],
     next: [u16; SLOTS],
     slot: [(u16, u16); SLOTS],
+    /// One bit for each pair of first characters of a kind that is not weak.
+    pairs: [u64; 1024],
 }
 
 const SLOTS: usize = {
@@ -183,7 +185,7 @@ const fn kinds() -> &'static [Kind] {
 }
 
 pub(crate) static INDEX: Index = {
-    let mut index = Index { head: [NONE; 256], next: [NONE; SLOTS], slot: [(0, 0); SLOTS] };
+    let mut index = Index { head: [NONE; 256], next: [NONE; SLOTS], slot: [(0, 0); SLOTS], pairs: [0; 1024] };
     let mut used = 0;
     // Backwards, so that the lists run in the table's order.
     let mut kind = KINDS_LEN;
@@ -192,7 +194,13 @@ pub(crate) static INDEX: Index = {
         let mut prefix = kinds()[kind].prefixes.len();
         while prefix > 0 {
             prefix -= 1;
-            let first = kinds()[kind].prefixes[prefix].as_bytes()[0] as usize;
+            let text = kinds()[kind].prefixes[prefix].as_bytes();
+            let first = text[0] as usize;
+            if !kinds()[kind].weak {
+                // A prefix of one character is always weak.
+                let pair = first << 8 | text[1] as usize;
+                index.pairs[pair >> 6] |= 1 << (pair & 63);
+            }
             index.slot[used] = (kind as u16, prefix as u16);
             index.next[used] = index.head[first];
             index.head[first] = used as u16;
@@ -203,6 +211,12 @@ pub(crate) static INDEX: Index = {
 };
 
 impl Index {
+    /// Whether a kind that is not weak begins with these two.
+    pub(crate) fn may_begin(&self, first: u8, second: u8) -> bool {
+        let pair = usize::from(first) << 8 | usize::from(second);
+        self.pairs[pair >> 6] >> (pair & 63) & 1 == 1
+    }
+
     /// The kinds, with the prefix, that start with this byte, in the table's order.
     pub(crate) fn starting_with(
         &'static self,

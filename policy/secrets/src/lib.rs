@@ -12,9 +12,12 @@ extern crate std;
 
 mod checksum;
 mod derive;
+mod detect;
 mod edit;
 mod entropy;
 mod env;
+#[cfg(test)]
+mod every_kind;
 mod generic;
 mod jwt;
 mod kinds;
@@ -25,9 +28,11 @@ mod places;
 mod registry;
 mod scan;
 mod special;
+mod synthesize;
 mod url;
 mod value;
 
+pub use detect::{Confidence, Finding, Subject, detect};
 pub use edit::{Edited, Format, MAX_PARSE, Unparsable, edit};
 pub use env::{EnvMode, EnvOptions, EnvOutcome, substitute_env, substitute_env_with};
 pub use places::{
@@ -36,3 +41,4 @@ pub use places::{
 };
 pub use registry::{Entry, Place, Registry, Replaced, RunKey, SecretId};
 pub use scan::{Encoding, Hit, Scanner, StreamState};
+pub use synthesize::{Checksum, Synthesis, synthesize_one};

@@ -127,6 +127,29 @@ impl Form {
         Some(self.sum(&text[..self.len], range).is_some_and(|sum| sum == text[range.clone()]))
     }
 
+    /// `ghp_xxxxxxxx…` and the like, as documentation has them.
+    pub(crate) fn is_obviously_fake(&self, text: &[u8]) -> bool {
+        self.secret_ranges().all(|range| {
+            let body = &text[range];
+            let same = body.iter().filter(|b| b.eq_ignore_ascii_case(&body[0])).count();
+            let crossed =
+                body.iter().filter(|b| b.eq_ignore_ascii_case(&b'x') || **b == b'.' || **b == b'*').count();
+            same == body.len() || crossed * 2 > body.len()
+        })
+    }
+
+    /// Makes the checksum wrong, the form staying right.
+    pub(crate) fn break_checksum(&self, text: &mut [u8]) {
+        for (part, range) in &self.parts {
+            let Part::Sum(set, _) = part else { continue };
+            let letter = &mut text[range.start];
+            let alphabet = set.alphabet();
+            let at = alphabet.iter().position(|b| b == letter).unwrap_or(0);
+            // Half the alphabet on: in base64 and base32 the first character's high bits always count.
+            *letter = alphabet[(at + alphabet.len() / 2) % alphabet.len()];
+        }
+    }
+
     /// Another text of the same form.
     pub(crate) fn synthetic(&self, stream: &mut Stream, real: &[u8]) -> Vec<u8> {
         let mut out = real[..self.len].to_vec();

@@ -146,7 +146,7 @@ fn in_text(
 ) {
     for (at, form) in mold::forms_in(value) {
         let real = &value[at..at + form.len];
-        if obviously_fake(real, &form) {
+        if form.is_obviously_fake(real) {
             continue;
         }
         let kind = form.kind.name;
@@ -165,15 +165,6 @@ fn in_text(
             from = at + len;
         }
     }
-}
-
-/// `ghp_xxxxxxxx…` and the like in documentation.
-fn obviously_fake(real: &[u8], form: &mold::Form) -> bool {
-    form.secret_ranges().all(|r| {
-        let body = &real[r];
-        body.iter().all(|b| b.eq_ignore_ascii_case(&body[0]))
-            || body.iter().filter(|b| b.eq_ignore_ascii_case(&b'x')).count() * 2 > body.len()
-    })
 }
 
 fn by_name(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replaced> {
@@ -211,8 +202,8 @@ fn by_name(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replace
     let wanted = match says {
         NameSays::Harmless | NameSays::Public => false,
         NameSays::Nothing => matches!(cx.place, Place::Env(_)) && surely_random(value),
-        NameSays::Perhaps => looks_random(value) && plausible(value),
-        NameSays::Secret => plausible(value),
+        NameSays::Perhaps => looks_random(value) && is_plausible(value),
+        NameSays::Secret => is_plausible(value),
         NameSays::Password => {
             cx.rule != Rule::ByRules || !(is_flag(value) || is_path(value) || is_url(value))
         }
@@ -373,7 +364,7 @@ fn assemble(value: &[u8], mut spans: Vec<(Range<usize>, Vec<u8>, SecretId)>) -> 
 }
 
 /// Whether a value could be a token at all.
-fn plausible(value: &[u8]) -> bool {
+pub(crate) fn is_plausible(value: &[u8]) -> bool {
     let number = value.iter().all(|b| b.is_ascii_digit() || *b == b'.') && value.len() <= 6;
     let sentence = value.iter().filter(|b| **b == b' ').count() >= 2 && !looks_random(value);
     !(number || sentence || is_flag(value) || is_path(value) || is_url(value))

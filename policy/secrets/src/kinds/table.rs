@@ -183,7 +183,6 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("e2b-api-key", &["e2b_"], &[Body(HexLower, 40, 40)]).at("api.e2b.dev"),
     kind("elevenlabs-api-key", &["sk_"], &[Body(HexLower, 48, 48)]).weak().at("api.elevenlabs.io"),
     kind("endor-labs-key", &["endr+"], &[Body(Alnum, 16, 16)]).weak().at("api.endorlabs.com"),
-    kind("facebook-access-token", &["EAA"], &[Body(Alnum, 60, 400)]).weak().at("graph.facebook.com"),
     kind("fal-key", &[], &[Body(HexDash, 36, 36), Lit(":"), Body(HexLower, 32, 32)])
         .anchored(36, ":")
         .weak()
@@ -284,7 +283,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("mapbox-secret-token", &["sk.eyJ"], &[Body(Base64Url, 40, 200), Lit("."), Body(Base64Url, 22, 22)])
         .at("api.mapbox.com"),
     kind("maxmind-key", &[], &[Body(Alnum, 6, 6), Lit("_"), Body(Alnum, 29, 29), Lit("_mmk")])
-        .anchored(6, "_")
+        .anchored(36, "_mmk")
         .at("geoip.maxmind.com"),
     kind("mercury-token", &["secret-token:mercury_production_"], &[Body(Word, 30, 80)]).at("api.mercury.com"),
     kind(
@@ -539,4 +538,5 @@ pub(crate) static KINDS: &[Kind] = &[
     .at("hooks.zapier.com"),
     kind("zuplo-key", &["zpka_"], &[Body(HexLower, 32, 32), Lit("_"), Body(HexLower, 8, 8)])
         .at("api.zuplo.com"),
+    kind("facebook-access-token", &["EAA"], &[Body(Alnum, 60, 400)]).weak().at("graph.facebook.com"),
 ];
