@@ -99,7 +99,7 @@ fn is_reference(value: &[u8]) -> bool {
 }
 
 pub(crate) fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    !needle.is_empty() && hay.windows(needle.len()).any(|w| w == needle)
+    !needle.is_empty() && memchr::memmem::find(hay, needle).is_some()
 }
 
 /// Shannon entropy in tenths of a bit per byte, so that no floating point is needed by callers.

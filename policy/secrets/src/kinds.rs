@@ -1,25 +1,42 @@
-//! The formats, as data. Adding one is one entry here and its vector in the tests.
+//! The formats, as data. Adding one is one line in `table` and, if it has a checksum, its vector in the tests.
 //!
 //! Does not match or make anything: `mold` reads this table.
+
+mod table;
+
+pub(crate) use table::KINDS;
 
 /// Characters a segment is drawn from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Set {
+    /// 0-9
     Digit,
     /// 0-9 a-z
     LowerDigit,
+    /// 0-9 a-z -
+    LowerDash,
     /// 0-9 A-Z
     UpperDigit,
     /// 0-9 A-Z a-z
     Alnum,
     /// Either case, the real one's case kept.
     Hex,
+    HexLower,
+    HexUpper,
+    /// Lower case, in groups as a UUID has them.
+    HexDash,
     /// A-Z 2-7
     Base32,
-    /// Alnum and `+/`
+    /// The alphabet of BIP 173, upper case.
+    Bech32,
+    /// Alnum and `+/`, padding at the end.
     Base64,
+    /// The same without padding.
+    Base64Raw,
     /// Alnum and `-_`
     Base64Url,
+    /// Alnum and `_`
+    Word,
     /// Alnum and `-_.`
     Dotted,
     /// Alnum and `-_=+/.~`
@@ -32,7 +49,7 @@ pub(crate) enum Part {
     Lit(&'static str),
     /// One of these, stays.
     Any(&'static [&'static str]),
-    /// Secret, drawn anew: from `min` to `max` characters.
+    /// Secret, drawn anew: from so many to so many characters.
     Body(Set, u16, u16),
     /// Names something, stays.
     Kept(Set, u16, u16),
@@ -55,6 +72,27 @@ pub(crate) enum Check {
     Crc32HexUpper,
     /// Base36 CRC32 of all before, seven characters.
     Crc32Base36,
+    /// Six characters of the base64 of the little-endian CRC32 of the last body.
+    Crc32Base64,
+    /// Marvin32 of the 60 bytes before, in base64: Azure Storage.
+    MarvinStorage,
+    /// The same with another seed: Cosmos DB.
+    MarvinCosmos,
+    /// Three bytes of it: Azure's other keys.
+    MarvinKey,
+    /// BIP 173 over prefix and data.
+    Bech32,
+    /// CRC-16 at the end of base32: NATS.
+    Crc16Nkey,
+}
+
+/// What to look for where a format has no prefix.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Anchor {
+    /// This text at this distance from the start.
+    At(usize, &'static str),
+    /// This text after some digits.
+    AfterDigits(&'static str),
 }
 
 pub(crate) struct Kind {
@@ -62,208 +100,73 @@ pub(crate) struct Kind {
     pub(crate) prefixes: &'static [&'static str],
     pub(crate) parts: &'static [Part],
     pub(crate) check: Check,
+    pub(crate) anchor: Option<Anchor>,
+    /// Too plain a form to be believed by itself.
+    pub(crate) weak: bool,
+    /// Where the credential belongs: this host, and those below it.
+    pub(crate) host: Option<&'static str>,
 }
 
-use Part::{Any, Body, Kept, Lit, Sum};
-
-const fn plain(name: &'static str, prefixes: &'static [&'static str], parts: &'static [Part]) -> Kind {
-    Kind { name, prefixes, parts, check: Check::None }
+const fn kind(name: &'static str, prefixes: &'static [&'static str], parts: &'static [Part]) -> Kind {
+    Kind { name, prefixes, parts, check: Check::None, anchor: None, weak: false, host: None }
 }
 
-const fn summed(
-    name: &'static str,
-    prefixes: &'static [&'static str],
-    parts: &'static [Part],
-    check: Check,
-) -> Kind {
-    Kind { name, prefixes, parts, check }
+impl Kind {
+    const fn summed(self, check: Check) -> Self {
+        Self { check, ..self }
+    }
+
+    const fn anchored(self, distance: usize, text: &'static str) -> Self {
+        Self { anchor: Some(Anchor::At(distance, text)), ..self }
+    }
+
+    const fn anchored_by_digits(self, text: &'static str) -> Self {
+        Self { anchor: Some(Anchor::AfterDigits(text)), ..self }
+    }
+
+    const fn weak(self) -> Self {
+        Self { weak: true, ..self }
+    }
+
+    const fn at(self, host: &'static str) -> Self {
+        Self { host: Some(host), ..self }
+    }
 }
 
-pub(crate) static KINDS: &[Kind] = &[
-    summed(
-        "github-token",
-        &["ghp_", "gho_", "ghu_", "ghs_"],
-        &[Body(Set::Alnum, 30, 30), Sum(Set::Alnum, 6)],
-        Check::Crc32Base62,
-    ),
-    summed(
-        "github-refresh-token",
-        &["ghr_"],
-        &[Body(Set::Alnum, 70, 70), Sum(Set::Alnum, 6)],
-        Check::Crc32Base62,
-    ),
-    summed(
-        "github-fine-grained-token",
-        &["github_pat_"],
-        &[Body(Set::Alnum, 22, 22), Lit("_"), Body(Set::Alnum, 51, 51), Sum(Set::Base32, 8)],
-        Check::Sha256Base32,
-    ),
-    summed("npm-token", &["npm_"], &[Body(Set::Alnum, 30, 30), Sum(Set::Alnum, 6)], Check::Crc32Base62),
-    plain(
-        "anthropic-api-key",
-        &["sk-ant-"],
-        &[
-            Any(&["api03-", "admin01-", "oat01-", "ort01-", "sid01-"]),
-            Body(Set::Base64Url, 80, 120),
-            Lit("AA"),
-        ],
-    ),
-    plain("anthropic-api-key", &["sk-ant-"], &[Body(Set::Base64Url, 24, 128)]),
-    plain(
-        "openai-api-key",
-        &["sk-"],
-        &[
-            Any(&["proj-", "svcacct-", "admin-"]),
-            Body(Set::Base64Url, 20, 90),
-            Lit("T3BlbkFJ"),
-            Body(Set::Base64Url, 20, 90),
-        ],
-    ),
-    plain("openai-api-key", &["sk-"], &[Body(Set::Alnum, 20, 20), Lit("T3BlbkFJ"), Body(Set::Alnum, 20, 20)]),
-    plain("openrouter-api-key", &["sk-or-v1-"], &[Body(Set::Hex, 64, 64)]),
-    plain(
-        "openai-api-key",
-        &["sk-"],
-        &[Any(&["proj-", "svcacct-", "admin-"]), Body(Set::Base64Url, 24, 200)],
-    ),
-    plain("aws-access-key-id", &["AKIA", "ASIA"], &[Body(Set::Base32, 16, 16)]),
-    plain("aws-access-key-id", &["AKIA", "ASIA"], &[Body(Set::UpperDigit, 16, 16)]),
-    plain("google-api-key", &["AIza"], &[Body(Set::Base64Url, 35, 35)]),
-    plain("google-oauth-access-token", &["ya29."], &[Body(Set::Base64Url, 40, 1024)]),
-    plain("google-oauth-client-secret", &["GOCSPX-"], &[Body(Set::Base64Url, 28, 28)]),
-    plain(
-        "slack-bot-token",
-        &["xoxb-"],
-        &[Kept(Set::Digit, 9, 14), Lit("-"), Kept(Set::Digit, 9, 14), Lit("-"), Body(Set::Alnum, 20, 40)],
-    ),
-    plain(
-        "slack-user-token",
-        &["xoxp-", "xoxa-", "xoxs-"],
-        &[
-            Kept(Set::Digit, 9, 14),
-            Lit("-"),
-            Kept(Set::Digit, 9, 14),
-            Lit("-"),
-            Kept(Set::Digit, 9, 14),
-            Lit("-"),
-            Body(Set::Alnum, 20, 64),
-        ],
-    ),
-    plain(
-        "slack-app-token",
-        &["xapp-"],
-        &[
-            Kept(Set::Digit, 1, 2),
-            Lit("-"),
-            Kept(Set::UpperDigit, 8, 16),
-            Lit("-"),
-            Kept(Set::Digit, 9, 16),
-            Lit("-"),
-            Body(Set::LowerDigit, 32, 80),
-        ],
-    ),
-    plain(
-        "slack-token",
-        &["xoxe.xoxp-", "xoxe.xoxb-", "xoxe-", "xoxc-", "xoxd-", "xoxr-", "xoxb-", "xoxp-"],
-        &[Body(Set::Dotted, 16, 256)],
-    ),
-    plain(
-        "slack-webhook-url",
-        &["https://hooks.slack.com/"],
-        &[
-            Any(&["services/", "workflows/", "triggers/"]),
-            Kept(Set::UpperDigit, 8, 14),
-            Lit("/"),
-            Kept(Set::Alnum, 8, 24),
-            Lit("/"),
-            Body(Set::Alnum, 18, 48),
-        ],
-    ),
-    plain("stripe-secret-key", &["sk_live_", "sk_test_"], &[Body(Set::Alnum, 16, 200)]),
-    plain("stripe-restricted-key", &["rk_live_", "rk_test_"], &[Body(Set::Alnum, 16, 200)]),
-    plain("webhook-signing-secret", &["whsec_"], &[Body(Set::Base64, 24, 80)]),
-    summed(
-        "gitlab-token",
-        &["glpat-"],
-        &[Body(Set::Base64Url, 27, 300), Lit(".01."), Kept(Set::LowerDigit, 2, 2), Sum(Set::LowerDigit, 7)],
-        Check::Crc32Base36,
-    ),
-    plain(
-        "gitlab-token",
-        &["glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glsoat-", "glimt-", "glagent-"],
-        &[Body(Set::Base64Url, 20, 64)],
-    ),
-    plain("huggingface-token", &["hf_", "api_org_"], &[Body(Set::Alnum, 30, 40)]),
-    plain(
-        "pypi-token",
-        &["pypi-AgEIcHlwaS5vcmc", "pypi-AgENdGVzdC5weXBpLm9yZw"],
-        &[Body(Set::Base64Url, 50, 400)],
-    ),
-    plain(
-        "sendgrid-api-key",
-        &["SG."],
-        &[Body(Set::Base64Url, 22, 22), Lit("."), Body(Set::Base64Url, 43, 43)],
-    ),
-    plain("digitalocean-token", &["dop_v1_", "doo_v1_", "dor_v1_"], &[Body(Set::Hex, 64, 64)]),
-    plain("databricks-token", &["dapi"], &[Body(Set::Hex, 32, 32)]),
-    plain("vault-token", &["hvs.", "hvb.", "hvr."], &[Body(Set::Base64Url, 20, 300)]),
-    plain("shopify-access-token", &["shpat_", "shpca_", "shppa_", "shpss_"], &[Body(Set::Hex, 32, 32)]),
-    plain("linear-api-key", &["lin_api_", "lin_oauth_"], &[Body(Set::Alnum, 40, 64)]),
-    plain("notion-token", &["ntn_"], &[Kept(Set::Digit, 11, 11), Body(Set::Alnum, 35, 35)]),
-    plain("supabase-key", &["sb_secret_"], &[Body(Set::Base64Url, 20, 64)]),
-    plain("supabase-access-token", &["sbp_"], &[Body(Set::Hex, 40, 40)]),
-    plain("sentry-token", &["sntryu_"], &[Body(Set::Hex, 64, 64)]),
-    plain("sentry-org-token", &["sntrys_"], &[Body(Set::Loose, 60, 400)]),
-    plain("replicate-token", &["r8_"], &[Body(Set::Alnum, 37, 37)]),
-    plain("groq-api-key", &["gsk_"], &[Body(Set::Alnum, 48, 60)]),
-    plain("xai-api-key", &["xai-"], &[Body(Set::Alnum, 60, 100)]),
-    plain("perplexity-api-key", &["pplx-"], &[Body(Set::Alnum, 40, 64)]),
-    plain("tavily-api-key", &["tvly-"], &[Body(Set::Base64Url, 20, 64)]),
-    plain("docker-access-token", &["dckr_pat_", "dckr_oat_"], &[Body(Set::Base64Url, 20, 64)]),
-    plain("crates-io-token", &["cio"], &[Body(Set::Alnum, 32, 32)]),
-    plain("age-secret-key", &["AGE-SECRET-KEY-1"], &[Body(Set::UpperDigit, 58, 58)]),
-    plain("twilio-api-key-sid", &["SK"], &[Body(Set::Hex, 32, 32)]),
-    summed(
-        "atlassian-api-token",
-        &["ATATT3", "ATCTT3"],
-        &[Body(Set::Base64Url, 60, 300), Lit("="), Sum(Set::UpperDigit, 8)],
-        Check::Crc32HexUpper,
-    ),
-    plain("postman-api-key", &["PMAK-"], &[Body(Set::Hex, 24, 24), Lit("-"), Body(Set::Hex, 34, 34)]),
-    plain(
-        "doppler-token",
-        &["dp.pt.", "dp.st.", "dp.ct.", "dp.sa.", "dp.scim.", "dp.audit."],
-        &[Body(Set::Dotted, 40, 80)],
-    ),
-    plain("planetscale-token", &["pscale_tkn_", "pscale_pw_", "pscale_oauth_"], &[Body(Set::Dotted, 32, 64)]),
-    plain("new-relic-key", &["NRAK-", "NRRA-", "NRIQ-"], &[Body(Set::UpperDigit, 27, 42)]),
-    summed(
-        "grafana-service-account-token",
-        &["glsa_"],
-        &[Body(Set::Alnum, 32, 32), Lit("_"), Sum(Set::Hex, 8)],
-        Check::Crc32HexLittle,
-    ),
-    summed(
-        "vercel-token",
-        &["vcp_", "vci_", "vca_", "vcr_", "vck_"],
-        &[Body(Set::Alnum, 50, 50), Sum(Set::Alnum, 6)],
-        Check::Crc32Base62,
-    ),
-    summed(
-        "cloudflare-token",
-        &["cfk_", "cfut_", "cfat_"],
-        &[Body(Set::Alnum, 40, 40), Sum(Set::Hex, 8)],
-        Check::Crc32Hex,
-    ),
-    plain("fly-token", &["FlyV1 "], &[Body(Set::Loose, 50, 2000)]),
-    plain("telegram-bot-token", &["bot"], &[Kept(Set::Digit, 8, 10), Lit(":"), Body(Set::Base64Url, 35, 35)]),
-];
+/// The kinds that have no prefix.
+pub(crate) fn anchored() -> impl Iterator<Item = (&'static Kind, Anchor)> {
+    ANCHORED.iter().filter_map(|at| Some((&KINDS[usize::from(*at)], KINDS[usize::from(*at)].anchor?)))
+}
+
+const ANCHORED_LEN: usize = {
+    let (mut count, mut at) = (0, 0);
+    while at < KINDS_LEN {
+        count += kinds()[at].anchor.is_some() as usize;
+        at += 1;
+    }
+    count
+};
+
+static ANCHORED: [u16; ANCHORED_LEN] = {
+    let mut out = [0; ANCHORED_LEN];
+    let (mut count, mut at) = (0, 0);
+    while at < KINDS_LEN {
+        if kinds()[at].anchor.is_some() {
+            out[count] = at as u16;
+            count += 1;
+        }
+        at += 1;
+    }
+    out
+};
 
 /// For each first byte of a prefix, the kinds to try, as one linked list made by the compiler.
 pub(crate) struct Index {
     head: [u16; 256],
     next: [u16; SLOTS],
     slot: [(u16, u16); SLOTS],
+    /// One bit for each pair of first characters of a kind that is not weak.
+    pairs: [u64; 1024],
 }
 
 const SLOTS: usize = {
@@ -282,7 +185,7 @@ const fn kinds() -> &'static [Kind] {
 }
 
 pub(crate) static INDEX: Index = {
-    let mut index = Index { head: [NONE; 256], next: [NONE; SLOTS], slot: [(0, 0); SLOTS] };
+    let mut index = Index { head: [NONE; 256], next: [NONE; SLOTS], slot: [(0, 0); SLOTS], pairs: [0; 1024] };
     let mut used = 0;
     // Backwards, so that the lists run in the table's order.
     let mut kind = KINDS_LEN;
@@ -291,7 +194,13 @@ pub(crate) static INDEX: Index = {
         let mut prefix = kinds()[kind].prefixes.len();
         while prefix > 0 {
             prefix -= 1;
-            let first = kinds()[kind].prefixes[prefix].as_bytes()[0] as usize;
+            let text = kinds()[kind].prefixes[prefix].as_bytes();
+            let first = text[0] as usize;
+            if !kinds()[kind].weak {
+                // A prefix of one character is always weak.
+                let pair = first << 8 | text[1] as usize;
+                index.pairs[pair >> 6] |= 1 << (pair & 63);
+            }
             index.slot[used] = (kind as u16, prefix as u16);
             index.next[used] = index.head[first];
             index.head[first] = used as u16;
@@ -302,6 +211,12 @@ pub(crate) static INDEX: Index = {
 };
 
 impl Index {
+    /// Whether a kind that is not weak begins with these two.
+    pub(crate) fn may_begin(&self, first: u8, second: u8) -> bool {
+        let pair = usize::from(first) << 8 | usize::from(second);
+        self.pairs[pair >> 6] >> (pair & 63) & 1 == 1
+    }
+
     /// The kinds, with the prefix, that start with this byte, in the table's order.
     pub(crate) fn starting_with(
         &'static self,
@@ -325,29 +240,62 @@ impl Set {
         match self {
             Set::Digit => b"0123456789",
             Set::LowerDigit => b"0123456789abcdefghijklmnopqrstuvwxyz",
+            Set::LowerDash => b"0123456789abcdefghijklmnopqrstuvwxyz-",
             Set::UpperDigit => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
             Set::Alnum => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
-            Set::Hex => b"0123456789abcdef",
+            Set::Hex | Set::HexLower => b"0123456789abcdef",
+            Set::HexUpper => b"0123456789ABCDEF",
+            Set::HexDash => b"0123456789abcdef-",
             Set::Base32 => b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
-            Set::Base64 => b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+            Set::Bech32 => b"QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L",
+            Set::Base64 | Set::Base64Raw => {
+                b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+            }
             Set::Base64Url => b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+            Set::Word => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_",
             Set::Dotted => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.",
             Set::Loose => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_=+/.~",
         }
     }
 
-    pub(crate) fn has(self, byte: u8) -> bool {
-        match self {
-            Set::Digit => byte.is_ascii_digit(),
-            Set::LowerDigit => byte.is_ascii_lowercase() || byte.is_ascii_digit(),
-            Set::UpperDigit => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
-            Set::Alnum => byte.is_ascii_alphanumeric(),
-            Set::Hex => byte.is_ascii_hexdigit(),
-            Set::Base32 => byte.is_ascii_uppercase() || (b'2'..=b'7').contains(&byte),
-            Set::Base64 => byte.is_ascii_alphanumeric() || b"+/=".contains(&byte),
-            Set::Base64Url => byte.is_ascii_alphanumeric() || b"-_".contains(&byte),
-            Set::Dotted => byte.is_ascii_alphanumeric() || b"-_.".contains(&byte),
-            Set::Loose => byte.is_ascii_alphanumeric() || b"-_=+/.~".contains(&byte),
-        }
+    pub(crate) const fn has(self, byte: u8) -> bool {
+        byte < 128 && MASKS[self as usize] >> byte & 1 == 1
     }
 }
+
+/// One bit for each character of each set.
+static MASKS: [u128; 17] = {
+    let sets = [
+        Set::Digit,
+        Set::LowerDigit,
+        Set::LowerDash,
+        Set::UpperDigit,
+        Set::Alnum,
+        Set::Hex,
+        Set::HexLower,
+        Set::HexUpper,
+        Set::HexDash,
+        Set::Base32,
+        Set::Bech32,
+        Set::Base64,
+        Set::Base64Raw,
+        Set::Base64Url,
+        Set::Word,
+        Set::Dotted,
+        Set::Loose,
+    ];
+    let mut masks = [0; 17];
+    let mut at = 0;
+    while at < sets.len() {
+        let alphabet = sets[at].alphabet();
+        let mut letter = 0;
+        while letter < alphabet.len() {
+            masks[sets[at] as usize] |= 1 << alphabet[letter];
+            letter += 1;
+        }
+        at += 1;
+    }
+    masks[Set::Hex as usize] |= masks[Set::HexUpper as usize];
+    masks[Set::Base64 as usize] |= 1 << b'=';
+    masks
+};

@@ -10,10 +10,14 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod checksum;
 mod derive;
+mod detect;
 mod edit;
 mod entropy;
 mod env;
+#[cfg(test)]
+mod every_kind;
 mod generic;
 mod jwt;
 mod kinds;
@@ -23,9 +27,12 @@ mod pem;
 mod places;
 mod registry;
 mod scan;
+mod special;
+mod synthesize;
 mod url;
 mod value;
 
+pub use detect::{Confidence, Finding, Subject, detect};
 pub use edit::{Edited, Format, MAX_PARSE, Unparsable, edit, learn};
 pub use env::{EnvMode, EnvOptions, EnvOutcome, substitute_env, substitute_env_with};
 pub use places::{
@@ -34,3 +41,4 @@ pub use places::{
 };
 pub use registry::{Entry, Place, Registry, Replaced, RunKey, SecretId};
 pub use scan::{Encoding, Hit, Scanner, StreamState};
+pub use synthesize::{Checksum, Synthesis, synthesize_one};

@@ -4,11 +4,9 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use data_encoding::BASE32_NOPAD;
-use sha2::{Digest, Sha256};
-
+use crate::checksum::{bech32, crc32, crc32_base64, marvin_key, marvin_storage, nkey, radix, sha256_base32};
 use crate::derive::Stream;
-use crate::kinds::{Check, INDEX, Kind, Part, Set};
+use crate::kinds::{Anchor, Check, INDEX, Kind, Part, Set, anchored};
 
 const MARKER: &[u8; 9] = b"SHIELDRUN";
 
@@ -19,15 +17,45 @@ pub(crate) struct Form {
     parts: Vec<(Part, Range<usize>)>,
 }
 
+/// Whether forms that many harmless strings have as well count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Weak {
+    /// Something else says that a secret is here.
+    Count,
+    /// Only the text speaks.
+    Ignore,
+}
+
 /// The form of the credential that starts right here, if any. Longer than its form is another thing.
-pub(crate) fn form_at(text: &[u8]) -> Option<Form> {
+pub(crate) fn form_at(text: &[u8], weak: Weak) -> Option<Form> {
     let first = *text.first()?;
-    INDEX.starting_with(first).find_map(|(kind, prefix)| {
+    let wanted = |kind: &Kind| weak == Weak::Count || !kind.weak;
+    let prefixed = INDEX.starting_with(first).filter(|(kind, _)| wanted(kind)).find_map(|(kind, prefix)| {
         let rest = text.strip_prefix(prefix.as_bytes())?;
-        let mut parts = Vec::new();
-        let len = match_parts(kind.parts, rest, prefix.len(), &mut parts)?;
-        Some(Form { kind, len, parts })
+        form(kind, rest, prefix.len())
+    });
+    prefixed.or_else(|| {
+        anchored().filter(|(kind, _)| wanted(kind)).find_map(|(kind, anchor)| {
+            let (distance, mark) = match anchor {
+                Anchor::At(distance, mark) => (distance, mark),
+                Anchor::AfterDigits(mark) => {
+                    (text.iter().take(16).take_while(|b| b.is_ascii_digit()).count(), mark)
+                }
+            };
+            text.get(distance..)?.starts_with(mark.as_bytes()).then(|| form(kind, text, 0)).flatten()
+        })
     })
+}
+
+fn form(kind: &'static Kind, rest: &[u8], offset: usize) -> Option<Form> {
+    let mut parts = Vec::new();
+    let len = match_parts(kind.parts, rest, offset, &mut parts)?;
+    Some(Form { kind, len, parts })
+}
+
+/// The form of the whole text.
+pub(crate) fn form_of(text: &[u8], weak: Weak) -> Option<Form> {
+    form_at(text, weak).filter(|form| form.len == text.len())
 }
 
 /// Every known credential inside a text, left to right, none inside another.
@@ -36,7 +64,10 @@ pub(crate) fn forms_in(text: &[u8]) -> Vec<(usize, Form)> {
     let mut at = 0;
     while at < text.len() {
         let starts = at == 0 || !text[at - 1].is_ascii_alphanumeric();
-        match starts.then(|| form_at(&text[at..])).flatten() {
+        match (starts && text[at].is_ascii_alphanumeric())
+            .then(|| form_at(&text[at..], Weak::Ignore))
+            .flatten()
+        {
             Some(form) => {
                 let len = form.len;
                 found.push((at, form));
@@ -90,119 +121,132 @@ impl Form {
         self.parts.iter().filter(|(p, _)| matches!(p, Part::Body(..))).map(|(_, r)| r.clone())
     }
 
+    /// Whether the checksum is right, or `None` if the format has none.
+    pub(crate) fn checksum_holds(&self, text: &[u8]) -> Option<bool> {
+        let (_, range) = self.parts.iter().find(|(part, _)| matches!(part, Part::Sum(..)))?;
+        Some(self.sum(&text[..self.len], range).is_some_and(|sum| sum == text[range.clone()]))
+    }
+
+    /// `ghp_xxxxxxxx…` and the like, as documentation has them.
+    pub(crate) fn is_obviously_fake(&self, text: &[u8]) -> bool {
+        self.secret_ranges().all(|range| {
+            let body = &text[range];
+            let same = body.iter().filter(|b| b.eq_ignore_ascii_case(&body[0])).count();
+            let crossed =
+                body.iter().filter(|b| b.eq_ignore_ascii_case(&b'x') || **b == b'.' || **b == b'*').count();
+            same == body.len() || crossed * 2 > body.len()
+        })
+    }
+
+    /// Makes the checksum wrong, the form staying right.
+    pub(crate) fn break_checksum(&self, text: &mut [u8]) {
+        for (part, range) in &self.parts {
+            let Part::Sum(set, _) = part else { continue };
+            let letter = &mut text[range.start];
+            let alphabet = set.alphabet();
+            let at = alphabet.iter().position(|b| b == letter).unwrap_or(0);
+            // Half the alphabet on: in base64 and base32 the first character's high bits always count.
+            *letter = alphabet[(at + alphabet.len() / 2) % alphabet.len()];
+        }
+    }
+
     /// Another text of the same form.
     pub(crate) fn synthetic(&self, stream: &mut Stream, real: &[u8]) -> Vec<u8> {
         let mut out = real[..self.len].to_vec();
-        let mut marked = self.kind.name == "aws-access-key-id";
-        if marked {
-            // `AKIA7…` decodes to an account number that cannot exist, so no such key is anybody's.
-            let body = self.secret_ranges().next().unwrap_or(0..0);
-            draw(stream, Set::Base32, &real[body.clone()], &mut out[body.clone()]);
-            out[body.start] = b'7';
-            out[body.start + 1..body.start + 10].copy_from_slice(MARKER);
-            return out;
-        }
+        let mut marked = false;
         for (part, range) in &self.parts {
             let Part::Body(set, _, _) = part else { continue };
-            draw(stream, *set, &real[range.clone()], &mut out[range.clone()]);
-            if !marked && range.len() >= 17 {
-                marked = mark(*set, &mut out[range.clone()]);
+            let body = &mut out[range.clone()];
+            draw(stream, *set, &real[range.clone()], body);
+            match (self.kind.name, self.kind.check) {
+                ("aws-access-key-id", _) => {
+                    // `AKIA7…` decodes to an account number that cannot exist, so no such key is anybody's.
+                    body[0] = b'7';
+                    body[1..10].copy_from_slice(MARKER);
+                    marked = true;
+                }
+                (_, Check::Crc16Nkey) => {
+                    // The first character carries a bit of the prefix, which is zero.
+                    body[0] = b'A' + body[0] % 16;
+                    body[1..10].copy_from_slice(MARKER);
+                }
+                // The last character carries one bit of the key; four spare ones must be zero.
+                (_, Check::Bech32) => body[range.len() - 1] = if body[0] & 1 == 0 { b'Q' } else { b'S' },
+                _ => {}
+            }
+            if !marked && range.len() >= 17 && self.kind.check != Check::Crc16Nkey {
+                marked = mark(*set, body);
             }
         }
         for (part, range) in &self.parts {
-            if let Part::Sum(_, _) = part {
-                let sum = self.sum(&out, range.start);
+            if let Part::Sum(..) = part
+                && let Some(sum) = self.sum(&out, range)
+            {
                 out[range.clone()].copy_from_slice(&sum);
             }
         }
         out
     }
 
-    fn sum(&self, text: &[u8], at: usize) -> Vec<u8> {
-        let body = || {
-            let range = self.secret_ranges().last().unwrap_or(0..0);
-            &text[range]
-        };
-        let before = &text[..at];
-        match self.kind.check {
-            Check::None => Vec::new(),
+    fn sum(&self, text: &[u8], range: &Range<usize>) -> Option<Vec<u8>> {
+        let before = &text[..range.start];
+        let body = || self.secret_ranges().last().map_or(&[][..], |r| &text[r]);
+        let sum = match self.kind.check {
+            Check::None => return None,
             Check::Crc32Base62 => radix(crc32(body()), Set::Alnum.alphabet(), 6),
-            Check::Sha256Base32 => BASE32_NOPAD.encode(&Sha256::digest(before)[..5]).into_bytes(),
+            Check::Sha256Base32 => sha256_base32(before),
             Check::Crc32Hex => radix(crc32(body()), b"0123456789abcdef", 8),
             Check::Crc32HexUpper => radix(crc32(before), b"0123456789ABCDEF", 8),
             Check::Crc32HexLittle => {
-                let before = before.strip_suffix(b"_").unwrap_or(before);
-                radix(crc32(before).swap_bytes(), b"0123456789abcdef", 8)
+                radix(crc32(before.strip_suffix(b"_").unwrap_or(before)).swap_bytes(), b"0123456789abcdef", 8)
             }
             Check::Crc32Base36 => radix(crc32(before), Set::LowerDigit.alphabet(), 7),
-        }
+            Check::Crc32Base64 => crc32_base64(body()),
+            Check::MarvinStorage => marvin_storage(before, false)?,
+            Check::MarvinCosmos => marvin_storage(before, true)?,
+            Check::MarvinKey => marvin_key(before)?,
+            Check::Bech32 => bech32(before)?,
+            Check::Crc16Nkey => nkey(text)?,
+        };
+        (sum.len() == range.len()).then_some(sum)
     }
 }
 
-/// Draws each character anew; a body of one case stays of one case.
+/// Draws each character anew; a body of one case stays of one case, punctuation stays where it is.
 fn draw(stream: &mut Stream, set: Set, real: &[u8], out: &mut [u8]) {
     let upper = real.iter().any(u8::is_ascii_uppercase);
     let lower = real.iter().any(u8::is_ascii_lowercase);
     let alphabet: &[u8] = match (set, upper, lower) {
-        (Set::Hex, true, false) => b"0123456789ABCDEF",
-        (Set::Hex, _, _) => set.alphabet(),
+        (Set::Hex, true, false) => Set::HexUpper.alphabet(),
+        (Set::HexDash, _, _) => Set::HexLower.alphabet(),
+        (Set::LowerDash, _, _) => Set::LowerDigit.alphabet(),
+        (Set::Loose | Set::Dotted | Set::Word, _, _) => Set::Alnum.alphabet(),
         (Set::Alnum, true, false) => Set::UpperDigit.alphabet(),
         (Set::Alnum, false, true) => Set::LowerDigit.alphabet(),
         _ => set.alphabet(),
     };
-    let loose = matches!(set, Set::Loose | Set::Dotted | Set::Base64);
+    // In these sets punctuation is structure: dots between segments, padding, the groups of a UUID.
+    let structured = matches!(set, Set::Loose | Set::Dotted | Set::Word | Set::HexDash | Set::LowerDash);
     for (byte, old) in out.iter_mut().zip(real) {
-        // In the loose sets punctuation may be structure (dots between segments, padding).
-        if loose && b".=~".contains(old) {
-            continue;
+        let stays = *old == b'=' || (structured && !old.is_ascii_alphanumeric());
+        if !stays {
+            *byte = stream.pick(alphabet);
         }
-        *byte = loop {
-            let drawn = stream.pick(alphabet);
-            if !(loose && b".=~".contains(&drawn)) {
-                break drawn;
-            }
-        };
     }
 }
 
 fn mark(set: Set, body: &mut [u8]) -> bool {
-    let letters = body.iter().filter(|b| b.is_ascii_alphabetic());
-    let lower_only = letters.clone().count() > 0 && letters.clone().all(u8::is_ascii_lowercase);
+    let lower_only = !body.iter().any(u8::is_ascii_uppercase) && body.iter().any(u8::is_ascii_lowercase);
     let upper = MARKER.iter().all(|b| set.has(*b));
     let lower = MARKER.iter().all(|b| set.has(b.to_ascii_lowercase()));
-    if set == Set::Hex || !(upper || lower) || body[..9].iter().any(|b| b".=~".contains(b)) {
+    if !(upper || lower)
+        || !body[..9].iter().all(u8::is_ascii_alphanumeric)
+            && !matches!(set, Set::Base64 | Set::Base64Url | Set::Base64Raw)
+    {
         return false;
     }
     for (byte, letter) in body.iter_mut().zip(MARKER) {
         *byte = if (lower && lower_only) || !upper { letter.to_ascii_lowercase() } else { *letter };
     }
     true
-}
-
-fn radix(mut value: u32, digits: &[u8], width: usize) -> Vec<u8> {
-    let mut out = alloc::vec![digits[0]; width];
-    for place in out.iter_mut().rev() {
-        *place = digits[value as usize % digits.len()];
-        value /= digits.len() as u32;
-    }
-    out
-}
-
-pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut n = 0;
-        while n < 256 {
-            let mut c = n as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                c = if c & 1 == 1 { 0xEDB8_8320 ^ (c >> 1) } else { c >> 1 };
-                bit += 1;
-            }
-            table[n] = c;
-            n += 1;
-        }
-        table
-    };
-    !bytes.iter().fold(!0, |c, b| TABLE[usize::from(c as u8 ^ b)] ^ (c >> 8))
 }

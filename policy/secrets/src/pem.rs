@@ -75,6 +75,23 @@ pub(crate) fn in_text(
     }
 }
 
+/// Every private key with its kind, and whether what is inside is one.
+pub(crate) fn private_keys(text: &[u8]) -> Vec<(Range<usize>, &'static str, bool)> {
+    if find(text, BEGIN, 0).is_none() {
+        return Vec::new();
+    }
+    let blocks = blocks(text).unwrap_or_default();
+    let private = blocks.into_iter().filter(|b| b.private).map(|block| {
+        let inside = &text[block.body.clone()];
+        let body = Layout::of(inside).map(|layout| layout.strip(inside));
+        let decodes = body.is_some_and(|b| {
+            b.base64.len() >= 48 && BASE64.decode(&b.base64).is_ok_and(|d| !d.iter().all(|x| *x == d[0]))
+        });
+        (block.span, kind_of(&block.label), decodes)
+    });
+    private.collect()
+}
+
 /// Whether this is an armoured block and nothing else.
 pub(crate) fn is_pem(real: &[u8]) -> bool {
     real.starts_with(BEGIN)

@@ -158,5 +158,5 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 pub(crate) fn find(text: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    text.get(from..)?.windows(needle.len()).position(|w| w == needle).map(|p| from + p)
+    memchr::memmem::find(text.get(from..)?, needle).map(|p| from + p)
 }

@@ -13,10 +13,11 @@ use zeroize::Zeroizing;
 use crate::entropy::{is_placeholder, looks_random, surely_random};
 use crate::generic::{self, Symbols};
 use crate::kinds::Set;
+use crate::mold::Weak;
 use crate::names::{NameSays, says};
 use crate::registry::{Draw, Place, Registry, Replaced, SecretId, note};
 use crate::url::{UrlPart, is_database, percent_decode, percent_encode, secrets_in};
-use crate::{jwt, mold, pem};
+use crate::{jwt, mold, pem, special};
 
 /// What the policy says of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +41,14 @@ pub(crate) struct Context<'a> {
 pub(crate) fn rewrite(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replaced> {
     if value.trim_ascii().is_empty() {
         return None;
+    }
+    if special::is_phrase(value) {
+        let id = reg.intern("recovery-phrase", cx.name, cx.place, value, Draw::Keyed, special::phrase);
+        return Some(Replaced { bytes: reg.synthetic_of(id).to_vec(), ids: alloc::vec![id] });
+    }
+    if special::is_card(value) && cx.name.to_ascii_lowercase().contains("card") {
+        let id = reg.intern("card-number", cx.name, cx.place, value, Draw::Random, special::card);
+        return Some(Replaced { bytes: reg.synthetic_of(id).to_vec(), ids: alloc::vec![id] });
     }
     if let Some(found) = in_base64(reg, cx, value).or_else(|| by_content(reg, cx, value)) {
         return Some(found);
@@ -137,7 +146,7 @@ fn in_text(
 ) {
     for (at, form) in mold::forms_in(value) {
         let real = &value[at..at + form.len];
-        if obviously_fake(real, &form) {
+        if form.is_obviously_fake(real) {
             continue;
         }
         let kind = form.kind.name;
@@ -156,15 +165,6 @@ fn in_text(
             from = at + len;
         }
     }
-}
-
-/// `ghp_xxxxxxxx…` and the like in documentation.
-fn obviously_fake(real: &[u8], form: &mold::Form) -> bool {
-    form.secret_ranges().all(|r| {
-        let body = &real[r];
-        body.iter().all(|b| b.eq_ignore_ascii_case(&body[0]))
-            || body.iter().filter(|b| b.eq_ignore_ascii_case(&b'x')).count() * 2 > body.len()
-    })
 }
 
 fn by_name(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replaced> {
@@ -202,14 +202,17 @@ fn by_name(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replace
     let wanted = match says {
         NameSays::Harmless | NameSays::Public => false,
         NameSays::Nothing => matches!(cx.place, Place::Env(_)) && surely_random(value),
-        NameSays::Perhaps => looks_random(value) && plausible(value),
-        NameSays::Secret => plausible(value),
+        NameSays::Perhaps => looks_random(value) && is_plausible(value),
+        NameSays::Secret => is_plausible(value),
         NameSays::Password => {
             cx.rule != Rule::ByRules || !(is_flag(value) || is_path(value) || is_url(value))
         }
     };
     if !wanted {
         return None;
+    }
+    if let Some(id) = whole_form(reg, cx, value) {
+        return Some(Replaced { bytes: reg.synthetic_of(id).to_vec(), ids: alloc::vec![id] });
     }
     let lower = cx.name.to_ascii_lowercase();
     if (lower.ends_with("auth") || lower.ends_with("ident"))
@@ -324,7 +327,7 @@ fn whole_form(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Secr
     if jwt::token_at(value) == Some(value.len()) {
         return Some(reg.intern("jwt", cx.name, cx.place, value, Draw::Keyed, jwt::synthetic));
     }
-    let form = mold::form_at(value).filter(|f| f.len == value.len())?;
+    let form = mold::form_of(value, Weak::Count)?;
     Some(reg.intern(form.kind.name, cx.name, cx.place, value, Draw::Keyed, |s, r| form.synthetic(s, r)))
 }
 
@@ -361,7 +364,7 @@ fn assemble(value: &[u8], mut spans: Vec<(Range<usize>, Vec<u8>, SecretId)>) -> 
 }
 
 /// Whether a value could be a token at all.
-fn plausible(value: &[u8]) -> bool {
+pub(crate) fn is_plausible(value: &[u8]) -> bool {
     let number = value.iter().all(|b| b.is_ascii_digit() || *b == b'.') && value.len() <= 6;
     let sentence = value.iter().filter(|b| **b == b' ').count() >= 2 && !looks_random(value);
     !(number || sentence || is_flag(value) || is_path(value) || is_url(value))

@@ -7,7 +7,7 @@ use data_encoding::{BASE64_NOPAD, HEXLOWER, HEXUPPER};
 use zeroize::Zeroizing;
 
 use crate::entropy::{is_placeholder, tenths_of_bits};
-use crate::mold::form_at;
+use crate::mold::{Weak, form_of};
 use crate::registry::SecretId;
 
 /// The shortest needle. The table's stride depends on it.
@@ -102,7 +102,7 @@ fn telling_parts(kind: &str, real: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
         let telling = if last.len() >= 16 { last } else { real };
         return alloc::vec![own(&telling[..telling.len().min(ENOUGH)])];
     }
-    if let Some(form) = form_at(real).filter(|f| f.len == real.len()) {
+    if let Some(form) = form_of(real, Weak::Count) {
         let parts: Vec<_> = form
             .secret_ranges()
             .filter(|r| r.len() >= 12)

@@ -1,0 +1,293 @@
+//! Finding secrets in any bytes, with how sure we are and why. For people and scripts; changes nothing.
+//!
+//! The environment and files are edited by `value`, which shares every rule with this.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::entropy::{is_placeholder, looks_random, surely_random, tenths_of_bits};
+use crate::mold::{self, Weak};
+use crate::names::{NameSays, says};
+use crate::url::{UrlPart, is_database, percent_decode};
+use crate::{jwt, pem, special, url};
+
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// Could be one.
+    Low,
+    /// Reads like one.
+    Medium,
+    /// Has the form of one, and its checksum where there is one.
+    High,
+}
+
+/// What is known of the bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Subject<'a> {
+    /// The name of the variable or field, where the bytes are its whole value.
+    pub name: Option<&'a str>,
+}
+
+/// A secret, where it is and why we think so. Never holds the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Where in the bytes.
+    pub span: Range<usize>,
+    /// `github-token`, …
+    pub kind: &'static str,
+    /// How sure.
+    pub confidence: Confidence,
+    /// In words.
+    pub reason: &'static str,
+}
+
+/// Every secret in these bytes, left to right, none inside another.
+///
+/// ```
+/// use shieldrun_secrets::{Confidence, Subject, detect};
+/// let text = b"db = postgres://app:c0rrect-h0rse-9@db/app";
+/// let found = detect(text, Subject::default());
+/// assert_eq!(found[0].kind, "database-password");
+/// assert_eq!(&text[found[0].span.clone()], b"c0rrect-h0rse-9");
+/// assert!(detect(b"API_KEY=changeme", Subject::default()).is_empty());
+/// ```
+pub fn detect(bytes: &[u8], subject: Subject<'_>) -> Vec<Finding> {
+    let mut out = Vec::new();
+    keys(bytes, &mut out);
+    forms(bytes, &mut out);
+    tokens(bytes, &mut out);
+    urls(bytes, &mut out);
+    match subject.name {
+        Some(name) => named(bytes, name, &mut out),
+        None => assignments(bytes, &mut out),
+    }
+    out.sort_by_key(|f| (f.span.start, core::cmp::Reverse((f.confidence, f.span.end))));
+    let mut end = 0;
+    out.retain(|f| {
+        let keep = f.span.start >= end;
+        if keep {
+            end = f.span.end;
+        }
+        keep
+    });
+    out
+}
+
+fn keys(bytes: &[u8], out: &mut Vec<Finding>) {
+    for (span, kind, decodes) in pem::private_keys(bytes) {
+        let (confidence, reason) = if decodes {
+            (Confidence::High, "an armoured private key")
+        } else {
+            (Confidence::Low, "armour of a private key around something else")
+        };
+        out.push(Finding { span, kind, confidence, reason });
+    }
+}
+
+fn forms(bytes: &[u8], out: &mut Vec<Finding>) {
+    for (at, form) in mold::forms_in(bytes) {
+        let text = &bytes[at..at + form.len];
+        if form.is_obviously_fake(text) {
+            continue;
+        }
+        let (confidence, reason) = match form.checksum_holds(text) {
+            Some(true) => (Confidence::High, "its form and its checksum"),
+            Some(false) => (Confidence::Low, "its form, though the checksum is wrong"),
+            None if form.secret_ranges().any(|r| is_drawn(&text[r])) => (Confidence::High, "its form"),
+            None => (Confidence::Low, "its form, though it does not look drawn"),
+        };
+        out.push(Finding { span: at..at + form.len, kind: form.kind.name, confidence, reason });
+    }
+}
+
+/// Whether a body of a known form looks as if a machine drew it; example keys often spell words or count.
+fn is_drawn(body: &[u8]) -> bool {
+    let digits = body.iter().filter(|b| b.is_ascii_digit()).count();
+    let runs = body
+        .windows(4)
+        .filter(|w| w.windows(2).all(|p| p[1] == p[0] || p[1] == p[0].wrapping_add(1)))
+        .count();
+    body.len() >= 12
+        && tenths_of_bits(body) >= if body.len() < 24 { 28 } else { 32 }
+        && runs * 6 < body.len()
+        && (digits > 0 || body.len() < 20)
+        && body.split(|b| !b.is_ascii_lowercase()).all(|w| w.len() < 14)
+}
+
+fn tokens(bytes: &[u8], out: &mut Vec<Finding>) {
+    let mut from = 0;
+    while let Some(at) = url::find(bytes, b"eyJ", from) {
+        from = at + 3;
+        if at > 0 && bytes[at - 1].is_ascii_alphanumeric() {
+            continue;
+        }
+        if let Some(len) = jwt::token_at(&bytes[at..]) {
+            out.push(Finding {
+                span: at..at + len,
+                kind: "jwt",
+                confidence: Confidence::High,
+                reason: "three segments, the first a header",
+            });
+            from = at + len;
+        }
+    }
+}
+
+fn urls(bytes: &[u8], out: &mut Vec<Finding>) {
+    for part in url::secrets_in(bytes) {
+        let decoded = percent_decode(&bytes[part.span.clone()]);
+        if is_placeholder(&decoded) || decoded.iter().any(|b| b"${}()<>[]*%\\".contains(b) || *b < b' ') {
+            continue;
+        }
+        let random = looks_random(&decoded);
+        let guess =
+            decoded.len() >= 8 && decoded.iter().any(u8::is_ascii_digit) && !is_example_password(&decoded);
+        let (kind, confidence) = match part.what {
+            UrlPart::Password if is_database(&part.scheme) => ("database-password", guess.then_some(random)),
+            UrlPart::Password => ("url-password", guess.then_some(random)),
+            UrlPart::User if random && surely_random(&decoded) => ("url-token", Some(false)),
+            UrlPart::User => continue,
+            UrlPart::Query => {
+                let before = &bytes[..part.span.start - 1];
+                let name = before.iter().rposition(|b| b"?&;#".contains(b)).map_or(0, |p| p + 1);
+                if says(&before[name..]) != NameSays::Secret || !random {
+                    continue;
+                }
+                ("url-parameter", Some(false))
+            }
+        };
+        let confidence = match confidence {
+            Some(true) => Confidence::High,
+            Some(false) => Confidence::Medium,
+            None => Confidence::Low,
+        };
+        out.push(Finding { span: part.span, kind, confidence, reason: "its place in a URL" });
+    }
+}
+
+fn is_example_password(value: &[u8]) -> bool {
+    let lower = value.to_ascii_lowercase();
+    ["password", "passwd", "secret", "example", "test", "pass", "1234", "foo", "bar"]
+        .iter()
+        .any(|word| crate::entropy::contains(&lower, word.as_bytes()))
+}
+
+/// The value of a name: what `value` would replace.
+fn named(bytes: &[u8], name: &str, out: &mut Vec<Finding>) {
+    let value = bytes.trim_ascii();
+    if !out.is_empty() || value.is_empty() || is_placeholder(value) {
+        return;
+    }
+    let start = bytes.len() - bytes.trim_ascii_start().len();
+    let span = start..start + value.len();
+    let says = says(name.as_bytes());
+    let finding = |kind, confidence, reason| Finding { span: span.clone(), kind, confidence, reason };
+    if special::is_phrase(value) {
+        out.push(finding("recovery-phrase", Confidence::High, "words of a recovery phrase"));
+    } else if special::is_card(value) && name.to_ascii_lowercase().contains("card") {
+        out.push(finding("card-number", Confidence::High, "its name and its last digit"));
+    } else if let Some(form) = mold::form_of(value, Weak::Count).filter(|_| says != NameSays::Nothing) {
+        out.push(finding(form.kind.name, Confidence::High, "its name and its form"));
+    } else {
+        let random = looks_random(value);
+        let plausible = crate::value::is_plausible(value);
+        match says {
+            NameSays::Password if plausible => out.push(finding(
+                "password",
+                if random { Confidence::High } else { Confidence::Medium },
+                "its name",
+            )),
+            NameSays::Secret if random => {
+                out.push(finding("generic-secret", Confidence::High, "its name and its randomness"))
+            }
+            NameSays::Secret if plausible => {
+                out.push(finding("generic-secret", Confidence::Medium, "its name"))
+            }
+            NameSays::Perhaps if random && plausible => {
+                out.push(finding("generic-secret", Confidence::Medium, "its name and its randomness"));
+            }
+            NameSays::Nothing if surely_random(value) => {
+                out.push(finding("high-entropy-string", Confidence::Low, "its randomness alone"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `name = "value"`, `name: value` and the like in text of any kind.
+fn assignments(bytes: &[u8], out: &mut Vec<Finding>) {
+    for at in memchr::memchr2_iter(b'=', b':', bytes) {
+        let Some(value) = value_after(bytes, at) else { continue };
+        let Some(name) = name_before(bytes, at) else { continue };
+        if !speaks_of_secrets(name) {
+            continue;
+        }
+        let text = &bytes[value.clone()];
+        let drawn = looks_random(text) && is_drawn(text);
+        if !drawn || !crate::value::is_plausible(text) || is_placeholder(text) || is_identifier(text) {
+            continue;
+        }
+        let form = mold::form_of(text, Weak::Count);
+        let (kind, confidence) = match says(name) {
+            NameSays::Password => ("password", Confidence::Medium),
+            NameSays::Secret => ("generic-secret", Confidence::Medium),
+            NameSays::Perhaps => ("generic-secret", Confidence::Low),
+            _ => continue,
+        };
+        let kind = form.map_or(kind, |f| f.kind.name);
+        out.push(Finding { span: value, kind, confidence, reason: "its name and its randomness" });
+    }
+}
+
+/// The word or quoted string after `=`, `:`, `:=`, `=>`.
+fn value_after(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    let mut start = at + 1;
+    while bytes.get(start).is_some_and(|b| b" \t=>".contains(b)) {
+        start += 1;
+    }
+    let quote = bytes.get(start).copied().filter(|b| b"\"'`".contains(b));
+    start += usize::from(quote.is_some());
+    let rest = bytes.get(start..(start + 520).min(bytes.len()))?;
+    let len = match quote {
+        Some(quote) => rest.iter().position(|b| *b == quote || *b == b'\n')?,
+        None => rest
+            .iter()
+            .position(|b| b.is_ascii_whitespace() || b"\"'`,;)]}<&".contains(b))
+            .unwrap_or(rest.len()),
+    };
+    (16..=512).contains(&len).then_some(start..start + len)
+}
+
+fn name_before(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let floor = at.saturating_sub(80);
+    let before = &bytes[floor..at];
+    let end = before.iter().rposition(|b| !b" \t\"'`:]".contains(b))? + 1;
+    let start = before[..end]
+        .iter()
+        .rposition(|b| !(b.is_ascii_alphanumeric() || b"_-.".contains(b)))
+        .map_or(0, |p| p + 1);
+    (end - start >= 2).then(|| &before[start..end])
+}
+
+/// A cheap look before the rules.
+fn speaks_of_secrets(name: &[u8]) -> bool {
+    const PIECES: [&[u8]; 12] = [
+        b"key", b"oken", b"ecret", b"assw", b"pwd", b"auth", b"cred", b"pass", b"jwt", b"bearer", b"sig",
+        b"dsn",
+    ];
+    name.len() <= 80 && {
+        let lower = name.to_ascii_lowercase();
+        PIECES.iter().any(|piece| lower.windows(piece.len()).any(|w| w == *piece))
+    }
+}
+
+/// `someFunctionName2`, `module.path.to_thing`: code, not a secret.
+fn is_identifier(text: &[u8]) -> bool {
+    let words = text.split(|b| b"._-/:".contains(b));
+    text[0].is_ascii_alphabetic()
+        && words.clone().count() >= 2
+        && words.clone().all(|w| w.len() < 16 && w.iter().filter(|b| b.is_ascii_digit()).count() <= 2)
+        || text.iter().filter(|b| b.is_ascii_digit()).count() < 2
+        || text.iter().any(|b| b"(){}[]<>$\\ ".contains(b))
+}

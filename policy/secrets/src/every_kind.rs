@@ -1,0 +1,133 @@
+//! What must hold for every kind in the table, over generated credentials.
+//!
+//! `SHIELDRUN_CASES=10000 cargo test --release -p shieldrun-secrets every_kind` is the long run.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::derive::{RunKey, Stream};
+use crate::kinds::{Check, KINDS, Kind, Part, Set};
+use crate::mold::{Form, Weak, form_of};
+use crate::registry::{Draw, Place, Registry};
+
+fn cases() -> u32 {
+    std::env::var("SHIELDRUN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
+}
+
+/// A credential of this kind as its issuer would draw it; the checksum is put right by the interpreter.
+fn generated(kind: &Kind, stream: &mut Stream, case: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    if !kind.prefixes.is_empty() {
+        out.extend_from_slice(kind.prefixes[case as usize % kind.prefixes.len()].as_bytes());
+    }
+    for part in kind.parts {
+        match *part {
+            Part::Lit(text) => out.extend_from_slice(text.as_bytes()),
+            Part::Any(words) => out.extend_from_slice(words[case as usize % words.len()].as_bytes()),
+            Part::Body(set, min, max) | Part::Kept(set, min, max) => {
+                let spread = usize::from((max - min).min(40)) + 1;
+                let len = usize::from(min) + case as usize % spread;
+                if set == Set::HexDash && len == 36 {
+                    out.extend((0..36).map(|at| {
+                        if [8, 13, 18, 23].contains(&at) {
+                            b'-'
+                        } else {
+                            stream.pick(Set::HexLower.alphabet())
+                        }
+                    }));
+                    continue;
+                }
+                // What may only stand inside does not stand at an end.
+                let alphabet: Vec<u8> =
+                    set.alphabet().iter().copied().filter(u8::is_ascii_alphanumeric).collect();
+                out.extend((0..len).map(|_| stream.pick(&alphabet)));
+            }
+            Part::Sum(set, len) => out.extend((0..len).map(|_| stream.pick(set.alphabet()))),
+        }
+    }
+    out
+}
+
+fn form(text: &[u8]) -> Form {
+    form_of(text, Weak::Count).unwrap_or_else(|| panic!("{} is of no kind", String::from_utf8_lossy(text)))
+}
+
+/// What one run makes of credentials.
+struct Run(Registry, Place);
+
+impl Run {
+    fn new(key: u8) -> Self {
+        Self(Registry::new(RunKey::from_bytes([key; 32])), Place::Env(String::from("X")))
+    }
+
+    fn make(&mut self, kind: &'static str, real: &[u8]) -> Vec<u8> {
+        let form = form(real);
+        let id =
+            self.0.intern(kind, "X", &self.1, real, Draw::Keyed, |stream, real| form.synthetic(stream, real));
+        self.0.synthetic_of(id).to_vec()
+    }
+}
+
+#[test]
+fn every_kind_keeps_its_promises() {
+    let key = RunKey::from_bytes([42; 32]);
+    for (index, kind) in KINDS.iter().enumerate() {
+        let mut stream = key.keyed(kind.name, &index.to_le_bytes(), 0);
+        let (mut first, mut same, mut other) = (Run::new(1), Run::new(1), Run::new(2));
+        for case in 0..cases() {
+            let raw = generated(kind, &mut stream, case);
+            // An issuer's checksum is right: putting it right is what `synthetic` does last.
+            let real = if kind.check == Check::None { raw } else { form(&raw).synthetic(&mut stream, &raw) };
+            let shown = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+            let found = form(&real);
+            assert_eq!(found.kind.name, kind.name, "{}", shown(&real));
+            let synthetic = first.make(kind.name, &real);
+            let about = || std::format!("{}: {} became {}", kind.name, shown(&real), shown(&synthetic));
+            assert_eq!(synthetic.len(), real.len(), "{}", about());
+            let again = form(&synthetic);
+            assert_eq!(again.kind.name, kind.name, "{}", about());
+            assert_ne!(again.checksum_holds(&synthetic), Some(false), "{}", about());
+            assert_eq!(again.checksum_holds(&synthetic).is_some(), kind.check != Check::None, "{}", about());
+            let prefix = kind
+                .prefixes
+                .iter()
+                .any(|p| real.starts_with(p.as_bytes()) && synthetic.starts_with(p.as_bytes()));
+            assert!(prefix || kind.prefixes.is_empty(), "{}", about());
+            // Generated with the marker in it, a real one with a checksum shares that; nothing else may be shared.
+            for range in found.secret_ranges() {
+                let body = &real[range];
+                let shared = body.windows(8).find(|w| {
+                    !crate::entropy::contains(b"SHIELDRUNshieldrun7SHIELDRUN", &w[..7])
+                        && !crate::entropy::contains(b"SHIELDRUN7SHIELDRUN", &w[1..])
+                        && crate::entropy::contains(&synthetic, w)
+                });
+                let short_of_choice = body.len() < 8;
+                assert!(short_of_choice || shared.is_none(), "{}", about());
+            }
+            assert_ne!(synthetic, real, "{}", about());
+            assert_eq!(synthetic, same.make(kind.name, &real), "not stable: {}", about());
+            assert_ne!(synthetic, other.make(kind.name, &real), "the same in another run: {}", about());
+            let room = found.secret_ranges().any(|r| r.len() >= 17) && kind.parts.iter().any(has_letters);
+            let marked = crate::entropy::contains(&synthetic.to_ascii_uppercase(), b"SHIELDRUN");
+            assert!(marked || !room, "no marker: {}", about());
+        }
+    }
+}
+
+fn has_letters(part: &Part) -> bool {
+    let marker =
+        |set: Set| b"SHIELDRUN".iter().all(|b| set.has(*b)) || b"shieldrun".iter().all(|b| set.has(*b));
+    matches!(part, Part::Body(set, min, _) if *min >= 17 && marker(*set))
+}
+
+#[test]
+fn there_are_many_kinds_and_each_has_a_secret() {
+    let mut names: Vec<&str> = KINDS.iter().map(|k| k.name).collect();
+    names.dedup();
+    assert!(names.len() >= 150, "{}", names.len());
+    for kind in KINDS {
+        assert!(kind.parts.iter().any(|p| matches!(p, Part::Body(..))), "{}", kind.name);
+        assert!(!kind.prefixes.is_empty() || kind.anchor.is_some(), "{}", kind.name);
+        assert!(kind.weak || kind.prefixes.iter().all(|p| p.len() >= 2), "{}", kind.name);
+    }
+}
