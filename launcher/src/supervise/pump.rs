@@ -5,8 +5,8 @@
 //! when something was found is the loop's affair.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
@@ -35,11 +35,29 @@ pub(super) struct Gates {
     pub(super) gone: Latch,
 }
 
+/// A look at a pump from outside, which does not keep its pipe open.
+#[derive(Debug)]
+pub(super) struct Flow {
+    from: Weak<OwnedFd>,
+    idle: Arc<AtomicBool>,
+}
+
+impl Flow {
+    /// Whether everything that the command has written has left us, or waits for what may follow.
+    pub(super) fn is_quiet(&self) -> bool {
+        let Some(from) = self.from.upgrade() else { return true };
+        let nothing_waits = wait_for([(from.as_fd(), PollFlags::IN)], Some(Instant::now()))
+            .is_ok_and(|[ready]| !ready.contains(PollFlags::IN));
+        // Asked in this order: what was there is read by a pump that says it is not idle before.
+        nothing_waits && self.idle.load(Ordering::SeqCst)
+    }
+}
+
 /// Where the inside's end leads.
 #[derive(Debug)]
 pub(super) enum Inside {
     /// A pipe: its end of file is the end.
-    Pipe(OwnedFd),
+    Pipe(Arc<OwnedFd>),
     /// The inner terminal's master. It answers `EIO` while no process has the terminal open, which may
     /// be for a while only.
     Pty(Arc<OwnedFd>),
@@ -54,6 +72,8 @@ pub(super) struct Pump {
     pub(super) tee: Option<Arc<dyn Tee>>,
     pub(super) gates: Gates,
     pub(super) notes: Sendbox,
+    /// It waits, and holds nothing that it could write.
+    pub(super) idle: Arc<AtomicBool>,
 }
 
 /// What to do next.
@@ -66,13 +86,20 @@ enum Next {
 }
 
 impl Pump {
+    pub(super) fn flow(&self) -> Flow {
+        let (Inside::Pipe(from) | Inside::Pty(from)) = &self.from;
+        Flow { from: Arc::downgrade(from), idle: Arc::clone(&self.idle) }
+    }
+
     /// Until the stream ends. Dropping `self` at the end closes the inside's pipe, so a command that
     /// goes on writing gets SIGPIPE, as it would without us.
     pub(super) fn run(self) {
+        let idle = Arc::clone(&self.idle);
         let mut state = State { buffer: vec![0; CHUNK], held: 0, linger: None, pump: self };
         let done = Report { stream: state.pump.stream, notes: state.pump.notes.clone(), done: None };
         let why = state.pass();
         drop(state);
+        idle.store(true, Ordering::SeqCst);
         done.because(why);
     }
 }
@@ -130,11 +157,10 @@ impl State {
         let gone = if self.linger.is_some() { PollFlags::empty() } else { PollFlags::IN };
         let hold = (self.held > 0).then(|| Instant::now() + HOLD);
         let until = [hold, self.linger].into_iter().flatten().min();
-        let from = match &self.pump.from {
-            Inside::Pipe(fd) => fd.as_fd(),
-            Inside::Pty(fd) => fd.as_fd(),
-        };
-        let [from, to, gone] = wait_for(
+        let (Inside::Pipe(from) | Inside::Pty(from)) = &self.pump.from;
+        let from = from.as_fd();
+        self.pump.idle.store(true, Ordering::SeqCst);
+        let ready = wait_for(
             [
                 (from, PollFlags::IN),
                 // Nothing asked: a reader that left shows by itself.
@@ -142,7 +168,9 @@ impl State {
                 (self.pump.gates.gone.as_fd(), gone),
             ],
             until,
-        )?;
+        );
+        self.pump.idle.store(false, Ordering::SeqCst);
+        let [from, to, gone] = ready?;
         if to.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
             return Ok(Next::End(Done::Refused(Errno::PIPE)));
         }
@@ -166,11 +194,8 @@ impl State {
 
     /// A process that outlived `init` writes and writes: what is there now is all that still goes.
     fn last_look(&mut self) -> Done {
-        let waiting = match &self.pump.from {
-            Inside::Pipe(fd) => ioctl_fionread(fd),
-            Inside::Pty(fd) => ioctl_fionread(&**fd),
-        };
-        let mut left = usize::try_from(waiting.unwrap_or(0)).unwrap_or(0);
+        let (Inside::Pipe(from) | Inside::Pty(from)) = &self.pump.from;
+        let mut left = usize::try_from(ioctl_fionread(&**from).unwrap_or(0)).unwrap_or(0);
         while left > 0 {
             let before = left;
             match self.read_at_most(left) {
@@ -208,10 +233,8 @@ impl State {
         let (_, free) = self.buffer.split_at_mut(self.held);
         let room = free.len().min(limit);
         let chunk = &mut free[..room];
-        let read = match &self.pump.from {
-            Inside::Pipe(fd) => retry_on_intr(|| rustix::io::read(fd, &mut *chunk)),
-            Inside::Pty(fd) => retry_on_intr(|| rustix::io::read(&**fd, &mut *chunk)),
-        };
+        let (Inside::Pipe(from) | Inside::Pty(from)) = &self.pump.from;
+        let read = retry_on_intr(|| rustix::io::read(&**from, &mut *chunk));
         let read = match (read, &self.pump.from) {
             (Ok(0), _) => return Err(Done::Finished),
             (Ok(read), _) => read,

@@ -17,7 +17,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use super::feed::Feed;
 use super::job::Job;
 use super::latch::{Done, Latch, Mailbox, Note, Sendbox, mailbox, poll_until};
-use super::pump::{Gates, Inside, Pump};
+use super::pump::{Flow, Gates, Inside, Pump};
 use super::{Exit, Inspection, Leak, Limits, Observer, Outcome, Running, SuperviseError};
 use crate::stdio::{InputKind, Stream};
 use crate::sys::control::{Message, SIZE, tag};
@@ -29,6 +29,9 @@ const GRACE: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long an output that the outside does not take may keep us, once the tree was ended by force.
 const GIVE_UP: Duration = Duration::from_millis(500);
+
+/// How long a stop waits for output that the outside does not take.
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// Everything that can happen.
 enum Event {
@@ -78,10 +81,11 @@ pub(crate) fn supervise(
     let go = go | job.start();
 
     let mut open = Vec::with_capacity(4);
+    let mut flows = Vec::with_capacity(3);
     let mut outputs: Vec<_> = stdio
         .outputs
         .into_iter()
-        .map(|output| (output.stream, Inside::Pipe(output.from), output.to))
+        .map(|output| (output.stream, Inside::Pipe(Arc::new(output.from)), output.to))
         .collect();
     if let (Some(master), Some(screen)) = (&master, screen) {
         outputs.push((Stream::Terminal, Inside::Pty(Arc::clone(master)), screen));
@@ -97,7 +101,9 @@ pub(crate) fn supervise(
             tee: inspection.tee.clone(),
             gates: gates.clone(),
             notes: sender.clone(),
+            idle: Arc::new(AtomicBool::new(false)),
         };
+        flows.push(pump.flow());
         spawn(stream, move || pump.run())?;
         open.push(stream);
     }
@@ -121,6 +127,7 @@ pub(crate) fn supervise(
         gates,
         ended,
         job,
+        flows,
         open,
         limit: limits.timeout,
         observer,
@@ -188,6 +195,7 @@ struct Watch<'a> {
     /// The command has ended: nobody reads stdin any more.
     ended: Latch,
     job: Job,
+    flows: Vec<Flow>,
     /// The streams whose thread is not done.
     open: Vec<Stream>,
     limit: Option<Duration>,
@@ -344,6 +352,7 @@ impl Watch<'_> {
             // What is to die need not be followed into its sleep.
             tag::STOPPED if self.timed_out || self.leak.is_some() => {}
             tag::STOPPED => {
+                self.settle();
                 let answer = self.job.stopped(value, self.deadline);
                 self.say(answer.tag, answer.value);
             }
@@ -362,6 +371,14 @@ impl Watch<'_> {
             }
             // A word of a newer `init` would be a word of another binary: ours come in one.
             _ => {}
+        }
+    }
+
+    /// Stopping us stops the pumps too: what the command wrote before it stopped goes first.
+    fn settle(&self) {
+        let patience = Instant::now() + SETTLE;
+        while Instant::now() < patience && !self.flows.iter().all(Flow::is_quiet) {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

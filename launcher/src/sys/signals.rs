@@ -8,7 +8,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use libc::c_int;
@@ -81,6 +81,15 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 static BEFORE_MAIN: extern "C" fn() = before_main;
 
 extern "C" fn before_main() {
+    look_once();
+}
+
+/// At the first call only: a later one would see what the runtime made of it.
+fn look_once() {
+    static LOOKED: AtomicBool = AtomicBool::new(false);
+    if LOOKED.swap(true, Ordering::Relaxed) {
+        return;
+    }
     let mut ignored = 0;
     for signal in 1..=LAST {
         if disposition(signal) == Some(libc::SIG_IGN) {
@@ -99,6 +108,7 @@ extern "C" fn before_main() {
 
 /// Which of 0, 1, 2 were closed when the launcher was started.
 pub(crate) fn closed_at_start() -> [bool; 3] {
+    look_once();
     let closed = CLOSED.load(Ordering::Relaxed);
     [0, 1, 2].map(|fd| closed & (1 << fd) != 0)
 }
@@ -106,6 +116,7 @@ pub(crate) fn closed_at_start() -> [bool; 3] {
 impl InheritedSignals {
     /// As it was before `main`.
     pub(crate) fn capture() -> Self {
+        look_once();
         Self { mask: MASK.load(Ordering::Relaxed), ignored: IGNORED.load(Ordering::Relaxed) }
     }
 

@@ -33,7 +33,7 @@ fn a_command_that_cannot_be_executed_gives_126_or_127() {
 #[test]
 fn time_runs_out_with_sigterm_first() {
     let launch =
-        Launch::script("trap 'echo bye; exit 3' TERM; while :; do sleep 0.05; done").with("timeout_ms", 300);
+        Launch::script("trap 'echo bye; exit 3' TERM; while :; do sleep 0.05; done").with("timeout_ms", 1000);
     let output = launch.output();
     assert_eq!(output.status.code(), Some(124));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "bye\n");

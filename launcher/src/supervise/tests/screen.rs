@@ -78,6 +78,13 @@ impl Screen {
         }
     }
 
+    /// Presses keys when the shell has surely started what it starts next: a Ctrl-C or Ctrl-Z between
+    /// its fork and the exec is lost, natively too.
+    pub(super) fn type_later(&mut self, keys: &str) {
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        self.type_in(keys);
+    }
+
     /// Waits until this shows, after what was waited for before; returns what came in between.
     pub(super) fn wait_for(&mut self, text: &str) -> String {
         let begun = Instant::now();

@@ -64,12 +64,12 @@ fn stty_inside_is_stty_outside() {
 
 #[test]
 fn control_c_interrupts_the_command_and_its_children() {
-    let launch = Launch::script("trap 'echo interrupted; exit 5' INT; echo ready; sleep 60");
+    let launch = bash("trap 'echo interrupted; exit 5' INT; echo ready; sleep 60");
     let mut screen = screen(&launch);
     screen.type_in(&format!("run; {CODE}"));
     screen.wait_for("ready\r\n");
     assert!(screen.is_raw());
-    screen.type_in("\x03");
+    screen.type_later("\x03");
     screen.wait_for("interrupted\r\n");
     screen.wait_for("code=5.");
 }
@@ -95,7 +95,7 @@ fn control_z_stops_and_fg_goes_on() {
     screen.type_in("run\r");
     screen.wait_for("ready\r\n");
     for word in ["one", "two"] {
-        screen.type_in("\x1a");
+        screen.type_later("\x1a");
         screen.wait_for("Stopped");
         screen.wait_for("> ");
         assert!(!screen.is_raw());
@@ -139,7 +139,7 @@ fn bg_lets_it_run_without_the_keyboard() {
     let mut screen = screen(&launch);
     screen.type_in("run\r");
     screen.wait_for("ready\r\n");
-    screen.type_in("\x1a");
+    screen.type_later("\x1a");
     screen.wait_for("Stopped");
     screen.wait_for("> ");
     screen.type_in("bg\r");
@@ -200,7 +200,7 @@ fn a_signal_of_the_terminal_goes_to_the_whole_group() {
     let mut screen = screen(&launch);
     screen.type_in("run | cat\r");
     screen.wait_for("ready\r\n");
-    screen.type_in("\x03");
+    screen.type_later("\x03");
     screen.wait_for("> ");
     assert_eq!(launch.result()["exit"], "Signal(2)");
     assert_eq!(launch.result()["signals"], serde_json::json!([2]));
@@ -212,7 +212,7 @@ fn control_z_in_a_pipeline_stops_the_whole_job() {
     let mut screen = screen(&launch);
     screen.type_in("run | cat\r");
     screen.wait_for("ready\r\n");
-    screen.type_in("\x1a");
+    screen.type_later("\x1a");
     screen.wait_for("Stopped");
     screen.wait_for("> ");
     screen.type_in("fg\r");
