@@ -57,7 +57,7 @@ fn a_broken_file_is_shown_with_its_place() {
     for broken in [
         "secrets: [\n",
         "a: b: c\n",
-        "\tsecrets: block\n",
+       
         "- just\n- a list\n",
         "secrets: \"open\n",
         "\u{0}",
