@@ -263,7 +263,10 @@ fn the_terminal_of_the_host_cannot_be_typed_into() {
     let probe = world.probe(&crate::harness::probe::ESCAPE);
     let mut terminal = outer_shell(&world);
     // The probe types a command for whoever reads the terminal next. That must not be the outer shell.
-    terminal.type_keys(&format!("$SHIELD --quiet -- {} type-ahead 'touch typed'; echo do\"\"ne\r", probe.display()));
+    terminal.type_keys(&format!(
+        "$SHIELD --quiet -- {} type-ahead 'touch typed'; echo do\"\"ne\r",
+        probe.display()
+    ));
     terminal.await_text("done");
     terminal.await_text("outer> ");
     terminal.type_keys("\recho qui\"\"et\r");
