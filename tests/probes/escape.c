@@ -115,8 +115,12 @@ int main(int argc, char **argv) {
         memcpy(name + 1, with, length);
         return say(connect_to(name, length + 1));
     }
-    if (strcmp(what, "type-ahead") == 0)
-        return say(ioctl(0, TIOCSTI, "x"));
+    if (strcmp(what, "type-ahead") == 0) {
+        int result = 0;
+        for (const char *key = with; *key && result == 0; key++)
+            result = ioctl(0, TIOCSTI, key);
+        return say(result ? result : ioctl(0, TIOCSTI, "\n"));
+    }
     fputs("unknown attempt\n", stderr);
     return 2;
 }
