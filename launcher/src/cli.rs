@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::say;
 use clap::{Args, Parser, Subcommand};
 use shieldrun_policy::exit;
 use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Writes};
@@ -165,8 +166,12 @@ impl RunArguments {
 /// The exit code, after the message or the help was printed.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse().map_err(|error| {
-        // A reader that left early is no error.
-        let _ = error.print();
+        if error.use_stderr() {
+            say::usage(&error);
+        } else {
+            // A reader that left early is no error.
+            let _ = error.print();
+        }
         if error.use_stderr() { exit::ExitCode::Setup.into() } else { ExitCode::SUCCESS }
     })
 }

@@ -16,6 +16,7 @@ use crate::say;
 use crate::spawn::SpawnError;
 use crate::stdio::StdioError;
 use crate::supervise::SuperviseError;
+use crate::sys::descriptors::take_over;
 
 /// A stage that failed.
 #[derive(Debug)]
@@ -77,6 +78,19 @@ pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> 
             "`writes: overlay`",
             "use `--writes direct` (the workspace itself is written) or `--writes none`",
         );
+    }
+    Ok(())
+}
+
+/// A descriptor that is to cross must be there.
+///
+/// # Errors
+/// When one of them is not open.
+pub(crate) fn refuse_closed_descriptors(kept: &[i32]) -> Result<(), Failure> {
+    for &number in kept {
+        drop(take_over(number).map_err(|error| {
+            Failure::doing(format!("cannot keep descriptor {number} (`--keep-fd {number}`)"), error)
+        })?);
     }
     Ok(())
 }

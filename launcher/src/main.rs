@@ -56,6 +56,7 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     let host = Host::look()?;
     let policy = policies::policy(&host, arguments)?;
     failure::refuse_what_cannot_be_had(&policy)?;
+    failure::refuse_closed_descriptors(&arguments.keep_fd)?;
     let mut inventory = inventory::take(&policy, &host, &arguments.command_bytes())?;
     let runs = host.runs()?;
     if arguments.dry_run {

@@ -28,6 +28,13 @@ pub(crate) fn line(message: impl Display) {
     write(&format!("shieldrun: {message}\n"));
 }
 
+/// Prints what is wrong with the command line.
+pub(crate) fn usage(error: &clap::Error) {
+    let text = error.render();
+    let text = if is_colourful() { text.ansi().to_string() } else { text.to_string() };
+    write(&format!("shieldrun: {text}"));
+}
+
 /// Ends a line that somebody else began.
 pub(crate) fn blank() {
     write("\n");
@@ -38,11 +45,15 @@ fn prefix(word: &str) -> String {
         "error" => "31",
         _ => "33",
     };
-    if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+    if is_colourful() {
         format!("shieldrun: \x1b[{colour};1m{word}:\x1b[0m ")
     } else {
         format!("shieldrun: {word}: ")
     }
+}
+
+fn is_colourful() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// One write, so that lines of several processes do not mix; a stderr that is gone is nobody's fault.

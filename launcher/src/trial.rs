@@ -92,7 +92,7 @@ impl Trial<'_> {
         let files = GuestFiles::of(self.plan.tier, self.directory.path());
         let table = self.guest_table();
         let prepared = Prepared::new(self.plan, &table, streams, &files, inherited)
-            .map_err(|error| Failure::doing("a path of the plan has a NUL byte in it", error))?;
+            .map_err(|error| Failure::new(error, None))?;
         if self.plan.tier == Tier::Preload {
             files
                 .put(&table)

@@ -1,8 +1,8 @@
 //! The `exec` family: notes what is started, and keeps the shim loaded in it.
 //!
 //! Every call runs with the environment it was given, or, if that lacks our entry, with a copy that has it
-//! ([`preload::keep`]). `system` and `popen` take the environment from `environ`, which is not ours to change:
-//! what they start in a process that dropped our entry is left to the kernel tier.
+//! ([`preload::keep`]). `system` and `popen` take the environment from `environ`, which for the time of the call
+//! is lent a list that has it ([`preload::keep_environ`]).
 
 mod list;
 
@@ -103,7 +103,7 @@ hook! {
         note(SHELL.as_ptr());
         let Some(real) = real::SYSTEM.get() else { return missing() };
         // SAFETY: the program's own argument.
-        unsafe { real(command) }
+        preload::keep_environ(|| unsafe { real(command) })
     }
 }
 
@@ -112,7 +112,7 @@ hook! {
         note(SHELL.as_ptr());
         let Some(real) = real::POPEN.get() else { missing(); return core::ptr::null_mut() };
         // SAFETY: the program's own arguments.
-        unsafe { real(command, mode) }
+        preload::keep_environ(|| unsafe { real(command, mode) })
     }
 }
 

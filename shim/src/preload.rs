@@ -2,7 +2,9 @@
 //!
 //! The environment is walked raw: a program may define a `getenv` of its own.
 
+use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use shieldrun_abi::{GUEST_DIRECTORY, SHIM_FILE};
 
@@ -30,8 +32,21 @@ pub(crate) struct Library {
 pub(crate) type Sibling = [u8; PATH_ROOM + 32];
 
 unsafe extern "C" {
-    static environ: List;
+    static mut environ: List;
 }
+
+/// The list that `environ` is lent. Not on a stack: another thread may be reading it when it is taken back.
+struct Lent {
+    list: UnsafeCell<[*const libc::c_char; FEW + 1]>,
+    entry: UnsafeCell<[u8; VALUE_ROOM]>,
+}
+
+// SAFETY: only who holds `LENDING` writes; readers see whole words of a list that is always terminated.
+unsafe impl Sync for Lent {}
+
+static LENT: Lent =
+    Lent { list: UnsafeCell::new([core::ptr::null(); FEW + 1]), entry: UnsafeCell::new([0; VALUE_ROOM]) };
+static LENDING: AtomicBool = AtomicBool::new(false);
 
 /// What libc takes for the environment at this moment; null before it has one.
 pub(crate) fn environment() -> List {
@@ -127,6 +142,58 @@ pub(crate) unsafe fn keep<R>(environment: List, exec: impl FnOnce(List) -> R) ->
         return unsafe { rebuilt::<{ MANY + 1 }, R>(environment, &scan, &variable, exec) };
     }
     exec(environment)
+}
+
+/// Calls `start` with our entry in `environ`, if it is not there: for what starts programs with the environment
+/// that libc knows. A program that dropped our entry gets its own list back after the call, unless somebody
+/// changed it meanwhile. Two at a time: the second goes without.
+pub(crate) fn keep_environ<R>(start: impl FnOnce() -> R) -> R {
+    let before = environment();
+    // SAFETY: libc's own list.
+    if unsafe { keep(before, |kept| kept == before) } || LENDING.swap(true, Ordering::Acquire) {
+        return start();
+    }
+    // SAFETY: libc's own list.
+    let lent = unsafe { keep(before, lend) };
+    if let Some(lent) = lent {
+        // SAFETY: a plain word; see `environment`.
+        unsafe { environ = lent };
+    }
+    let done = start();
+    if lent == Some(environment()) {
+        // SAFETY: as above.
+        unsafe { environ = before };
+    }
+    LENDING.store(false, Ordering::Release);
+    done
+}
+
+/// Copies a rebuilt list to where it may stay.
+fn lend(rebuilt: List) -> Option<List> {
+    // SAFETY: `LENDING` is held, so nobody else writes.
+    let list = unsafe { &mut *LENT.list.get() };
+    // SAFETY: as above.
+    let entry = unsafe { &mut *LENT.entry.get() };
+    let (last, slots) = list.split_last_mut()?;
+    *last = core::ptr::null();
+    for (at, slot) in slots.iter_mut().enumerate() {
+        // SAFETY: the list goes on at least to its null, which was not met yet.
+        let from = unsafe { rebuilt.add(at) };
+        // SAFETY: as above.
+        *slot = unsafe { from.read() };
+        if slot.is_null() {
+            return Some(LENT.list.get().cast());
+        }
+        // SAFETY: an entry of the list is a C string.
+        let variable = unsafe { text::bytes(*slot, VALUE_ROOM) };
+        if let Some(variable) = variable.filter(|variable| variable.starts_with(VARIABLE)) {
+            // Ours was built on a stack that goes away.
+            entry.get_mut(..variable.len())?.copy_from_slice(variable);
+            *entry.get_mut(variable.len())? = 0;
+            *slot = entry.as_ptr().cast();
+        }
+    }
+    None
 }
 
 /// Not inlined, so that only a call that needs the room takes it from the stack.

@@ -8,6 +8,7 @@ mod error;
 mod prepared;
 mod report;
 mod steps;
+mod syscalls;
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -4,11 +4,14 @@
 //! what can be refused (a path with a NUL in it) is refused while there is somebody to tell.
 
 use std::ffi::{CString, NulError};
+use std::fmt;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
+use seccompiler::{BackendError, BpfProgram};
 use shieldrun_policy::plan::{Access, Bytes, Cover, Mount, Plan, Tier};
 
+use super::syscalls;
 use crate::guest::{self, GuestFiles};
 use crate::sys::signals::InheritedSignals;
 
@@ -42,6 +45,7 @@ pub(crate) struct Prepared<'a> {
     pub(super) inherited: InheritedSignals,
     pub(super) argv: Vec<CString>,
     pub(super) envp: Vec<CString>,
+    pub(super) filters: Vec<BpfProgram>,
 }
 
 /// A mount of the plan.
@@ -76,7 +80,7 @@ impl<'a> Prepared<'a> {
         streams: [ChildStream<'a>; 3],
         files: &GuestFiles,
         inherited: InheritedSignals,
-    ) -> Result<Self, NulError> {
+    ) -> Result<Self, PrepareError> {
         let control_number = (3..).find(|number| !plan.kept_descriptors.contains(number)).unwrap_or(3);
         let mut argv = vec![CString::from(c"shieldrun-init"), CString::new(control_number.to_string())?];
         for word in &plan.command {
@@ -97,6 +101,10 @@ impl<'a> Prepared<'a> {
                     Ok(MaskStep { at: c_string(&mask.at)?, source, cover: &mask.cover })
                 })
                 .collect::<Result<_, NulError>>()?,
+            filters: match plan.tier {
+                Tier::Full => syscalls::programs()?,
+                Tier::Preload => Vec::new(),
+            },
             table,
             guest_options: CString::new(format!("mode=0755,size={}", guest_size(plan, table)))?,
             working_directory: c_string(&plan.working_directory)?,
@@ -112,6 +120,45 @@ impl<'a> Prepared<'a> {
                 .map(|variable| c_string(&variable.entry))
                 .collect::<Result<_, _>>()?,
         })
+    }
+}
+
+/// Why a plan cannot be carried out.
+#[derive(Debug)]
+pub(crate) enum PrepareError {
+    /// A path or an argument has a NUL in it.
+    Nul(NulError),
+    /// The table of system calls cannot be compiled.
+    Filter(BackendError),
+}
+
+impl From<NulError> for PrepareError {
+    fn from(error: NulError) -> Self {
+        Self::Nul(error)
+    }
+}
+
+impl From<BackendError> for PrepareError {
+    fn from(error: BackendError) -> Self {
+        Self::Filter(error)
+    }
+}
+
+impl fmt::Display for PrepareError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nul(_) => write!(out, "a path or an argument has a NUL byte in it"),
+            Self::Filter(_) => write!(out, "cannot compile the filter of system calls"),
+        }
+    }
+}
+
+impl std::error::Error for PrepareError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Nul(error) => Some(error),
+            Self::Filter(error) => Some(error),
+        }
     }
 }
 

@@ -48,11 +48,13 @@ pub(crate) enum Place {
     Descriptors,
     /// Giving up privileges.
     Privileges,
+    /// Installing the filter of system calls.
+    Filter,
     /// Starting init.
     Init,
 }
 
-const PLACES: [Place; 17] = [
+const PLACES: [Place; 18] = [
     Place::Session,
     Place::UserMap,
     Place::Loopback,
@@ -69,6 +71,7 @@ const PLACES: [Place; 17] = [
     Place::Ready,
     Place::Descriptors,
     Place::Privileges,
+    Place::Filter,
     Place::Init,
 ];
 
@@ -141,6 +144,7 @@ impl Place {
             Self::Ready => "cannot tell the launcher that set-up is done",
             Self::Descriptors => "cannot close the inherited descriptors",
             Self::Privileges => "cannot give up privileges",
+            Self::Filter => "cannot install the filter of system calls",
             Self::Init => "cannot start init",
         }
     }

@@ -82,3 +82,14 @@ pub(crate) fn own_proc_files() -> io::Result<()> {
 pub(crate) fn die_with_parent() -> io::Result<()> {
     Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }
+
+/// Installs a filter of system calls, for this process and all that come from it.
+///
+/// # Errors
+/// `EINVAL` where the kernel has no seccomp filters.
+pub(crate) fn install_filter(_: &NoNewPrivs, filter: &[seccompiler::sock_filter]) -> io::Result<()> {
+    seccompiler::apply_filter(filter).map_err(|error| match error {
+        seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,
+        _ => io::Error::from_raw_os_error(libc::EINVAL),
+    })
+}
