@@ -3,6 +3,8 @@
 //! No descriptor from outside ever crosses: a terminal becomes our own pseudo-terminal, everything
 //! else a pipe that `supervise` pumps. This file only looks and prepares; it moves no byte.
 
+mod file_copy;
+
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,6 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+pub(crate) use file_copy::FileCopy;
 
 use crate::sys::open_file;
 use crate::sys::signals::closed_at_start;
@@ -30,7 +34,7 @@ pub(crate) enum Inner {
     /// Closed, as it was outside. To be closed last of all, in the process that becomes the command:
     /// a process with a hole at 0 to 2 puts there whatever it opens next.
     Closed,
-    /// Our pipe.
+    /// Our pipe, or for stdin our copy of a small file.
     Pipe(OwnedFd),
 }
 
@@ -47,6 +51,8 @@ pub(crate) struct Inside {
 pub(crate) struct Outer {
     /// Where stdin comes from, unless it is a terminal.
     pub(crate) input: Option<Input>,
+    /// A small file at stdin, which needs no feeding.
+    pub(crate) copy: Option<FileCopy>,
     /// Where output goes, the terminal's apart: at most two.
     pub(crate) outputs: Vec<Output>,
     /// The user's terminal, if any of the three is one.
@@ -206,11 +212,17 @@ impl Stdio {
         }
 
         let tty = tty(fds, kinds)?;
-        let mut outer = Outer { input: None, outputs: Vec::with_capacity(2), tty };
+        let mut outer = Outer { input: None, copy: None, outputs: Vec::with_capacity(2), tty };
 
-        let first = match simple(kinds[0]) {
-            Some(inner) => inner,
-            None => {
+        let copy = if kinds[0] == Kind::File { FileCopy::of(stdin) } else { None };
+        let first = match (simple(kinds[0]), copy) {
+            (Some(inner), _) => inner,
+            (None, Some(copy)) => {
+                let theirs = keep(copy.as_fd(), 0)?;
+                outer.copy = Some(copy);
+                Inner::Pipe(theirs)
+            }
+            (None, None) => {
                 let from = keep(stdin, 0)?;
                 let kind = input_kind(kinds[0], stdin);
                 let (ours, theirs) = input_pipe(kind).map_err(|errno| StdioError::Pipe(0, errno))?;
@@ -247,7 +259,7 @@ impl Outer {
     pub(crate) fn release_standard_descriptors(&self) -> Result<(), Errno> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let null = rustix::fs::open("/dev/null", flags, Mode::empty())?;
-        if self.input.is_some() {
+        if self.input.is_some() || self.copy.is_some() {
             rustix::stdio::dup2_stdin(&null)?;
         }
         if self.outputs.iter().any(|output| output.stream == Stream::Stdout) {

@@ -1,6 +1,6 @@
 //! From a started `init` to the command's end: one loop over a closed set of events.
 //!
-//! This file owns what goes in and what comes out. The loop is in [`watch`], the terminal's side of job
+//! This file owns what goes in and what comes out. It begins in [`start`]; the loop is in [`watch`], the terminal's side of job
 //! control in [`job`], the threads that move bytes in [`pump`] (out) and [`feed`] (in). Starting the
 //! tree, printing and the record are not ours: whoever calls gets an [`Outcome`] and an [`Observer`].
 
@@ -8,6 +8,7 @@ mod feed;
 mod job;
 mod latch;
 mod pump;
+mod start;
 #[cfg(test)]
 pub(crate) mod tests;
 mod watch;
@@ -23,7 +24,7 @@ use rustix::io::Errno;
 use crate::stdio::{Outer, Stream};
 use crate::sys::signals::Signals;
 
-pub(crate) use watch::supervise;
+pub(crate) use start::supervise;
 
 /// A tree that was set up and waits for `GO`.
 #[derive(Debug)]

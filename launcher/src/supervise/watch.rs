@@ -4,22 +4,19 @@
 //! by threads of which only the end, or a leak, is heard here.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::OFlags;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use super::feed::Feed;
 use super::job::Job;
-use super::latch::{Done, Latch, Mailbox, Note, Sendbox, mailbox, poll_until};
-use super::pump::{Flow, Gates, Inside, Pump};
-use super::{Exit, Inspection, Leak, Limits, Observer, Outcome, Running, SuperviseError};
-use crate::stdio::{InputKind, Stream};
+use super::latch::{Done, Latch, Mailbox, Note, Sendbox, poll_until};
+use super::pump::{Flow, Gates};
+use super::{Exit, Leak, Observer, Outcome, SuperviseError};
+use crate::stdio::Stream;
 use crate::sys::control::{Message, SIZE, tag};
 use crate::sys::signals::{InheritedSignals, Origin, Received, Signals};
 
@@ -44,121 +41,10 @@ enum Event {
     InitGone,
 }
 
-/// Runs the command to its end.
-///
-/// # Errors
-/// When the launcher itself cannot go on. `init`, and all inside with it, is killed then.
-pub(crate) fn supervise(
-    running: Running,
-    limits: Limits,
-    inspection: Inspection<'_>,
-    observer: &mut dyn Observer,
-) -> Result<Outcome, SuperviseError> {
-    let Running { control, init, go, stdio, pty, signals } = running;
-    // First of all, so that every way out ends the tree.
-    let init = Init { pidfd: init, is_gone: false };
-    let (sender, mailbox) = mailbox().map_err(SuperviseError::Prepare)?;
-    let gates = Gates {
-        sealed: Arc::new(AtomicBool::new(false)),
-        gone: Latch::new().map_err(SuperviseError::Prepare)?,
-    };
-    let ended = Latch::new().map_err(SuperviseError::Prepare)?;
-    stdio.release_standard_descriptors().map_err(SuperviseError::Prepare)?;
-
-    let master = match pty {
-        Some(master) => {
-            rustix::fs::fcntl_setfl(&master, OFlags::RDWR | OFlags::NONBLOCK)
-                .map_err(SuperviseError::Prepare)?;
-            Some(Arc::new(master))
-        }
-        None => None,
-    };
-    let (tty, screen) = match stdio.tty {
-        Some(tty) => (Some((tty.terminal, tty.claim)), Some(tty.screen)),
-        None => (None, None),
-    };
-    let mut job = Job::new(tty, master.clone(), inspection.tee.clone());
-    let go = go | job.start();
-
-    let mut open = Vec::with_capacity(4);
-    let mut flows = Vec::with_capacity(3);
-    let mut outputs: Vec<_> = stdio
-        .outputs
-        .into_iter()
-        .map(|output| (output.stream, Inside::Pipe(Arc::new(output.from)), output.to))
-        .collect();
-    if let (Some(master), Some(screen)) = (&master, screen) {
-        outputs.push((Stream::Terminal, Inside::Pty(Arc::clone(master)), screen));
-    }
-    drop(master);
-    for (stream, from, to) in outputs {
-        let scan = inspection.scanner.map(|scanner| scanner(stream));
-        let pump = Pump {
-            stream,
-            from,
-            to,
-            scan,
-            tee: inspection.tee.clone(),
-            gates: gates.clone(),
-            notes: sender.clone(),
-            idle: Arc::new(AtomicBool::new(false)),
-        };
-        flows.push(pump.flow());
-        spawn(stream, move || pump.run())?;
-        open.push(stream);
-    }
-    if let Some(input) = stdio.input {
-        // A read that cannot be looked at first may hang; it must not keep us.
-        if input.kind != InputKind::Stream {
-            open.push(Stream::Stdin);
-        }
-        let feed = Feed { input, tee: inspection.tee.clone(), ended: ended.clone(), notes: sender.clone() };
-        spawn(Stream::Stdin, move || feed.run())?;
-    }
-
-    let now = Instant::now();
-    let interval = observer.interval();
-    let watch = Watch {
-        control: Some(control),
-        init,
-        signals,
-        mailbox,
-        _sender: sender,
-        gates,
-        ended,
-        job,
-        flows,
-        open,
-        limit: limits.timeout,
-        observer,
-        interval,
-        begun: now,
-        deadline: limits.timeout.and_then(|limit| now.checked_add(limit)),
-        tick: interval.map(|interval| now + interval),
-        kill: None,
-        give_up: None,
-        exit: None,
-        interrupted: None,
-        leak: None,
-        timed_out: false,
-        lost_output: None,
-    };
-    watch.say(tag::GO, go);
-    watch.run()
-}
-
-fn spawn(stream: Stream, body: impl FnOnce() + Send + 'static) -> Result<(), SuperviseError> {
-    std::thread::Builder::new()
-        .name(stream.to_string())
-        .spawn(body)
-        .map(drop)
-        .map_err(|error| SuperviseError::Thread(stream, error))
-}
-
 /// `init`, which does not outlive this value.
-struct Init {
-    pidfd: OwnedFd,
-    is_gone: bool,
+pub(super) struct Init {
+    pub(super) pidfd: OwnedFd,
+    pub(super) is_gone: bool,
 }
 
 impl Init {
@@ -184,38 +70,39 @@ impl Drop for Init {
     }
 }
 
-struct Watch<'a> {
-    control: Option<OwnedFd>,
-    init: Init,
-    signals: Signals,
-    mailbox: Mailbox,
+/// One run, as far as it has come.
+pub(super) struct Watch<'a> {
+    pub(super) control: Option<OwnedFd>,
+    pub(super) init: Init,
+    pub(super) signals: Signals,
+    pub(super) mailbox: Mailbox,
     /// Kept so that the channel never looks closed.
-    _sender: Sendbox,
-    gates: Gates,
+    pub(super) _sender: Sendbox,
+    pub(super) gates: Gates,
     /// The command has ended: nobody reads stdin any more.
-    ended: Latch,
-    job: Job,
-    flows: Vec<Flow>,
+    pub(super) ended: Latch,
+    pub(super) job: Job,
+    pub(super) flows: Vec<Flow>,
     /// The streams whose thread is not done.
-    open: Vec<Stream>,
-    limit: Option<Duration>,
-    observer: &'a mut dyn Observer,
-    interval: Option<Duration>,
-    begun: Instant,
-    deadline: Option<Instant>,
-    tick: Option<Instant>,
-    kill: Option<Instant>,
-    give_up: Option<Instant>,
-    exit: Option<Exit>,
+    pub(super) open: Vec<Stream>,
+    pub(super) limit: Option<Duration>,
+    pub(super) observer: &'a mut dyn Observer,
+    pub(super) interval: Option<Duration>,
+    pub(super) begun: Instant,
+    pub(super) deadline: Option<Instant>,
+    pub(super) tick: Option<Instant>,
+    pub(super) kill: Option<Instant>,
+    pub(super) give_up: Option<Instant>,
+    pub(super) exit: Option<Exit>,
     /// A signal that would have ended the command, had it not ended already.
-    interrupted: Option<i32>,
-    leak: Option<(Stream, Leak)>,
-    timed_out: bool,
-    lost_output: Option<(Stream, Errno)>,
+    pub(super) interrupted: Option<i32>,
+    pub(super) leak: Option<(Stream, Leak)>,
+    pub(super) timed_out: bool,
+    pub(super) lost_output: Option<(Stream, Errno)>,
 }
 
 impl Watch<'_> {
-    fn run(mut self) -> Result<Outcome, SuperviseError> {
+    pub(super) fn run(mut self) -> Result<Outcome, SuperviseError> {
         while !self.is_over() {
             for event in self.wait()? {
                 self.handle(event);
@@ -485,7 +372,7 @@ impl Watch<'_> {
         self.kill = Some(now + GRACE);
     }
 
-    fn say(&self, tag: u32, value: i32) {
+    pub(super) fn say(&self, tag: u32, value: i32) {
         let Some(control) = &self.control else { return };
         let bytes = Message { tag, value }.encode();
         // An `init` that is gone shows at its pidfd; one that does not listen is not worth waiting for.

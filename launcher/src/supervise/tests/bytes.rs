@@ -7,18 +7,28 @@ use std::time::{Duration, Instant};
 
 use super::launch::{Launch, finish, noise};
 
-/// An unnamed file with this content, at its beginning.
+/// An unnamed file with this content, at its beginning, for reading and writing.
 fn file(content: &[u8]) -> File {
+    opened_again(content).0
+}
+
+/// The same for reading alone, as the shell's `<` opens it.
+fn input(content: &[u8]) -> File {
+    opened_again(content).1
+}
+
+fn opened_again(content: &[u8]) -> (File, File) {
     let path = std::env::temp_dir().join(format!(
         "supervise-file-{}-{:?}",
         std::process::id(),
         std::thread::current().id()
     ));
-    let mut file = File::options().read(true).write(true).create_new(true).open(&path).expect("a file");
+    let mut both = File::options().read(true).write(true).create_new(true).open(&path).expect("a file");
+    let reading = File::open(&path).expect("it is there");
     std::fs::remove_file(&path).expect("it is there");
-    file.write_all(content).expect("room for it");
-    file.seek(SeekFrom::Start(0)).expect("a file has a position");
-    file
+    both.write_all(content).expect("room for it");
+    both.seek(SeekFrom::Start(0)).expect("a file has a position");
+    (both, reading)
 }
 
 fn same(one: &[u8], other: &[u8]) -> bool {
@@ -105,7 +115,23 @@ fn what_the_command_leaves_of_a_small_file_is_there_for_the_next() {
         Command::new("sh")
             .arg("-c")
             .arg(script)
-            .stdin(file(b"one\ntwo\nthree\n"))
+            .stdin(input(b"one\ntwo\nthree\n"))
+            .stdout(Stdio::piped())
+            .spawn(),
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_command_that_seeks_back_leaves_the_rest_of_a_file() {
+    // `head` reads a block and then seeks to the end of its line, where it can.
+    let launch = Launch::of(&["head", "-n", "1"]);
+    let script = format!("read skipped; {}; cat", launch.words());
+    let output = finish(
+        Command::new("sh")
+            .arg("-c")
+            .arg(script)
+            .stdin(input(b"zero\none\ntwo\nthree\n"))
             .stdout(Stdio::piped())
             .spawn(),
     );
