@@ -63,11 +63,10 @@ pub(crate) fn forms_in(text: &[u8]) -> Vec<(usize, Form)> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < text.len() {
-        let starts = at == 0 || !text[at - 1].is_ascii_alphanumeric();
-        match (starts && text[at].is_ascii_alphanumeric())
-            .then(|| form_at(&text[at..], Weak::Ignore))
-            .flatten()
-        {
+        // A known form is ten characters or more, and few pairs of characters begin one.
+        let begins = (at == 0 || !text[at - 1].is_ascii_alphanumeric())
+            && text.get(at..at + 10).is_some_and(|t| INDEX.may_begin(t[0], t[1]) || may_hold_anchor(t));
+        match begins.then(|| form_at(&text[at..], Weak::Ignore)).flatten() {
             Some(form) => {
                 let len = form.len;
                 found.push((at, form));
@@ -77,6 +76,11 @@ pub(crate) fn forms_in(text: &[u8]) -> Vec<(usize, Form)> {
         }
     }
     found
+}
+
+/// Forms without a prefix are one long word from their first character on.
+fn may_hold_anchor(start: &[u8]) -> bool {
+    start.iter().all(|b| b.is_ascii_alphanumeric() || b"+/:_".contains(b))
 }
 
 fn match_parts(

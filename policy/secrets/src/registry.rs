@@ -107,6 +107,11 @@ impl Registry {
         Scanner::build(self.entries.iter().map(|e| (e.id, e.kind, e.real.as_slice())))
     }
 
+    /// A scanner over all synthetic values instead: to see one leave is no leak, but a tripwire.
+    pub fn tripwire(&self) -> Scanner {
+        Scanner::build(self.entries.iter().map(|e| (e.id, e.kind, e.synthetic.as_slice())))
+    }
+
     /// Replaces raw occurrences of known real values in bytes that are no credential themselves.
     ///
     /// Only values of 8 bytes or more that are not easily guessed take part: replacing every `postgres`
@@ -234,6 +239,38 @@ impl Entry {
     /// it was found at is unreadable.
     pub fn synthetic(&self) -> &[u8] {
         &self.synthetic
+    }
+
+    /// The host this credential belongs to, and those below it; `None` if its kind does not tell.
+    pub fn host(&self) -> Option<&'static str> {
+        crate::kinds::KINDS.iter().find(|kind| kind.name == self.kind)?.host
+    }
+
+    /// One JSON object with everything but the real value.
+    pub fn to_json(&self) -> String {
+        let text = |s: &str| String::from_utf8_lossy(&crate::edit::json_string(s.as_bytes())).into_owned();
+        let places: Vec<String> = self
+            .places
+            .iter()
+            .map(|place| match place {
+                Place::Env(name) => alloc::format!("{{\"env\":{}}}", text(name)),
+                Place::File { path, field } => {
+                    alloc::format!("{{\"file\":{},\"field\":{}}}", text(path), text(field))
+                }
+                Place::Argv(index) => alloc::format!("{{\"argv\":{index}}}"),
+            })
+            .collect();
+        let group = self.group.map_or(String::from("null"), |g| alloc::format!("{g}"));
+        let host = self.host().map_or(String::from("null"), text);
+        alloc::format!(
+            "{{\"id\":\"{}\",\"kind\":\"{}\",\"name\":{},\"places\":[{}],\"group\":{group},\"host\":{host},\"length\":{},\"synthetic\":{}}}",
+            self.id,
+            self.kind,
+            text(&self.name),
+            places.join(","),
+            self.real.len(),
+            text(&String::from_utf8_lossy(&self.synthetic)),
+        )
     }
 
     /// The length of the real value; all that can be asked about it.

@@ -2,7 +2,7 @@
 
 use shieldrun_secrets::*;
 
-const REAL: &str = "k3Jd8sLq/0ZpXv7Rt2N+YbH?m4Gc9Fa5T";
+const REAL: &str = "k3Jd8s\"q/0ZpXv7R$2N+YbH?m4Gc9Fa5T";
 
 fn scanner(values: &[&str]) -> (Registry, Scanner) {
     let mut reg = Registry::new(RunKey::from_bytes([5; 32]));
@@ -43,6 +43,13 @@ fn encodings(real: &[u8]) -> Vec<(Encoding, Vec<u8>)> {
     };
     out.push((Encoding::Hex, hex(true)));
     out.push((Encoding::Hex, hex(false)));
+    out.push((Encoding::Reversed, real.iter().rev().copied().collect()));
+    let quoted = |special: &[u8]| -> Vec<u8> {
+        real.iter().flat_map(|b| if special.contains(b) { vec![b'\\', *b] } else { vec![*b] }).collect()
+    };
+    out.push((Encoding::Json, quoted(b"\"\\")));
+    out.push((Encoding::Json, quoted(b"\"\\/")));
+    out.push((Encoding::Shell, quoted(b"\"\\$`")));
     for upper in [true, false] {
         for every in [true, false] {
             let text = real
@@ -70,6 +77,11 @@ fn every_encoding_at_every_offset_in_chunks_of_every_size() {
                 let hit = stream.chunks(size).find_map(|c| state.feed(&scanner, c));
                 let hit =
                     hit.unwrap_or_else(|| panic!("{encoding:?} at {offset} in chunks of {size} passed"));
+                // `\"` is both JSON's and the shell's.
+                let quotes = [Encoding::Json, Encoding::Shell];
+                if quotes.contains(&encoding) && quotes.contains(&hit.encoding) {
+                    continue;
+                }
                 // Where a text has neither `+` nor `/`, the two alphabets of base64 agree.
                 let alike = encoding == Encoding::Base64Url && hit.encoding == Encoding::Base64;
                 assert!(
@@ -117,4 +129,86 @@ fn the_scanner_may_be_shared_between_threads() {
     shared::<Scanner>();
     shared::<StreamState>();
     shared::<Registry>();
+}
+
+#[test]
+fn a_part_is_a_suspicion_and_not_a_hit() {
+    let (_reg, scanner) = scanner(&[REAL]);
+    for offset in 0..=REAL.len() - 24 {
+        for size in [1, 7, 100] {
+            let stream = [b"see ", &REAL.as_bytes()[offset..offset + 24], b" there"].concat();
+            let mut state = scanner.stream();
+            assert!(stream.chunks(size).all(|c| state.feed(&scanner, c).is_none()));
+            assert_eq!(
+                state.take_suspected().map(|h| h.encoding),
+                Some(Encoding::Partial),
+                "{offset} {size}"
+            );
+            assert_eq!(state.take_suspected(), None);
+        }
+    }
+}
+
+#[test]
+fn the_second_pass_sees_through_layers() {
+    let (_reg, scanner) = scanner(&[REAL]);
+    let real = REAL.as_bytes();
+    let standard = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let wrapped = |text: &[u8], width: usize| text.chunks(width).collect::<Vec<_>>().join(&b'\n');
+    let escaped = real.iter().flat_map(|b| format!("\\u{:04x}", b).into_bytes()).collect::<Vec<_>>();
+    let octal = real.iter().flat_map(|b| format!("\\x{b:02x}").into_bytes()).collect::<Vec<_>>();
+    let wide: Vec<u8> = real.iter().flat_map(|b| [*b, 0]).collect();
+    let wide_other: Vec<u8> = real.iter().flat_map(|b| [0, *b]).collect();
+    let spaced: Vec<u8> = real.iter().flat_map(|b| format!("{b:02x} ").into_bytes()).collect();
+    let twice = base64(&base64(&[b"x=", real].concat(), standard), standard);
+    // Enough before it for the compressor to pack it, not only store it.
+    let packed = [b"some text before ".repeat(30).as_slice(), real].concat();
+    let zlib = miniz_oxide::deflate::compress_to_vec_zlib(&packed, 6);
+    let mut gzip = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3];
+    gzip.extend(b"name\0");
+    gzip.extend(miniz_oxide::deflate::compress_to_vec(&packed, 6));
+    let in_base64 = base64(&gzip, standard);
+    let characters =
+        real.iter().map(|b| (*b as char).to_string()).collect::<Vec<_>>().join("\n").into_bytes();
+    for (what, body) in [
+        ("wrapped", wrapped(real, 7)),
+        ("wrapped base64", wrapped(&base64(&[b"....", real, b"....."].concat(), standard), 12)),
+        ("\\u", escaped),
+        ("\\x", octal),
+        ("utf-16le", wide),
+        ("utf-16be", wide_other),
+        ("spaced hex", spaced),
+        ("base64 twice", twice),
+        ("zlib", zlib),
+        ("gzip", gzip),
+        ("gzip in base64", in_base64),
+        ("one character a line", characters),
+        ("plain", real.to_vec()),
+    ] {
+        let hit = scanner.deep(&body).unwrap_or_else(|| panic!("{what} passed"));
+        assert_eq!(hit.layers.is_empty(), what == "plain", "{what}");
+    }
+    assert!(scanner.deep(b"nothing \\u0041 %41 QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo=").is_none());
+}
+
+#[test]
+fn a_synthetic_that_leaves_is_a_tripwire_and_no_leak() {
+    let (reg, scanner) = scanner(&[REAL]);
+    let tripwire = reg.tripwire();
+    let text = [b"token=", reg.entries()[0].synthetic(), b"\n"].concat();
+    assert!(scanner.stream().feed(&scanner, &text).is_none());
+    let hit = tripwire.stream().feed(&tripwire, &text).expect("seen");
+    assert_eq!(hit.id, reg.entries()[0].id);
+}
+
+#[test]
+fn a_registry_is_told_without_real_values() {
+    let (reg, _) = scanner(&[REAL]);
+    let text = reg.entries()[0].to_json();
+    assert!(
+        text.contains("\"kind\":\"generic-secret\"")
+            && text.contains("\"env\":\"V0_TOKEN\"")
+            && !text.contains("k3Jd8s"),
+        "{text}"
+    );
 }

@@ -220,6 +220,11 @@ fn gap(registry: &mut Registry, place: &Place, bytes: &[u8], out: &mut Vec<u8>, 
     }
 }
 
+/// A JSON string, quotes and all.
+pub(crate) fn json_string(text: &[u8]) -> Vec<u8> {
+    Style::Json.encode(text, b"").unwrap_or_default()
+}
+
 fn utf8(bytes: &[u8]) -> Result<&str, Unparsable> {
     core::str::from_utf8(bytes).map_err(|error| at(bytes, error.valid_up_to(), "not UTF-8"))
 }

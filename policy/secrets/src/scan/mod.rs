@@ -4,11 +4,13 @@
 //! secret byte by byte passes any scan; that is what the network policy is for.
 
 mod needles;
+mod normalise;
 mod stream;
 mod table;
 
 pub use needles::Encoding;
 pub(crate) use needles::is_needle;
+pub use normalise::{DeepHit, Layer};
 pub use stream::{Hit, StreamState};
 pub(crate) use table::Table;
 

@@ -14,6 +14,8 @@ use crate::registry::SecretId;
 pub(crate) const SHORTEST: usize = 8;
 /// A longer secret is recognised by this many bytes.
 const ENOUGH: usize = 64;
+/// Of a secret of twice this length or more, parts of this length count as a suspicion.
+const WINDOW: usize = 16;
 
 /// How a real value was written where it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +31,14 @@ pub enum Encoding {
     Hex,
     /// `%XX` for what needs it, or for every byte.
     Percent,
+    /// A JSON string: `\"`, `\/`, `\u00XX`.
+    Json,
+    /// Quoted for a shell.
+    Shell,
+    /// Backwards.
+    Reversed,
+    /// Only a part of it: a suspicion.
+    Partial,
 }
 
 pub(crate) type Needle = (Zeroizing<Vec<u8>>, SecretId, Encoding);
@@ -116,6 +126,19 @@ fn telling_parts(kind: &str, real: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
 }
 
 fn encodings(part: &[u8], add: &mut impl FnMut(Vec<u8>, Encoding)) {
+    if part.len() >= 2 * WINDOW {
+        // Every eighth, so that any 23 bytes in a row hold one whole.
+        for window in part.windows(WINDOW).step_by(8) {
+            add(window.to_vec(), Encoding::Partial);
+        }
+    }
+    add(part.iter().rev().copied().collect(), Encoding::Reversed);
+    for escape in [json as fn(&[u8]) -> Vec<u8>, json_slashed, json_html] {
+        add(escape(part), Encoding::Json);
+    }
+    for escape in [shell_single as fn(&[u8]) -> Vec<u8>, shell_backslashed, shell_double] {
+        add(escape(part), Encoding::Shell);
+    }
     add(part.to_vec(), Encoding::Raw);
     for shift in 0..3 {
         let standard = base64_inside(part, shift);
@@ -167,5 +190,79 @@ fn percent(part: &[u8], digits: &[u8; 16], every: bool) -> Vec<u8> {
             out.extend([b'%', digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]);
         }
     }
+    out
+}
+
+/// As `serde_json`, Python and JavaScript write it.
+fn json(part: &[u8]) -> Vec<u8> {
+    escaped(part, |byte, out| match byte {
+        b'"' | b'\\' => out.extend([b'\\', byte]),
+        b'\n' => out.extend(b"\\n"),
+        b'\r' => out.extend(b"\\r"),
+        b'\t' => out.extend(b"\\t"),
+        0..=0x1f => unicode(byte, out),
+        _ => out.push(byte),
+    })
+}
+
+/// As PHP writes it.
+fn json_slashed(part: &[u8]) -> Vec<u8> {
+    escaped(&json(part), |byte, out| match byte {
+        b'/' => out.extend(b"\\/"),
+        _ => out.push(byte),
+    })
+}
+
+/// As Go writes it, safe inside HTML.
+fn json_html(part: &[u8]) -> Vec<u8> {
+    escaped(&json(part), |byte, out| match byte {
+        b'<' | b'>' | b'&' | b'\'' => unicode(byte, out),
+        _ => out.push(byte),
+    })
+}
+
+fn unicode(byte: u8, out: &mut Vec<u8>) {
+    let digits = b"0123456789abcdef";
+    out.extend(b"\\u00");
+    out.extend([digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]);
+}
+
+fn shell_single(part: &[u8]) -> Vec<u8> {
+    escaped(part, |byte, out| match byte {
+        b'\'' => out.extend(b"'\\''"),
+        _ => out.push(byte),
+    })
+}
+
+fn shell_double(part: &[u8]) -> Vec<u8> {
+    escaped(part, |byte, out| match byte {
+        b'"' | b'\\' | b'$' | b'`' => out.extend([b'\\', byte]),
+        _ => out.push(byte),
+    })
+}
+
+/// As `printf %q` writes it.
+fn shell_backslashed(part: &[u8]) -> Vec<u8> {
+    escaped(part, |byte, out| match byte {
+        b'a'..=b'z'
+        | b'A'..=b'Z'
+        | b'0'..=b'9'
+        | b'_'
+        | b'-'
+        | b'.'
+        | b'/'
+        | b':'
+        | b'='
+        | b'+'
+        | b'@'
+        | b'%'
+        | b',' => out.push(byte),
+        _ => out.extend([b'\\', byte]),
+    })
+}
+
+fn escaped(part: &[u8], write: impl Fn(u8, &mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(part.len());
+    part.iter().for_each(|byte| write(*byte, &mut out));
     out
 }

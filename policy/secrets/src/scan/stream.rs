@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
+use super::table::Found;
 use super::{Encoding, Scanner};
 use crate::registry::SecretId;
 
@@ -23,14 +24,15 @@ pub struct Hit {
 /// One stream's state. Feed it every byte of the stream, in chunks of any size.
 pub struct StreamState {
     carry: Zeroizing<Vec<u8>>,
+    suspected: Option<Hit>,
 }
 
 impl StreamState {
     pub(super) fn new() -> Self {
-        Self { carry: Zeroizing::new(Vec::new()) }
+        Self { carry: Zeroizing::new(Vec::new()), suspected: None }
     }
 
-    /// The first hit that ends in this chunk. After a hit the state has taken the whole chunk in.
+    /// The first whole value that ends in this chunk. After a hit the state has taken the whole chunk in.
     pub fn feed(&mut self, scanner: &Scanner, chunk: &[u8]) -> Option<Hit> {
         let table = &scanner.table;
         if table.is_empty() || chunk.is_empty() {
@@ -41,29 +43,23 @@ impl StreamState {
         // The seam: what was carried and as much of the chunk as a needle from there could cover.
         self.carry.extend_from_slice(&chunk[..chunk.len().min(reach)]);
         let mut hit = None;
+        let mut part = None;
         if before > 0 {
             let mut from = 0;
-            while let Some(found) = table.find(&self.carry, from) {
+            while let Some(found) = table.find(&self.carry, from, &mut part) {
                 if found.end > before {
-                    hit = Some(Hit {
-                        id: found.id,
-                        encoding: found.encoding,
-                        start: found.start as i64 - before as i64,
-                        end: found.end - before,
-                    });
+                    hit = Some(Hit::at(found, before));
                     break;
                 }
                 from = found.start + 1;
             }
+            self.suspect(part.filter(|p| p.end > before), before);
         }
-        let hit = hit.or_else(|| {
-            table.find(chunk, 0).map(|f| Hit {
-                id: f.id,
-                encoding: f.encoding,
-                start: f.start as i64,
-                end: f.end,
-            })
-        });
+        if hit.is_none() {
+            part = None;
+            hit = table.find(chunk, 0, &mut part).map(|found| Hit::at(found, 0));
+            self.suspect(part, 0);
+        }
         if chunk.len() >= reach {
             self.carry.clear();
             self.carry.extend_from_slice(&chunk[chunk.len() - reach..]);
@@ -74,10 +70,31 @@ impl StreamState {
         hit
     }
 
+    /// A part of a value that was seen since this was last asked. Worth an event, not the end of a run.
+    pub fn take_suspected(&mut self) -> Option<Hit> {
+        self.suspected.take()
+    }
+
+    fn suspect(&mut self, part: Option<Found>, before: usize) {
+        self.suspected = self.suspected.or(part.map(|found| Hit::at(found, before)));
+    }
+
     /// How many bytes at the end of what was fed may be the beginning of a needle; the caller holds those
     /// back for a moment, so that a secret split over two writes does not leave in two halves.
     pub fn pending(&self, scanner: &Scanner) -> usize {
         scanner.table.pending(&self.carry)
+    }
+}
+
+impl Hit {
+    /// A find in a text whose first `before` bytes came in earlier chunks.
+    fn at(found: Found, before: usize) -> Self {
+        Self {
+            id: found.id,
+            encoding: found.encoding,
+            start: found.start as i64 - before as i64,
+            end: found.end.saturating_sub(before),
+        }
     }
 }
 

@@ -54,6 +54,14 @@ pub(crate) struct Found {
     pub(crate) encoding: Encoding,
 }
 
+impl Found {
+    /// A whole value and a part of one are kept apart; of each, the first counts.
+    fn sort(self, whole: &mut Option<Self>, part: &mut Option<Self>) {
+        let place = if self.encoding == Encoding::Partial { part } else { whole };
+        *place = place.or(Some(self));
+    }
+}
+
 impl Table {
     pub(crate) fn build(mut needles: Vec<Needle>) -> Self {
         needles.retain(|n| n.0.len() >= SHORTEST);
@@ -109,14 +117,15 @@ impl Table {
         self.longest
     }
 
-    /// The occurrence that ends first, of those that begin at `from` or later.
-    pub(crate) fn find(&self, text: &[u8], from: usize) -> Option<Found> {
-        let first = self.candidate(text, from)?;
+    /// The whole value that ends first, of those that begin at `from` or later. The first part of one that is
+    /// passed on the way is put into `suspected`.
+    pub(crate) fn find(&self, text: &[u8], from: usize, suspected: &mut Option<Found>) -> Option<Found> {
+        let first = self.candidate(text, from, suspected)?;
         // Another that ends before this one has a block before that end.
         let mut best = first;
         for at in first.start.saturating_sub(self.head).max(from)..first.end {
             self.verify(text, at, from, &mut |found| {
-                if (found.end, found.start) < (best.end, best.start) {
+                if found.encoding != Encoding::Partial && (found.end, found.start) < (best.end, best.start) {
                     best = found;
                 }
             });
@@ -126,7 +135,7 @@ impl Table {
 
     /// The leftmost occurrence, the longest of those that begin there.
     pub(crate) fn find_longest(&self, text: &[u8], from: usize) -> Option<Found> {
-        let first = self.candidate(text, from)?;
+        let first = self.candidate(text, from, &mut None)?;
         let mut best = first;
         for at in first.start.saturating_sub(self.head).max(from)..first.start + self.head {
             self.verify(text, at, from, &mut |found| {
@@ -152,7 +161,7 @@ impl Table {
     }
 
     /// Some occurrence that begins at `from` or later; no other ends before this one begins.
-    fn candidate(&self, text: &[u8], from: usize) -> Option<Found> {
+    fn candidate(&self, text: &[u8], from: usize, suspected: &mut Option<Found>) -> Option<Found> {
         if self.needles.is_empty() || text.len() < self.head {
             return None;
         }
@@ -167,7 +176,7 @@ impl Table {
             while any != 0 {
                 let lane = any.trailing_zeros() as usize;
                 any &= any - 1;
-                self.verify(text, at + lane * self.stride, from, &mut |f| found = found.or(Some(f)));
+                self.verify(text, at + lane * self.stride, from, &mut |f| f.sort(&mut found, suspected));
                 if found.is_some() {
                     return found;
                 }
@@ -175,7 +184,7 @@ impl Table {
             at += self.stride * ROUND;
         }
         while at < text.len() {
-            self.verify(text, at, from, &mut |f| found = found.or(Some(f)));
+            self.verify(text, at, from, &mut |f| f.sort(&mut found, suspected));
             if found.is_some() {
                 return found;
             }
