@@ -1,5 +1,6 @@
 //! Owns one run, from its plan to its record: the stages of `main` that share what the run is.
 
+mod guard;
 mod last_line;
 mod observer;
 mod sinks;
@@ -30,6 +31,7 @@ use crate::sys::control::go;
 use crate::sys::ring::Ring;
 use crate::sys::signals::{InheritedSignals, Signals};
 
+use guard::Guard;
 use last_line::LastLine;
 use observer::Watcher;
 
@@ -68,6 +70,7 @@ pub(crate) struct Ended {
     watcher: Watcher,
     claimed: crate::claims::Claimed,
     last_line: Arc<LastLine>,
+    guard: Option<Guard>,
 }
 
 impl Trial<'_> {
@@ -138,6 +141,7 @@ impl Trial<'_> {
     /// When the walls do not stand, or the launcher itself cannot go on.
     pub(crate) fn supervise(&self, started: Started, recording: &Recording) -> Result<Ended, Failure> {
         let ready = started.launched.ready()?;
+        let guard = self.guard(&ready)?;
         let drain = self.drain(&ready, recording)?;
         let scanner = LeakScanner::new(&self.inventory.registry);
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
@@ -163,7 +167,7 @@ impl Trial<'_> {
         let limits = Limits { timeout: self.policy.limits.timeout };
         let outcome = supervise::supervise(running, limits, inspection, &mut watcher);
         let claimed = drain.map(Drain::finish).unwrap_or_default();
-        Ok(Ended { outcome: outcome.map_err(Failure::from)?, watcher, claimed, last_line })
+        Ok(Ended { outcome: outcome.map_err(Failure::from)?, watcher, claimed, last_line, guard })
     }
 
     /// Completes the record, and says what a person must know.
@@ -172,6 +176,18 @@ impl Trial<'_> {
     /// When the result cannot be written.
     pub(crate) fn close(&self, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
         summary::close(self, ended, recording)
+    }
+
+    fn guard(&self, ready: &Ready) -> Result<Option<Guard>, Failure> {
+        let failed = |error| Failure::doing("cannot watch over the masked files", error);
+        match self.plan.tier {
+            Tier::Full => {
+                let init = ready.pidfd.try_clone().map_err(failed)?;
+                Guard::over(&self.plan.masks, init).map(Some).map_err(failed)
+            }
+            // No mask to lose: the shim goes by names.
+            Tier::Preload => Ok(None),
+        }
     }
 
     fn drain(&self, ready: &Ready, recording: &Recording) -> Result<Option<Drain>, Failure> {

@@ -8,10 +8,11 @@ use std::time::SystemTime;
 use rustix::io::Errno;
 use shieldrun_policy::audit::{self, Action, Outcome as Success, Provider, SecretRef, Text, Treatment};
 use shieldrun_policy::exit;
-use shieldrun_policy::plan::{Cover, Tier};
+use shieldrun_policy::plan::{Bytes, Cover, Tier};
 use shieldrun_policy::verdict::{ResultExit, ResultSecrets, RunResult, Touched};
 use shieldrun_secrets::Place;
 
+use super::guard::Guard;
 use super::last_line::LastLine;
 use super::{Ended, Recording, Trial, event};
 use crate::audit::Sender;
@@ -73,7 +74,7 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
 
 /// The end of a run.
 pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed, last_line } = ended;
+    let Ended { outcome, watcher, claimed, last_line, guard } = ended;
     let Recording { log, sender, mut record } = recording;
     let code = code_of(outcome.exit);
     if claimed.dropped > 0 {
@@ -84,6 +85,16 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
     if claimed.forged > 0 {
         let message = format!("the ring held {} records that the shim does not write", claimed.forged);
         sender.send(event(Action::EventsDropped).message(Text::from_bytes(message.as_bytes())));
+    }
+    let lost = guard.as_ref().and_then(Guard::lost);
+    if let Some(path) = lost {
+        let message = "the host replaced this masked file, so its mask was gone inside: the run was ended";
+        sender.send(
+            event(Action::SecretFileDenied)
+                .file(Text::from_bytes(&path.0))
+                .rule(Text::from_bytes(b"shieldrun.guard"))
+                .message(Text::from_bytes(message.as_bytes())),
+        );
     }
     let exit = exit_of(code, outcome.exit);
     let last = event(Action::RunEnded)
@@ -125,7 +136,7 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
     if let Some(file) = &trial.arguments.result {
         write_result(file, &result)?;
     }
-    say_what_happened(trial, &outcome, &last_line, code);
+    say_what_happened(trial, &outcome, &last_line, lost, code);
     if let Some(warning) = written.warning() {
         say::warning(warning);
     }
@@ -171,7 +182,13 @@ fn touched(claimed: &Claimed) -> Vec<Touched> {
 }
 
 /// What is wrong is always said; that all is well only to a person at a terminal, in one line.
-fn say_what_happened(trial: &Trial<'_>, outcome: &Outcome, last_line: &LastLine, code: exit::ExitCode) {
+fn say_what_happened(
+    trial: &Trial<'_>,
+    outcome: &Outcome,
+    last_line: &LastLine,
+    lost: Option<&Bytes>,
+    code: exit::ExitCode,
+) {
     let command = trial.plan.command.first().map(ToString::to_string).unwrap_or_default();
     if last_line.is_unfinished() && (code.cause().is_some() || matches!(outcome.exit, Exit::NotExecuted(_))) {
         say::blank();
@@ -189,6 +206,12 @@ fn say_what_happened(trial: &Trial<'_>, outcome: &Outcome, last_line: &LastLine,
     match outcome.exit {
         Exit::NotExecuted(errno) => say_not_executed(&command, errno, code),
         Exit::SetupFailed(_, errno) => say::line(format_args!("error: cannot start init: {errno}")),
+        Exit::InitLost if lost.is_some() => {
+            let path = lost.map(ToString::to_string).unwrap_or_default();
+            say::line(format_args!(
+                "stopped: `{path}` was replaced on the host, which takes its mask away; start the run again"
+            ));
+        }
         Exit::InitLost => say::line("error: the run's init ended without a word"),
         Exit::Code(_) | Exit::Signal(_) | Exit::Leak | Exit::TimedOut => {}
     }
