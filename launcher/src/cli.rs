@@ -68,11 +68,46 @@ pub(crate) enum Action {
         #[arg(long)]
         verify: bool,
     },
+    /// Find credentials in files, or make synthetic ones.
+    Secrets {
+        /// What to do.
+        #[command(subcommand)]
+        verb: SecretsVerb,
+    },
+    /// Print the completions of a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
     /// Look at policies.
     Policy {
         /// What to do with it.
         #[command(subcommand)]
         verb: PolicyVerb,
+    },
+}
+
+/// What to do with secrets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsVerb {
+    /// Find credentials: kind, place and confidence, never the value. Exit code 1 when there are any.
+    Scan {
+        /// Files and directories, or `-` for stdin; else the working directory.
+        paths: Vec<PathBuf>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One credential a line on stdin; a synthetic of the same form for each, as JSON lines.
+    Synthesize {
+        /// The same seed gives the same synthetics.
+        #[arg(long, value_name = "HEX")]
+        seed: Option<String>,
+        /// With a wrong checksum, so that scanners which check it stay quiet.
+        #[arg(long)]
+        invalid_checksum: bool,
     },
 }
 

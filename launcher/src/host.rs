@@ -6,8 +6,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, io};
 
-use shieldrun_secrets::RunKey;
-
 use crate::record::{RecordError, runs_dir};
 
 /// The facts.
@@ -83,19 +81,6 @@ impl Host {
         runs_dir(state.as_deref().map(Path::as_os_str), self.home.as_deref().map(Path::as_os_str))
     }
 
-    /// A fresh key for this run.
-    ///
-    /// # Errors
-    /// What getrandom(2) gives.
-    pub(crate) fn run_key(&self) -> io::Result<RunKey> {
-        let mut key = [0u8; 32];
-        let mut filled = 0;
-        while let Some(rest) = key.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())?;
-        }
-        Ok(RunKey::from_bytes(key))
-    }
-
     /// The home, or `/` where there is none.
     pub(crate) fn home_or_root(&self) -> &Path {
         self.home.as_deref().unwrap_or(Path::new("/"))
@@ -105,6 +90,19 @@ impl Host {
     pub(crate) fn home_bytes(&self) -> Option<&[u8]> {
         self.home.as_deref().map(|home| home.as_os_str().as_bytes())
     }
+}
+
+/// 256 random bits.
+///
+/// # Errors
+/// What getrandom(2) gives.
+pub(crate) fn random_key() -> io::Result<[u8; 32]> {
+    let mut key = [0u8; 32];
+    let mut filled = 0;
+    while let Some(rest) = key.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(key)
 }
 
 /// The nearest git root; never the home's parent or `/` because of a stray `.git` there.

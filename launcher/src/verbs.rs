@@ -1,12 +1,15 @@
 //! Owns the verbs that run nothing: they look at records and policies and print.
 
+mod secrets;
+
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use shieldrun_policy::plan::Plan;
 use shieldrun_policy::schema::{Overrides, example, json_schema, load};
 
-use crate::cli::{Action, PolicyVerb};
+use crate::cli::{Action, Cli, PolicyVerb, SecretsVerb};
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::policies::{self, PolicyError};
@@ -34,6 +37,20 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Action::Policy { verb } => policy(verb),
+        Action::Secrets { verb: SecretsVerb::Scan { paths, json } } => secrets::scan(&paths, json),
+        Action::Secrets { verb: SecretsVerb::Synthesize { seed, invalid_checksum } } => {
+            secrets::synthesize(seed.as_deref(), invalid_checksum)
+        }
+        Action::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "shieldrun", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Man => {
+            let page = clap_mangen::Man::new(Cli::command());
+            page.render(&mut std::io::stdout())
+                .map_err(|error| Failure::doing("cannot print the manual", error))?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

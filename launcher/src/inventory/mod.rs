@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use shieldrun_policy::audit::SecretRef;
 use shieldrun_policy::plan::{Bytes, Mask, Variable};
 use shieldrun_policy::schema::Policy;
-use shieldrun_secrets::{Registry, SecretId};
+use shieldrun_secrets::{Registry, RunKey, SecretId};
 
-use crate::host::Host;
+use crate::host::{Host, random_key};
 
 /// Everything that the plan needs to know of secrets.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ pub(crate) enum InventoryError {
 /// # Errors
 /// When something that must be protected cannot be.
 pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<Inventory, InventoryError> {
-    let mut registry = Registry::new(host.run_key().map_err(InventoryError::Random)?);
+    let mut registry = Registry::new(RunKey::from_bytes(random_key().map_err(InventoryError::Random)?));
     let outcome = environment::substitute(&mut registry, policy, host);
     let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
     let masks = files::masks(&mut registry, policy, host, candidates)?;
