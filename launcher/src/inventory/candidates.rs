@@ -5,10 +5,11 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use shieldrun_policy::schema::{FileMode, Policy};
-use shieldrun_secrets::{Format, Handling, home_places, system_places, workspace_place};
+use shieldrun_secrets::{Format, Handling, home_places, runtime_places, system_places, workspace_place};
 
 use super::InventoryError;
 use super::environment::Pointer;
+use super::listing::{Listings, matches};
 use super::path::{as_path, join};
 use super::walk::{Extent, Walk, open_root, walk};
 use crate::host::Host;
@@ -61,14 +62,32 @@ pub(super) fn collect(
     if let Some(home) = host.home_bytes() {
         from_home(home, &mut list);
     }
+    let mut listings = Listings::default();
     for place in system_places() {
-        list.push(Candidate {
-            path: place.pattern.as_bytes().to_vec(),
-            format: Some(place.format),
-            own: Some(mode_of(place.handling)),
-            directory: place.directory,
-            rule: format!("secrets.files.{}", place.pattern),
-        });
+        // Reading `/etc` costs more than looking at a name in it.
+        let pattern = place.pattern.as_bytes();
+        let paths =
+            if pattern.contains(&b'*') { listings.expand(b"/", pattern) } else { vec![pattern.to_vec()] };
+        for path in paths {
+            list.push(Candidate {
+                path,
+                format: Some(place.format),
+                own: Some(mode_of(place.handling)),
+                directory: place.directory,
+                rule: format!("secrets.files.{}", place.pattern),
+            });
+        }
+    }
+    if let Some(runtime) = host.path_variable("XDG_RUNTIME_DIR") {
+        for place in runtime_places() {
+            list.push(Candidate {
+                path: join(runtime.as_os_str().as_bytes(), place.pattern.as_bytes()),
+                format: Some(place.format),
+                own: Some(mode_of(place.handling)),
+                directory: place.directory,
+                rule: format!("secrets.files.$XDG_RUNTIME_DIR/{}", place.pattern),
+            });
+        }
     }
     for pointer in pointed_at {
         from_pointer(pointer, &mut list);
@@ -156,9 +175,10 @@ fn from_pointer(pointer: &Pointer, list: &mut Vec<Candidate>) {
         list.push(candidate(pointer.path.clone(), pointer.format, FileMode::Block));
         return;
     }
+    let mut listings = Listings::default();
     let mut level = vec![pointer.path.clone()];
     for _ in 0..LEVELS {
-        let entries: Vec<_> = level.iter().flat_map(|directory| matching(directory, b"*")).collect();
+        let entries: Vec<_> = level.iter().flat_map(|directory| listings.matching(directory, b"*")).collect();
         let (directories, files): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|path| as_path(path).is_dir());
         for path in files {
@@ -170,21 +190,12 @@ fn from_pointer(pointer: &Pointer, list: &mut Vec<Candidate>) {
     }
 }
 
-/// The known stores. Sorted by their first component, so a component that is not in the home rules
-/// out all beneath it with one look.
+/// The known stores that exist.
 fn from_home(home: &[u8], list: &mut Vec<Candidate>) {
-    let mut absent: Option<&str> = None;
+    let mut listings = Listings::default();
     for place in home_places() {
         let relative = place.pattern.strip_prefix("~/").unwrap_or(place.pattern);
-        let first = relative.split('/').next().unwrap_or(relative);
-        if absent == Some(first) {
-            continue;
-        }
-        if !first.contains('*') && !exists(&join(home, first.as_bytes())) {
-            absent = Some(first);
-            continue;
-        }
-        for path in expand(&join(home, relative.as_bytes())) {
+        for path in listings.expand(home, relative.as_bytes()) {
             list.push(Candidate {
                 path,
                 format: Some(place.format),
@@ -205,64 +216,4 @@ fn mode_of(handling: Handling) -> FileMode {
 
 fn exists(path: &[u8]) -> bool {
     as_path(path).symlink_metadata().is_ok()
-}
-
-/// The existing paths that a pattern with `*` in its components names. `**` ends the pattern: the
-/// directory above it stands for all beneath.
-fn expand(pattern: &[u8]) -> Vec<Vec<u8>> {
-    let mut paths = vec![b"/".to_vec()];
-    for component in pattern.split(|&byte| byte == b'/').filter(|component| !component.is_empty()) {
-        if component == b"**" {
-            break;
-        }
-        paths = if component.contains(&b'*') {
-            paths.iter().flat_map(|directory| matching(directory, component)).collect()
-        } else {
-            paths.iter().map(|directory| join(directory, component)).collect()
-        };
-    }
-    paths.retain(|path| exists(path));
-    paths
-}
-
-fn matching(directory: &[u8], pattern: &[u8]) -> Vec<Vec<u8>> {
-    let Ok(entries) = std::fs::read_dir(as_path(directory)) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| matches(pattern, entry.file_name().as_bytes()))
-        .map(|entry| join(directory, entry.file_name().as_bytes()))
-        .collect()
-}
-
-/// A name against a pattern whose only wildcard is `*`.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some((b'*', rest)) => {
-            (0..=name.len()).any(|skip| name.get(skip..).is_some_and(|tail| matches(rest, tail)))
-        }
-        Some((byte, rest)) => {
-            name.split_first().is_some_and(|(first, tail)| first == byte && matches(rest, tail))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_matches_within_a_name() {
-        assert!(matches(b"id_*", b"id_ed25519"));
-        assert!(matches(b"*.pem", b".pem"));
-        assert!(!matches(b"id_*", b"known_hosts"));
-        assert!(!matches(b"*.pem", b"pem"));
-    }
-
-    #[test]
-    fn a_pattern_names_what_exists() {
-        assert_eq!(expand(b"/proc/self/sta*us"), [b"/proc/self/status".to_vec()]);
-        assert!(expand(b"/proc/self/nothing").is_empty());
-        assert_eq!(expand(b"/proc/**"), [b"/proc".to_vec()]);
-    }
 }

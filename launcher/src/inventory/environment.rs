@@ -5,6 +5,7 @@ use shieldrun_policy::schema::{EnvRule, Policy, SecretsMode};
 use shieldrun_secrets::{EnvMode, EnvOptions, EnvOutcome, Format, Registry, substitute_env_with};
 
 use super::SecretVariable;
+use super::path::contains;
 use crate::host::Host;
 
 /// A variable that names a file with secrets in it.
@@ -108,6 +109,9 @@ fn variable(name: &[u8], value: &[u8], change: Change) -> Variable {
     Variable { entry: Bytes(entry), change }
 }
 
+/// Trees of the system that hold nothing secret: certificates of authorities, programs, documentation.
+const PUBLIC_TREES: [&[u8]; 3] = [b"/etc/ssl/certs", b"/etc/pki/ca-trust", b"/usr"];
+
 /// A pointer may hold a list (`KUBECONFIG=a:b`) and may be relative to the working directory.
 fn pointer(host: &Host, name: &[u8], value: &[u8]) -> Vec<Pointer> {
     use std::os::unix::ffi::OsStrExt;
@@ -123,6 +127,7 @@ fn pointer(host: &Host, name: &[u8], value: &[u8]) -> Vec<Pointer> {
             };
             Pointer { variable: variable.clone(), path, format }
         })
+        .filter(|pointer| !PUBLIC_TREES.iter().any(|tree| contains(tree, &pointer.path)))
         .collect()
 }
 

@@ -7,6 +7,7 @@ mod content;
 mod environment;
 mod files;
 mod links;
+mod listing;
 mod mounts;
 pub(crate) mod path;
 mod store;
