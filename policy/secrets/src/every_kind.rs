@@ -11,7 +11,7 @@ use crate::mold::{Form, Weak, form_of};
 use crate::registry::{Draw, Place, Registry};
 
 fn cases() -> u32 {
-    std::env::var("SHIELDRUN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
+    std::env::var("SHIELDRUN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(40)
 }
 
 /// A credential of this kind as its issuer would draw it; the checksum is put right by the interpreter.

@@ -28,13 +28,26 @@ pub(crate) static KINDS: &[Kind] = &[
             Lit("-"),
             Body(UpperDigit, 5, 5),
         ],
-    )
-    .weak(),
+    ),
+    kind(
+        "1password-secret-key",
+        &["A3-"],
+        &[
+            Body(UpperDigit, 6, 6),
+            Lit("-"),
+            Body(UpperDigit, 11, 11),
+            Lit("-"),
+            Body(UpperDigit, 5, 5),
+            Lit("-"),
+            Body(UpperDigit, 5, 5),
+            Lit("-"),
+            Body(UpperDigit, 5, 5),
+        ],
+    ),
     kind("adobe-client-secret", &["p8e-"], &[Body(LowerDigit, 32, 32)]).at("ims-na1.adobelogin.com"),
     kind("age-secret-key", &["AGE-SECRET-KEY-1"], &[Body(Bech32, 52, 52), Sum(Bech32, 6)])
         .summed(Check::Bech32),
     kind("airtable-token", &["pat"], &[Body(Alnum, 14, 14), Lit("."), Body(HexLower, 64, 64)])
-        .weak()
         .at("api.airtable.com"),
     kind("alibaba-access-key-id", &["LTAI"], &[Body(Alnum, 12, 26)]).weak().at("aliyuncs.com"),
     kind("amazon-bedrock-key", &["ABSK"], &[Body(Base64, 100, 280)]).at("amazonaws.com"),
@@ -65,7 +78,8 @@ pub(crate) static KINDS: &[Kind] = &[
     )
     .summed(Check::Crc32HexUpper)
     .at("api.atlassian.com"),
-    kind("atlassian-api-token", &["ATATT3", "ATCTT3"], &[Body(Loose, 60, 300)]).at("api.atlassian.com"),
+    kind("atlassian-api-token", &["ATATT3", "ATCTT3", "ATAT"], &[Body(Loose, 60, 300)])
+        .at("api.atlassian.com"),
     kind("aws-access-key-id", &["AKIA", "ASIA"], &[Body(Base32, 16, 16)]).at("amazonaws.com"),
     kind("aws-access-key-id", &["AKIA", "ASIA", "ABIA", "ACCA"], &[Body(UpperDigit, 16, 16)])
         .at("amazonaws.com"),
@@ -98,17 +112,20 @@ pub(crate) static KINDS: &[Kind] = &[
         &[Kept(LowerDigit, 16, 16), Lit("$"), Body(HexLower, 32, 32)],
     )
     .at("api.braintreegateway.com"),
-    kind("brevo-api-key", &["xkeysib-"], &[Body(HexLower, 64, 64), Lit("-"), Body(Alnum, 16, 16)])
+    kind("brevo-api-key", &["xkeysib-"], &[Body(Hex, 64, 64), Lit("-"), Body(Alnum, 16, 16)])
         .at("api.brevo.com"),
     kind("brevo-smtp-key", &["xsmtpsib-"], &[Body(HexLower, 64, 64), Lit("-"), Body(Alnum, 16, 16)])
         .at("smtp-relay.brevo.com"),
     kind("browserbase-api-key", &["bb_live_", "bb_test_"], &[Body(Base64Url, 20, 40)])
         .at("api.browserbase.com"),
-    kind("buildkite-token", &["bkua_"], &[Body(HexLower, 40, 40)]).at("api.buildkite.com"),
     kind("buildkite-agent-token", &["bkct_", "bkaj_"], &[Body(Base64Url, 20, 200)]).at("agent.buildkite.com"),
     kind("cerebras-api-key", &["csk-"], &[Body(LowerDigit, 48, 48)]).at("api.cerebras.ai"),
-    kind("circleci-token", &["CCIPAT_", "CCIPRJ_"], &[Body(Alnum, 22, 22), Lit("_"), Body(HexLower, 40, 40)])
-        .at("circleci.com"),
+    kind(
+        "circleci-token",
+        &["CCIPAT_", "CCIPRJ_"],
+        &[Kept(Alnum, 22, 22), Lit("_"), Body(LowerDigit, 40, 40)],
+    )
+    .at("circleci.com"),
     kind("clickhouse-api-secret", &["4b1d"], &[Body(Alnum, 38, 38)]).weak().at("api.clickhouse.cloud"),
     kind("clojars-token", &["CLOJARS_"], &[Body(LowerDigit, 60, 60)]).at("clojars.org"),
     kind("cloudflare-token", &["cfk_", "cfut_", "cfat_"], &[Body(Alnum, 40, 40), Sum(HexLower, 8)])
@@ -132,17 +149,14 @@ pub(crate) static KINDS: &[Kind] = &[
         .at("confluent.cloud"),
     kind("contentful-management-token", &["CFPAT-"], &[Body(Base64Url, 43, 43)]).at("api.contentful.com"),
     kind("crates-io-token", &["cio"], &[Body(Alnum, 32, 32)]).weak().at("crates.io"),
-    kind("cursor-api-key", &["key_"], &[Body(HexLower, 64, 64)]).weak().at("api.cursor.com"),
+    kind("cursor-api-key", &["key_"], &[Body(HexLower, 64, 64)]).at("api.cursor.com"),
     kind(
         "databricks-token",
         &["dapi", "dkea", "dose"],
         &[Body(HexLower, 32, 32), Lit("-"), Kept(Digit, 1, 1)],
     )
-    .weak()
     .at("cloud.databricks.com"),
-    kind("databricks-token", &["dapi", "dkea", "dose"], &[Body(HexLower, 32, 32)])
-        .weak()
-        .at("cloud.databricks.com"),
+    kind("databricks-token", &["dapi", "dkea", "dose"], &[Body(HexLower, 32, 32)]).at("cloud.databricks.com"),
     kind("daytona-api-key", &["dtn_"], &[Body(HexLower, 64, 64)]).at("app.daytona.io"),
     kind("deno-deploy-token", &["ddp_", "ddw_", "ddo_"], &[Body(Alnum, 36, 36)]).at("api.deno.com"),
     kind("digitalocean-token", &["dop_v1_", "doo_v1_", "dor_v1_"], &[Body(HexLower, 64, 64)])
@@ -172,7 +186,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("doppler-service-token", &["dp.st."], &[Body(Alnum, 40, 44)]).at("api.doppler.com"),
     kind("dotenv-key", &["dotenv://:key_"], &[Body(HexLower, 64, 64)]).at("vault.dotenv.org"),
     kind("dropbox-token", &["sl."], &[Body(Base64Url, 130, 200)]).at("api.dropboxapi.com"),
-    kind("duffel-token", &["duffel_test_", "duffel_live_"], &[Body(Base64Url, 43, 43)]).at("api.duffel.com"),
+    kind("duffel-token", &["duffel_test_", "duffel_live_"], &[Body(Loose, 43, 43)]).at("api.duffel.com"),
     kind(
         "dynatrace-token",
         &["dt0c01.", "dt0s01.", "dt0s02.", "dt0s03.", "dt0s08.", "dt0s09.", "dt0s16."],
@@ -189,12 +203,12 @@ pub(crate) static KINDS: &[Kind] = &[
         .at("fal.run"),
     kind("figma-token", &["figd_", "figp_", "figu_"], &[Body(Base64Url, 38, 60)]).at("api.figma.com"),
     kind("fireworks-api-key", &["fw_"], &[Body(Alnum, 24, 24)]).at("api.fireworks.ai"),
-    kind("flutterwave-key", &["FLWSECK_TEST-", "FLWSECK-"], &[Body(LowerDigit, 12, 40), Lit("-X")])
+    kind("flutterwave-key", &["FLWSECK_TEST-", "FLWSECK-"], &[Body(LowerDigit, 32, 40), Lit("-X")])
         .at("api.flutterwave.com"),
     kind("fly-token", &["fo1_"], &[Body(Base64Url, 43, 43)]).at("api.fly.io"),
     kind("fly-token", &["fm1a_", "fm1r_", "fm2_", "FlyV1 fm2_", "FlyV1 fm1r_"], &[Body(Loose, 50, 2000)])
         .at("api.fly.io"),
-    kind("frameio-token", &["fio-u-"], &[Body(Base64Url, 64, 64)]).at("api.frame.io"),
+    kind("frameio-token", &["fio-u-"], &[Body(Loose, 64, 64)]).at("api.frame.io"),
     kind("gitea-token", &["gta_"], &[Body(HexLower, 40, 40)]),
     kind("github-token", &["ghp_", "gho_", "ghu_", "ghs_"], &[Body(Alnum, 30, 30), Sum(Alnum, 6)])
         .summed(Check::Crc32Base62)
@@ -236,7 +250,7 @@ pub(crate) static KINDS: &[Kind] = &[
         .at("oauth2.googleapis.com"),
     kind("google-oauth-client-secret", &["GOCSPX-"], &[Body(Base64Url, 28, 28)]).at("oauth2.googleapis.com"),
     kind("google-hmac-key-id", &["GOOG1"], &[Body(UpperDigit, 56, 56)]).at("storage.googleapis.com"),
-    kind("grafana-service-account-token", &["glsa_"], &[Body(Alnum, 32, 32), Lit("_"), Sum(HexLower, 8)])
+    kind("grafana-service-account-token", &["glsa_"], &[Body(Alnum, 32, 32), Lit("_"), Sum(Hex, 8)])
         .summed(Check::Crc32HexLittle)
         .at("grafana.net"),
     kind("grafana-cloud-token", &["glc_"], &[Body(Base64, 32, 400)]).at("grafana.net"),
@@ -246,11 +260,9 @@ pub(crate) static KINDS: &[Kind] = &[
         &["pat.", "sat."],
         &[Kept(Base64Url, 22, 22), Lit("."), Kept(HexLower, 24, 24), Lit("."), Body(Alnum, 20, 20)],
     )
-    .weak()
     .at("app.harness.io"),
     kind("heroku-token", &["HRKU-"], &[Body(HexDash, 36, 36)]).at("api.heroku.com"),
-    kind("heroku-token", &["HRKU-AA"], &[Body(Base64Url, 58, 58)]).at("api.heroku.com"),
-    kind("hashicorp-terraform-token", &[], &[Body(Alnum, 14, 14), Lit(".atlasv1."), Body(Base64Url, 60, 70)])
+    kind("hashicorp-terraform-token", &[], &[Body(Alnum, 14, 14), Lit(".atlasv1."), Body(Loose, 60, 70)])
         .anchored(14, ".atlasv1.")
         .at("app.terraform.io"),
     kind("hubspot-token", &["pat-na1-", "pat-na2-", "pat-eu1-", "pat-ap1-"], &[Body(HexDash, 36, 36)])
@@ -258,16 +270,11 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("huggingface-token", &["hf_", "api_org_"], &[Body(Alnum, 30, 40)]).at("huggingface.co"),
     kind("infracost-token", &["ico-"], &[Body(Alnum, 32, 32)]).at("pricing.api.infracost.io"),
     kind("intercom-token", &["dG9rO"], &[Body(Base64, 54, 60)]).weak().at("api.intercom.io"),
-    kind("ionic-token", &["ion_"], &[Body(LowerDigit, 42, 42)]).at("ionicframework.com"),
     kind("jina-api-key", &["jina_"], &[Body(Base64Url, 60, 60)]).at("api.jina.ai"),
     kind("klaviyo-key", &["pk_"], &[Body(HexLower, 34, 34)]).weak().at("a.klaviyo.com"),
     kind("langfuse-key", &["sk-lf-"], &[Body(HexDash, 36, 36)]).at("cloud.langfuse.com"),
-    kind(
-        "langsmith-key",
-        &["lsv2_pt_", "lsv2_sk_"],
-        &[Body(HexLower, 32, 32), Lit("_"), Body(HexLower, 10, 10)],
-    )
-    .at("api.smith.langchain.com"),
+    kind("langsmith-key", &["lsv2_pt_", "lsv2_sk_"], &[Body(Hex, 32, 32), Lit("_"), Body(Hex, 10, 10)])
+        .at("api.smith.langchain.com"),
     kind("launchdarkly-key", &["sdk-", "api-", "mob-"], &[Body(HexDash, 36, 36)])
         .weak()
         .at("app.launchdarkly.com"),
@@ -277,15 +284,13 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("mailchimp-key", &[], &[Body(HexLower, 32, 32), Lit("-us"), Kept(Digit, 1, 2)])
         .anchored(32, "-us")
         .at("api.mailchimp.com"),
-    kind("mailersend-token", &["mlsn."], &[Body(HexLower, 64, 64)]).at("api.mailersend.com"),
-    kind("mailgun-key", &["key-"], &[Body(HexLower, 32, 32)]).weak().at("api.mailgun.net"),
+    kind("mailgun-key", &["key-"], &[Body(HexLower, 32, 32)]).at("api.mailgun.net"),
     kind("mandrill-key", &["md-"], &[Body(Base64Url, 22, 22)]).weak().at("mandrillapp.com"),
     kind("mapbox-secret-token", &["sk.eyJ"], &[Body(Base64Url, 40, 200), Lit("."), Body(Base64Url, 22, 22)])
         .at("api.mapbox.com"),
     kind("maxmind-key", &[], &[Body(Alnum, 6, 6), Lit("_"), Body(Alnum, 29, 29), Lit("_mmk")])
         .anchored(36, "_mmk")
         .at("geoip.maxmind.com"),
-    kind("mercury-token", &["secret-token:mercury_production_"], &[Body(Word, 30, 80)]).at("api.mercury.com"),
     kind(
         "microsoft-teams-webhook-url",
         &["https://"],
@@ -308,7 +313,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("nats-seed", &["SUA", "SAA", "SOA", "SNA", "SCA", "SXA"], &[Body(Base32, 51, 51), Sum(Base32, 4)])
         .summed(Check::Crc16Nkey)
         .weak(),
-    kind("neon-api-key", &["napi_"], &[Body(LowerDigit, 64, 64)]).at("console.neon.tech"),
+    kind("neon-api-key", &["napi_"], &[Body(Alnum, 64, 64)]).at("console.neon.tech"),
     kind("netlify-token", &["nfp_", "nfo_", "nfc_", "nfu_"], &[Body(Alnum, 36, 36)]).at("api.netlify.com"),
     kind("new-relic-key", &["NRAK-", "NRIQ-", "NRAA-"], &[Body(UpperDigit, 27, 32)]).at("api.newrelic.com"),
     kind("new-relic-license-key", &[], &[Body(HexLower, 36, 36), Lit("NRAL")])
@@ -352,6 +357,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("openai-api-key", &["sk-"], &[Any(&["proj-", "svcacct-", "admin-"]), Body(Base64Url, 24, 200)])
         .at("api.openai.com"),
     kind("openrouter-api-key", &["sk-or-v1-"], &[Body(HexLower, 64, 64)]).at("openrouter.ai"),
+    kind("openrouter-api-key", &["sk-or-v1-"], &[Body(Base64Url, 20, 100)]).at("openrouter.ai"),
     kind("openshift-token", &["sha256~"], &[Body(Base64Url, 43, 43)]),
     kind(
         "paddle-key",
@@ -376,14 +382,12 @@ pub(crate) static KINDS: &[Kind] = &[
         &[Body(HexDash, 36, 36)],
     )
     .at("production.plaid.com"),
-    kind("planetscale-token", &["pscale_tkn_", "pscale_pw_", "pscale_oauth_"], &[Body(Dotted, 32, 64)])
+    kind("planetscale-token", &["pscale_tkn_", "pscale_pw_", "pscale_oauth_"], &[Body(Loose, 32, 64)])
         .at("api.planetscale.com"),
-    kind("polar-token", &["polar_oat_", "polar_pat_", "polar_ust_"], &[Body(Base64Url, 32, 64)])
-        .at("api.polar.sh"),
-    kind("posthog-personal-key", &["phx_"], &[Body(Alnum, 43, 48)]).at("posthog.com"),
-    kind("postman-api-key", &["PMAK-"], &[Body(HexLower, 24, 24), Lit("-"), Body(HexLower, 34, 34)])
+    kind("posthog-personal-key", &["phx_"], &[Body(Base64Url, 41, 49)]).at("posthog.com"),
+    kind("postman-api-key", &["PMAK-"], &[Body(Hex, 24, 24), Lit("-"), Body(Hex, 34, 34)])
         .at("api.getpostman.com"),
-    kind("postman-collection-key", &["PMAT-"], &[Body(UpperDigit, 26, 26)]).at("api.getpostman.com"),
+    kind("postman-collection-key", &["PMAT-"], &[Body(Alnum, 26, 26)]).at("api.getpostman.com"),
     kind("prefect-key", &["pnu_", "pnb_"], &[Body(Alnum, 36, 36)]).at("api.prefect.cloud"),
     kind("pulumi-token", &["pul-"], &[Body(HexLower, 40, 40)]).at("api.pulumi.com"),
     kind("pypi-token", &["pypi-AgEIcHlwaS5vcmc", "pypi-AgENdGVzdC5weXBpLm9yZw"], &[Body(Base64Url, 50, 400)])
@@ -409,7 +413,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("resend-key", &["re_"], &[Kept(Alnum, 8, 8), Lit("_"), Body(Alnum, 24, 24)]).at("api.resend.com"),
     kind("rootly-key", &["rootly_"], &[Body(HexLower, 64, 64)]).at("api.rootly.com"),
     kind("rubygems-key", &["rubygems_"], &[Body(HexLower, 48, 48)]).at("rubygems.org"),
-    kind("runpod-key", &["rpa_"], &[Body(UpperDigit, 40, 48)]).at("api.runpod.io"),
+    kind("runpod-key", &["rpa_"], &[Body(Alnum, 40, 48)]).at("api.runpod.io"),
     kind("scaleway-access-key", &["SCW"], &[Body(UpperDigit, 17, 17)]).weak().at("api.scaleway.com"),
     kind("scalingo-token", &["tk-us-"], &[Body(Base64Url, 48, 48)]).at("api.scalingo.com"),
     kind("segment-token", &["sgp_"], &[Body(Alnum, 64, 64)]).at("api.segmentapis.com"),
@@ -419,7 +423,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("sentry-org-token", &["sntrys_"], &[Body(Loose, 60, 400)]).at("sentry.io"),
     kind("settlemint-token", &["sm_pat_", "sm_aat_", "sm_sat_"], &[Body(Alnum, 16, 16)])
         .at("console.settlemint.com"),
-    kind("shippo-token", &["shippo_live_", "shippo_test_"], &[Body(HexLower, 40, 40)]).at("api.goshippo.com"),
+    kind("shippo-token", &["shippo_live_", "shippo_test_"], &[Body(Hex, 40, 40)]).at("api.goshippo.com"),
     kind(
         "shopify-access-token",
         &["shpat_", "shpca_", "shppa_", "shpss_", "shprt_", "shpua_"],
@@ -450,13 +454,13 @@ pub(crate) static KINDS: &[Kind] = &[
         "slack-app-token",
         &["xapp-"],
         &[
-            Kept(Digit, 1, 2),
+            Kept(Digit, 1, 10),
             Lit("-"),
-            Kept(UpperDigit, 8, 16),
+            Kept(Alnum, 8, 40),
             Lit("-"),
-            Kept(Digit, 9, 16),
+            Kept(Digit, 1, 20),
             Lit("-"),
-            Body(LowerDigit, 32, 80),
+            Body(Alnum, 8, 120),
         ],
     )
     .at("slack.com"),
@@ -477,9 +481,9 @@ pub(crate) static KINDS: &[Kind] = &[
     )
     .at("hooks.slack.com"),
     kind("sonarqube-token", &["squ_", "sqp_", "sqa_"], &[Body(HexLower, 40, 40)]).at("sonarcloud.io"),
-    kind("sourcegraph-token", &["sgp_"], &[Kept(HexLower, 16, 16), Lit("_"), Body(HexLower, 40, 40)])
+    kind("sourcegraph-token", &["sgp_"], &[Kept(Hex, 16, 16), Lit("_"), Body(Hex, 40, 40)])
         .at("sourcegraph.com"),
-    kind("sourcegraph-token", &["sgp_", "sgs_", "sgd_", "sgm_", "slk_"], &[Body(HexLower, 40, 64)])
+    kind("sourcegraph-token", &["sgp_", "sgs_", "sgd_", "sgm_", "slk_"], &[Body(Hex, 40, 64)])
         .at("sourcegraph.com"),
     kind("square-access-token", &["EAAA"], &[Body(Base64Url, 60, 60)]).at("connect.squareup.com"),
     kind("square-access-token", &["sq0atp-", "sq0idp-"], &[Body(Base64Url, 22, 22)])
@@ -491,19 +495,20 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("stripe-restricted-key", &["rk_live_", "rk_test_", "rk_prod_"], &[Body(Alnum, 10, 200)])
         .at("api.stripe.com"),
     kind("supabase-key", &["sb_secret_"], &[Body(Base64Url, 20, 64)]).at("supabase.co"),
-    kind("supabase-access-token", &["sbp_", "sbp_oauth_"], &[Body(HexLower, 40, 40)]).at("api.supabase.com"),
+    kind("supabase-access-token", &["sbp_", "sbp_oauth_"], &[Body(Base64Url, 40, 40)]).at("api.supabase.com"),
     kind(
         "tailscale-key",
         &["tskey-auth-", "tskey-api-", "tskey-client-", "tskey-webhook-", "tskey-scim-"],
         &[Kept(Alnum, 6, 20), Lit("-"), Body(Alnum, 20, 48)],
     )
     .at("api.tailscale.com"),
+    kind("tailscale-key", &["tskey-auth-", "tskey-api-", "tskey-client-"], &[Body(Base64Url, 20, 48)])
+        .at("api.tailscale.com"),
     kind("tavily-api-key", &["tvly-"], &[Body(Base64Url, 20, 64)]).at("api.tavily.com"),
     kind("telegram-bot-token", &[], &[Kept(Digit, 8, 10), Lit(":A"), Body(Base64Url, 34, 34)])
         .anchored_by_digits(":A")
         .at("api.telegram.org"),
     kind("tencent-secret-id", &["AKID"], &[Body(Alnum, 32, 32)]).at("tencentcloudapi.com"),
-    kind("thunderstore-token", &["tss_"], &[Body(Alnum, 30, 44)]).at("thunderstore.io"),
     kind("together-api-key", &["tgp_v1_"], &[Body(Base64Url, 43, 43)]).at("api.together.xyz"),
     kind("trello-token", &["ATTA"], &[Body(HexLower, 72, 72)]).at("api.trello.com"),
     kind("trigger-key", &["tr_dev_", "tr_prod_", "tr_stg_", "tr_pat_"], &[Body(Alnum, 20, 48)])
@@ -523,7 +528,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("webflow-token", &["ws-"], &[Body(HexLower, 64, 64)]).weak().at("api.webflow.com"),
     kind("webhook-signing-secret", &["whsec_"], &[Body(Base64, 24, 80)]),
     kind("workos-api-key", &["sk_a2V5X"], &[Body(Alnum, 30, 120)]).at("api.workos.com"),
-    kind("xai-api-key", &["xai-"], &[Body(Alnum, 60, 100)]).at("api.x.ai"),
+    kind("xai-api-key", &["xai-"], &[Body(Base64Url, 60, 120)]).at("api.x.ai"),
     kind("xata-key", &["xau_"], &[Body(Alnum, 32, 44)]).at("api.xata.io"),
     kind("yandex-api-key", &["AQVN"], &[Body(Base64Url, 35, 38)]).at("api.cloud.yandex.net"),
     kind("yandex-oauth-token", &["y0_"], &[Body(Base64Url, 50, 70)]).at("oauth.yandex.ru"),
@@ -536,7 +541,128 @@ pub(crate) static KINDS: &[Kind] = &[
         &[Kept(Digit, 5, 9), Lit("/"), Body(LowerDigit, 6, 12)],
     )
     .at("hooks.zapier.com"),
-    kind("zuplo-key", &["zpka_"], &[Body(HexLower, 32, 32), Lit("_"), Body(HexLower, 8, 8)])
+    kind("aikido-token", &["AIK_CI_", "AIK_SECRET_"], &[Body(Alnum, 20, 64)]).at("app.aikido.dev"),
+    kind(
+        "authress-key",
+        &["sc_", "ext_", "scauth_", "authress_"],
+        &[
+            Kept(LowerDigit, 5, 30),
+            Lit("."),
+            Kept(LowerDigit, 4, 6),
+            Lit(".acc"),
+            Kept(LowerDash, 11, 33),
+            Lit("."),
+            Body(Loose, 30, 120),
+        ],
+    )
+    .at("authress.io"),
+    kind("bitbucket-data-center-token", &["BBDC-"], &[Body(Base64, 32, 80)]),
+    kind("buildkite-token", &["bkua_"], &[Body(LowerDigit, 40, 53)]).at("api.buildkite.com"),
+    kind("canva-client-secret", &["cnvca"], &[Body(Base64Url, 51, 51)]).at("api.canva.com"),
+    kind("cartesia-api-key", &["sk_car_"], &[Body(Word, 20, 22)]).at("api.cartesia.ai"),
+    kind("cloudsmith-api-key", &["csa_"], &[Body(HexLower, 30, 30), Body(Alnum, 6, 6)])
+        .at("api.cloudsmith.io"),
+    kind("cockroach-cloud-key", &["CCDB1_"], &[Kept(Alnum, 22, 22), Lit("_"), Body(Alnum, 40, 40)])
+        .at("cockroachlabs.cloud"),
+    kind(
+        "configcat-sdk-key",
+        &["configcat-sdk-1/"],
+        &[Kept(Base64Url, 22, 22), Lit("/"), Body(Base64Url, 22, 22)],
+    )
+    .at("cdn-global.configcat.com"),
+    kind("datastax-astra-token", &["AstraCS:"], &[Kept(Alnum, 24, 24), Lit(":"), Body(HexLower, 64, 64)])
+        .at("api.astra.datastax.com"),
+    kind("datastax-astra-token", &["AstraCS:"], &[Body(Alnum, 20, 100)]).at("api.astra.datastax.com"),
+    kind("devcycle-key", &["dvc_client_", "dvc_mobile_", "dvc_server_"], &[Body(Word, 8, 64)])
+        .at("api.devcycle.com"),
+    kind("devin-api-key", &["apk_"], &[Body(Base64, 80, 104)]).weak().at("api.devin.ai"),
+    kind("devin-user-token", &["cog_"], &[Body(LowerDigit, 52, 52)]).at("api.devin.ai"),
+    kind(
+        "docker-swarm-token",
+        &["SWMTKN-1-"],
+        &[Body(LowerDigit, 50, 60), Lit("-"), Body(LowerDigit, 24, 30)],
+    ),
+    kind("docker-swarm-key", &["SWMKEY-1-"], &[Body(Base64, 40, 50)]),
+    kind("elastic-cloud-key", &["essu_"], &[Body(Loose, 60, 204)]).at("api.elastic-cloud.com"),
+    kind("github-refresh-token", &["ghr_"], &[Body(Alnum, 30, 30), Sum(Alnum, 6)])
+        .summed(Check::Crc32Base62)
+        .at("github.com"),
+    kind("gitlab-session-cookie", &["_gitlab_session="], &[Body(LowerDigit, 32, 32)]).at("gitlab.com"),
+    kind("grafana-api-key", &["eyJrIjoi"], &[Body(Base64, 40, 400)]).at("grafana.net"),
+    kind("heroku-token", &["HRKU-"], &[Body(Base64Url, 60, 60)]).at("api.heroku.com"),
+    kind("ionic-token", &["ion_"], &[Body(Alnum, 42, 42)]).at("ionicframework.com"),
+    kind("lichess-token", &["lip_", "lio_"], &[Body(Word, 16, 60)]).at("lichess.org"),
+    kind("llama-cloud-key", &["llx-"], &[Body(Alnum, 44, 52)]).at("api.cloud.llamaindex.ai"),
+    kind("mailersend-token", &["mlsn."], &[Body(Alnum, 30, 100)]).at("api.mailersend.com"),
+    kind(
+        "mercury-token",
+        &["mercury_production_"],
+        &[Any(&["wma_", "rma_", "sca_", "web_", "whk_", "apis_"]), Body(Alnum, 40, 50), Lit("_yrucrem")],
+    )
+    .at("api.mercury.com"),
+    kind("mergify-key", &["mergify_application_key_"], &[Body(Base64Url, 40, 200)]).at("api.mergify.com"),
+    kind("miro-access-token", &["eyJtaXJv"], &[Body(Base64Url, 30, 140)]).at("api.miro.com"),
+    kind("nylas-api-key", &["nyk_", "nyk_v0_"], &[Body(Alnum, 40, 80)]).at("api.us.nylas.com"),
+    kind(
+        "onfido-api-token",
+        &["api_live.", "api_live_us.", "api_live_ca.", "api_live_eu.", "api_sandbox.", "api_sandbox_us."],
+        &[Body(Base64Url, 20, 90)],
+    )
+    .at("api.onfido.com"),
+    kind(
+        "packagist-token",
+        &["packagist_ort_", "packagist_out_", "packagist_acs_", "packagist_uut_"],
+        &[Body(HexLower, 64, 96)],
+    )
+    .at("packagist.com"),
+    kind("packagist-key", &["packagist_ack_"], &[Body(HexLower, 28, 32)]).at("packagist.com"),
+    kind("persona-api-key", &["persona_production_", "persona_sandbox_"], &[Body(Base64Url, 20, 80)])
+        .at("withpersona.com"),
+    kind("pinterest-token", &["pina_", "pinr_", "pinc_"], &[Body(Base64Url, 20, 200)])
+        .at("api.pinterest.com"),
+    kind(
+        "polar-token",
+        &["polar_at_", "polar_oat_", "polar_pat_", "polar_ust_", "polar_rt_"],
+        &[Body(Base64Url, 20, 100)],
+    )
+    .at("api.polar.sh"),
+    kind("posthog-project-key", &["phc_"], &[Body(Base64Url, 41, 48)]).weak().at("posthog.com"),
+    kind("proof-api-key", &["prf_"], &[Body(Base64Url, 20, 90)]).weak().at("api.proof.com"),
+    kind("ramp-client-secret", &["ramp_sec_"], &[Body(Alnum, 48, 48)]).at("api.ramp.com"),
+    kind("ramp-client-id", &["ramp_id_"], &[Body(Alnum, 40, 40)]).weak().at("api.ramp.com"),
+    kind("razorpay-key", &["rzp_live_", "rzp_test_"], &[Body(Alnum, 14, 14)]).at("api.razorpay.com"),
+    kind("samsara-token", &["samsara_api_"], &[Body(Alnum, 26, 32)]).at("api.samsara.com"),
+    kind(
+        "slack-token",
+        &["xoxo-", "xoxs-"],
+        &[
+            Kept(Digit, 1, 14),
+            Lit("-"),
+            Kept(Digit, 1, 14),
+            Lit("-"),
+            Kept(Digit, 1, 14),
+            Lit("-"),
+            Body(Hex, 8, 64),
+        ],
+    )
+    .at("slack.com"),
+    kind("slack-token", &["xoxa-", "xoxr-"], &[Body(Dotted, 8, 60)]).at("slack.com"),
+    kind("sourcegraph-token", &["sgp_local_"], &[Body(Hex, 40, 40)]).at("sourcegraph.com"),
+    kind("square-access-token", &["EAAA", "sq0atp-"], &[Body(Base64Url, 22, 60)]).at("connect.squareup.com"),
+    kind("thunderstore-token", &["tss_"], &[Body(Base64Url, 20, 80)]).at("thunderstore.io"),
+    kind("upcloud-token", &["ucat_"], &[Body(Alnum, 24, 32)]).at("api.upcloud.com"),
+    kind("val-town-token", &["vtwn_"], &[Body(Base64Url, 20, 80)]).at("api.val.town"),
+    kind("wakatime-key", &["waka_"], &[Body(LowerDigit, 36, 64)]).at("wakatime.com"),
+    kind("wandb-key", &["wandb_v1_"], &[Body(Word, 77, 77)]).at("api.wandb.ai"),
+    kind(
+        "workato-token",
+        &["wrka-eyJ", "wrkaeu-eyJ", "wrkajp-eyJ", "wrkaus-eyJ"],
+        &[Body(Base64Url, 8, 200), Lit("."), Body(Base64Url, 16, 400), Lit("."), Body(Base64Url, 64, 512)],
+    )
+    .at("www.workato.com"),
+    kind("xendit-key", &["xnd_production_", "xnd_development_"], &[Body(Alnum, 56, 72)]).at("api.xendit.co"),
+    kind("zuplo-key", &["zpka_"], &[Body(LowerDigit, 32, 32), Lit("_"), Body(HexLower, 8, 8)])
         .at("api.zuplo.com"),
     kind("facebook-access-token", &["EAA"], &[Body(Alnum, 60, 400)]).weak().at("graph.facebook.com"),
+    kind("redirect-pizza-token", &["rpa_"], &[Body(Alnum, 30, 30)]).at("redirect.pizza"),
 ];
