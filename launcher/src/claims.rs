@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use shieldrun_policy::audit::{
-    Action, Destination, Event, Outcome, Process, Provider, SecretRef, Text, Timestamp, Treatment,
+    Action, Destination, Event, Process, Provider, SecretRef, Text, Timestamp, Treatment,
 };
 
 use crate::audit::Sender;
@@ -147,14 +147,13 @@ impl Reporter {
             }
             Claim::EnvRead { pid, variable, .. } => self.variable_read(at, pid, variable, None),
             Claim::FileRead { pid, path, place, .. } => {
-                self.touched(at, Action::SecretFileRead, pid, Some(&path), place, Outcome::Success, None);
+                self.touched(at, Action::SecretFileRead, pid, Some(&path), place, None);
             }
             Claim::FileDenied { pid, path, place, .. } => {
-                self.touched(at, Action::SecretFileDenied, pid, Some(&path), place, Outcome::Failure, None);
+                self.touched(at, Action::SecretFileDenied, pid, Some(&path), place, None);
             }
-            Claim::DirListed { pid, path, place, refused, .. } => {
-                let outcome = if refused { Outcome::Failure } else { Outcome::Success };
-                self.touched(at, Action::SecretDirListed, pid, Some(&path), place, outcome, None);
+            Claim::DirListed { pid, path, place, .. } => {
+                self.touched(at, Action::SecretDirListed, pid, Some(&path), place, None);
             }
             Claim::Connect { pid, address, .. } | Claim::Send { pid, address, .. } => {
                 let destination = destination_of(&address);
@@ -182,37 +181,13 @@ impl Reporter {
         match repeat.kind {
             RepeatKind::EnvRead => self.variable_read(now, repeat.pid, repeat.index, count),
             RepeatKind::FileRead => {
-                self.touched(
-                    now,
-                    Action::SecretFileRead,
-                    repeat.pid,
-                    None,
-                    repeat.index,
-                    Outcome::Success,
-                    count,
-                );
+                self.touched(now, Action::SecretFileRead, repeat.pid, None, repeat.index, count);
             }
             RepeatKind::FileDenied => {
-                self.touched(
-                    now,
-                    Action::SecretFileDenied,
-                    repeat.pid,
-                    None,
-                    repeat.index,
-                    Outcome::Failure,
-                    count,
-                );
+                self.touched(now, Action::SecretFileDenied, repeat.pid, None, repeat.index, count);
             }
             RepeatKind::DirListed => {
-                self.touched(
-                    now,
-                    Action::SecretDirListed,
-                    repeat.pid,
-                    None,
-                    repeat.index,
-                    Outcome::Unknown,
-                    count,
-                );
+                self.touched(now, Action::SecretDirListed, repeat.pid, None, repeat.index, count);
             }
             RepeatKind::Send => {}
         }
@@ -243,7 +218,6 @@ impl Reporter {
         self.send_repeated(event, at, repeated);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one claim")]
     fn touched(
         &mut self,
         at: Timestamp,
@@ -251,14 +225,13 @@ impl Reporter {
         pid: u32,
         path: Option<&[u8]>,
         place: u32,
-        outcome: Outcome,
         repeated: Option<u64>,
     ) {
         let Some(meaning) = self.meaning.places.get(place as usize) else { return };
         let (rule, treatment) = (meaning.rule.clone(), meaning.treatment);
         let path = path.map_or_else(|| meaning.path.clone(), Text::from_bytes);
         self.count(pid, path.as_str().to_owned(), "file".to_owned(), repeated);
-        let event = self.event(at, action, pid).file(path).rule(rule).treatment(treatment).outcome(outcome);
+        let event = self.event(at, action, pid).file(path).rule(rule).treatment(treatment);
         self.send_repeated(event, at, repeated);
     }
 
