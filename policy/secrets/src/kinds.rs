@@ -165,8 +165,13 @@ pub(crate) struct Index {
     head: [u16; 256],
     next: [u16; SLOTS],
     slot: [(u16, u16); SLOTS],
-    /// One bit for each pair of first characters of a kind that is not weak.
-    pairs: [u64; 1024],
+    /// One bit for each hash of three first characters of a kind that is not weak.
+    starts: [u64; 1024],
+}
+
+const fn start_bit(first: u8, second: u8, third: u8) -> usize {
+    let three = (first as u32) << 16 | (second as u32) << 8 | third as u32;
+    (three.wrapping_mul(0x9E37_79B1) >> 16) as usize
 }
 
 const SLOTS: usize = {
@@ -185,7 +190,8 @@ const fn kinds() -> &'static [Kind] {
 }
 
 pub(crate) static INDEX: Index = {
-    let mut index = Index { head: [NONE; 256], next: [NONE; SLOTS], slot: [(0, 0); SLOTS], pairs: [0; 1024] };
+    let mut index =
+        Index { head: [NONE; 256], next: [NONE; SLOTS], slot: [(0, 0); SLOTS], starts: [0; 1024] };
     let mut used = 0;
     // Backwards, so that the lists run in the table's order.
     let mut kind = KINDS_LEN;
@@ -197,9 +203,15 @@ pub(crate) static INDEX: Index = {
             let text = kinds()[kind].prefixes[prefix].as_bytes();
             let first = text[0] as usize;
             if !kinds()[kind].weak {
-                // A prefix of one character is always weak.
-                let pair = first << 8 | text[1] as usize;
-                index.pairs[pair >> 6] |= 1 << (pair & 63);
+                // A prefix of two characters may go on with any third.
+                let mut third = 0;
+                while third < 256 {
+                    if text.len() < 3 || text[2] as usize == third {
+                        let bit = start_bit(text[0], text[1], third as u8);
+                        index.starts[bit >> 6] |= 1 << (bit & 63);
+                    }
+                    third += 1;
+                }
             }
             index.slot[used] = (kind as u16, prefix as u16);
             index.next[used] = index.head[first];
@@ -211,10 +223,11 @@ pub(crate) static INDEX: Index = {
 };
 
 impl Index {
-    /// Whether a kind that is not weak begins with these two.
-    pub(crate) fn may_begin(&self, first: u8, second: u8) -> bool {
-        let pair = usize::from(first) << 8 | usize::from(second);
-        self.pairs[pair >> 6] >> (pair & 63) & 1 == 1
+    /// Whether a kind that is not weak may begin with these three.
+    #[inline]
+    pub(crate) fn may_begin(&self, first: u8, second: u8, third: u8) -> bool {
+        let bit = start_bit(first, second, third);
+        self.starts[bit >> 6] >> (bit & 63) & 1 == 1
     }
 
     /// The kinds, with the prefix, that start with this byte, in the table's order.

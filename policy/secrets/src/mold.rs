@@ -30,10 +30,14 @@ pub(crate) enum Weak {
 pub(crate) fn form_at(text: &[u8], weak: Weak) -> Option<Form> {
     let first = *text.first()?;
     let wanted = |kind: &Kind| weak == Weak::Count || !kind.weak;
-    let prefixed = INDEX.starting_with(first).filter(|(kind, _)| wanted(kind)).find_map(|(kind, prefix)| {
-        let rest = text.strip_prefix(prefix.as_bytes())?;
-        form(kind, rest, prefix.len())
-    });
+    let second = text.get(1).copied();
+    let near = |prefix: &str| prefix.len() < 2 || prefix.as_bytes().get(1).copied() == second;
+    let prefixed = INDEX.starting_with(first).filter(|(_, p)| near(p)).filter(|(k, _)| wanted(k)).find_map(
+        |(kind, prefix)| {
+            let rest = text.strip_prefix(prefix.as_bytes())?;
+            form(kind, rest, prefix.len())
+        },
+    );
     prefixed.or_else(|| {
         anchored().filter(|(kind, _)| wanted(kind)).find_map(|(kind, anchor)| {
             let (distance, mark) = match anchor {
@@ -63,9 +67,11 @@ pub(crate) fn forms_in(text: &[u8]) -> Vec<(usize, Form)> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < text.len() {
-        // A known form is ten characters or more, and few pairs of characters begin one.
+        // A known form is ten characters or more, and few triples of characters begin one.
         let begins = (at == 0 || !text[at - 1].is_ascii_alphanumeric())
-            && text.get(at..at + 10).is_some_and(|t| INDEX.may_begin(t[0], t[1]) || may_hold_anchor(t));
+            && text
+                .get(at..at + 10)
+                .is_some_and(|t| INDEX.may_begin(t[0], t[1], t[2]) || may_hold_anchor(t, &text[at + 10..]));
         match begins.then(|| form_at(&text[at..], Weak::Ignore)).flatten() {
             Some(form) => {
                 let len = form.len;
@@ -78,9 +84,16 @@ pub(crate) fn forms_in(text: &[u8]) -> Vec<(usize, Form)> {
     found
 }
 
-/// Forms without a prefix are one long word from their first character on.
-fn may_hold_anchor(start: &[u8]) -> bool {
-    start.iter().all(|b| b.is_ascii_alphanumeric() || b"+/:_".contains(b))
+/// Forms without a prefix begin with a long word, or with a number and a colon.
+#[inline]
+fn may_hold_anchor(start: &[u8], rest: &[u8]) -> bool {
+    let word = |b: &u8| b.is_ascii_alphanumeric() || b"+/_".contains(b);
+    if !start[0].is_ascii_alphanumeric() && !b"+/".contains(&start[0]) {
+        return false;
+    }
+    start.iter().all(word) && rest.iter().take(4).all(word)
+        || start[..8].iter().all(u8::is_ascii_digit)
+            && (start[8..].contains(&b':') || rest.first() == Some(&b':'))
 }
 
 fn match_parts(
@@ -90,8 +103,13 @@ fn match_parts(
     out: &mut Vec<(Part, Range<usize>)>,
 ) -> Option<usize> {
     let Some((part, rest)) = parts.split_first() else {
-        // The next character must not go on with what we matched.
-        let over = text.first().is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+        // What comes next must not go on with what we matched.
+        let dash = matches!(out.last(), Some((Part::Body(set, ..) | Part::Sum(set, _), _)) if set.has(b'-'));
+        let over = match text {
+            [next, ..] if next.is_ascii_alphanumeric() || *next == b'_' => true,
+            [b'-', next, ..] => dash && next.is_ascii_alphanumeric(),
+            _ => false,
+        };
         return (!over).then_some(offset);
     };
     let mut try_len = |len: usize| {

@@ -49,7 +49,7 @@ pub(crate) static KINDS: &[Kind] = &[
         .summed(Check::Bech32),
     kind("airtable-token", &["pat"], &[Body(Alnum, 14, 14), Lit("."), Body(HexLower, 64, 64)])
         .at("api.airtable.com"),
-    kind("alibaba-access-key-id", &["LTAI"], &[Body(Alnum, 12, 26)]).weak().at("aliyuncs.com"),
+    kind("alibaba-access-key-id", &["LTAI"], &[Body(Alnum, 12, 26)]).at("aliyuncs.com"),
     kind("amazon-bedrock-key", &["ABSK"], &[Body(Base64, 100, 280)]).at("amazonaws.com"),
     kind("amazon-mws-token", &["amzn.mws."], &[Body(HexDash, 36, 36)]).at("mws.amazonservices.com"),
     kind(
@@ -83,6 +83,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("aws-access-key-id", &["AKIA", "ASIA"], &[Body(Base32, 16, 16)]).at("amazonaws.com"),
     kind("aws-access-key-id", &["AKIA", "ASIA", "ABIA", "ACCA"], &[Body(UpperDigit, 16, 16)])
         .at("amazonaws.com"),
+    kind("aws-access-key-id", &["A3T"], &[Body(UpperDigit, 17, 17)]).at("amazonaws.com"),
     kind("aws-session-token", &["IQoJb3JpZ2lu", "FwoGZXIvYXdz"], &[Body(Base64, 100, 2000)])
         .at("amazonaws.com"),
     kind("azure-storage-key", &[], &[Body(Base64, 76, 76), Lit("+ASt"), Sum(Base64, 8)])
@@ -295,15 +296,15 @@ pub(crate) static KINDS: &[Kind] = &[
         "microsoft-teams-webhook-url",
         &["https://"],
         &[
-            Kept(LowerDash, 2, 40),
+            Kept(LowerDash, 2, 70),
             Lit(".webhook.office.com/webhookb2/"),
-            Kept(HexDash, 36, 36),
+            Kept(LowerDash, 36, 36),
             Lit("@"),
-            Kept(HexDash, 36, 36),
+            Kept(LowerDash, 36, 36),
             Lit("/IncomingWebhook/"),
-            Body(HexLower, 32, 32),
+            Body(LowerDigit, 32, 32),
             Lit("/"),
-            Kept(HexDash, 36, 36),
+            Kept(LowerDash, 36, 36),
         ],
     )
     .at("webhook.office.com"),
@@ -328,7 +329,7 @@ pub(crate) static KINDS: &[Kind] = &[
         .at("registry.npmjs.org"),
     kind("nuget-api-key", &["oy2"], &[Body(LowerDigit, 43, 43)]).weak().at("api.nuget.org"),
     kind("nvidia-api-key", &["nvapi-"], &[Body(Base64Url, 60, 80)]).at("integrate.api.nvidia.com"),
-    kind("octopus-key", &["API-"], &[Body(UpperDigit, 25, 32)]).weak(),
+    kind("octopus-key", &["API-"], &[Body(UpperDigit, 26, 26)]),
     kind("okta-token", &["00"], &[Body(Base64Url, 40, 40)]).weak().at("okta.com"),
     kind(
         "openai-api-key",
@@ -465,12 +466,6 @@ pub(crate) static KINDS: &[Kind] = &[
     )
     .at("slack.com"),
     kind(
-        "slack-token",
-        &["xoxe.xoxp-", "xoxe.xoxb-", "xoxe-", "xoxc-", "xoxd-", "xoxr-", "xoxb-", "xoxp-", "xoxa-", "xoxs-"],
-        &[Body(Dotted, 16, 256)],
-    )
-    .at("slack.com"),
-    kind(
         "slack-webhook-url",
         &[
             "https://hooks.slack.com/services/",
@@ -499,11 +494,9 @@ pub(crate) static KINDS: &[Kind] = &[
     kind(
         "tailscale-key",
         &["tskey-auth-", "tskey-api-", "tskey-client-", "tskey-webhook-", "tskey-scim-"],
-        &[Kept(Alnum, 6, 20), Lit("-"), Body(Alnum, 20, 48)],
+        &[Body(Base64Url, 20, 70)],
     )
     .at("api.tailscale.com"),
-    kind("tailscale-key", &["tskey-auth-", "tskey-api-", "tskey-client-"], &[Body(Base64Url, 20, 48)])
-        .at("api.tailscale.com"),
     kind("tavily-api-key", &["tvly-"], &[Body(Base64Url, 20, 64)]).at("api.tavily.com"),
     kind("telegram-bot-token", &[], &[Kept(Digit, 8, 10), Lit(":A"), Body(Base64Url, 34, 34)])
         .anchored_by_digits(":A")
@@ -597,7 +590,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind(
         "mercury-token",
         &["mercury_production_"],
-        &[Any(&["wma_", "rma_", "sca_", "web_", "whk_", "apis_"]), Body(Alnum, 40, 50), Lit("_yrucrem")],
+        &[Kept(LowerDigit, 3, 6), Lit("_"), Body(Alnum, 40, 50), Lit("_yrucrem")],
     )
     .at("api.mercury.com"),
     kind("mergify-key", &["mergify_application_key_"], &[Body(Base64Url, 40, 200)]).at("api.mergify.com"),
@@ -633,20 +626,19 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("razorpay-key", &["rzp_live_", "rzp_test_"], &[Body(Alnum, 14, 14)]).at("api.razorpay.com"),
     kind("samsara-token", &["samsara_api_"], &[Body(Alnum, 26, 32)]).at("api.samsara.com"),
     kind(
-        "slack-token",
+        "slack-user-token",
         &["xoxo-", "xoxs-"],
         &[
-            Kept(Digit, 1, 14),
+            Kept(Digit, 1, 24),
             Lit("-"),
-            Kept(Digit, 1, 14),
+            Kept(Digit, 1, 24),
             Lit("-"),
-            Kept(Digit, 1, 14),
+            Kept(Digit, 1, 24),
             Lit("-"),
             Body(Hex, 8, 64),
         ],
     )
     .at("slack.com"),
-    kind("slack-token", &["xoxa-", "xoxr-"], &[Body(Dotted, 8, 60)]).at("slack.com"),
     kind("sourcegraph-token", &["sgp_local_"], &[Body(Hex, 40, 40)]).at("sourcegraph.com"),
     kind("square-access-token", &["EAAA", "sq0atp-"], &[Body(Base64Url, 22, 60)]).at("connect.squareup.com"),
     kind("thunderstore-token", &["tss_"], &[Body(Base64Url, 20, 80)]).at("thunderstore.io"),
@@ -664,5 +656,12 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("zuplo-key", &["zpka_"], &[Body(LowerDigit, 32, 32), Lit("_"), Body(HexLower, 8, 8)])
         .at("api.zuplo.com"),
     kind("facebook-access-token", &["EAA"], &[Body(Alnum, 60, 400)]).weak().at("graph.facebook.com"),
+    kind(
+        "slack-token",
+        &["xoxe.xoxp-", "xoxe.xoxb-", "xoxe-", "xoxc-", "xoxd-", "xoxr-", "xoxb-", "xoxp-", "xoxa-", "xoxs-"],
+        &[Body(Dotted, 16, 256)],
+    )
+    .at("slack.com"),
     kind("redirect-pizza-token", &["rpa_"], &[Body(Alnum, 30, 30)]).at("redirect.pizza"),
+    kind("slack-token", &["xoxa-", "xoxr-"], &[Body(Dotted, 8, 60)]).at("slack.com"),
 ];
