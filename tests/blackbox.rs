@@ -15,5 +15,6 @@ mod leak;
 mod namespaces;
 mod policy;
 mod record;
+mod stores;
 mod streams;
 mod terminal;

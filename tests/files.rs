@@ -450,3 +450,29 @@ fn the_binary_works_from_anywhere() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stdout.starts_with(b"ghp_") && world.seen_in(&output.stdout).is_empty());
 }
+
+#[test]
+fn a_masked_file_that_the_host_replaces_shows_nothing_real() {
+    let mut world = World::new();
+    let fresh = world.plant("the .env of an editor", word(30));
+    let script = "echo ready; while read line; do cat .env; echo; echo shown; done";
+    for how in ["rename", "write", "remove"] {
+        let mut running = world.bash(script).start();
+        running.await_text("ready");
+        let path = world.project.join(".env");
+        let next = world.project.join(".env.swp");
+        match how {
+            "rename" => {
+                put(&next, format!("NEW_SECRET={fresh}\n").as_bytes(), 0o644);
+                fs::rename(&next, &path).expect("rename");
+            }
+            "write" => drop(put(&path, format!("NEW_SECRET={fresh}\n").as_bytes(), 0o644)),
+            _ => fs::remove_file(&path).expect("remove"),
+        }
+        // The run may have been ended for it by now: that is as good as a mask that holds.
+        running.say_if_open(b"again\n");
+        let ran = running.wait();
+        ran.assert_nothing_real();
+        assert_ne!(ran.code(), Some(120), "{how}: only the scan stopped it\n{ran}");
+    }
+}

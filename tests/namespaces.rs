@@ -68,6 +68,47 @@ fn the_hosts_unix_sockets_are_not_reached() {
 }
 
 #[test]
+fn the_hosts_sockets_on_visible_paths_are_not_reached() {
+    let world = World::new();
+    let probe = world.probe(&ESCAPE);
+    for place in
+        [world.home.join("agent.sock"), world.project.join("docker.sock"), world.beside("far").join("s")]
+    {
+        let _listener = UnixListener::bind(&place).expect("listen");
+        let words = [probe.as_os_str(), "connect".as_ref(), place.as_os_str()];
+        assert_eq!(world.native(words), b"ALLOWED\n");
+        let ran = world.shield(words).run().expect_clean();
+        assert!(ran.text().starts_with("BLOCKED"), "{place:?}\n{ran}");
+    }
+    // The twin: sockets of the run's own work.
+    let script = "import socket,os; s=socket.socket(socket.AF_UNIX); s.bind('own'); s.listen(); \
+        c=socket.socket(socket.AF_UNIX); c.connect('own'); print('connected'); os.unlink('own')";
+    world.shield([PYTHON, "-c", script]).run().expect_clean().expect_text("connected\n");
+}
+
+#[test]
+fn no_process_inside_holds_a_directory_of_the_host() {
+    let world = World::new();
+    let shell = "exec 8</ 9</etc; exec \"$@\"";
+    let mut running = world.bash("echo ready; cat").started_by(["bash", "-c", shell, "-"]).start();
+    running.await_text("ready");
+    let mut read = 0;
+    for pid in inside(running.pid()) {
+        let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        for entry in entries.flatten() {
+            read += 1;
+            // What a link of a descriptor names, seen from here: a path means a file of some mount.
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            let plain = target.to_string_lossy().starts_with('/');
+            let directory = fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir());
+            assert!(!plain || (!directory && target.starts_with("/dev")), "process {pid} holds {target:?}");
+        }
+    }
+    assert!(read > 0, "no descriptor could be looked at: the test would prove nothing");
+    drop(running.wait());
+}
+
+#[test]
 fn only_its_own_processes_are_seen() {
     let world = World::new();
     let ran =
