@@ -215,10 +215,15 @@ fn named(bytes: &[u8], name: &str, out: &mut Vec<Finding>) {
     }
 }
 
-/// `name = "value"`, `name: value` and the like in text of any kind.
+/// `name = "value"`, `name: value`, `<name>value</name>` in text of any kind.
 fn assignments(bytes: &[u8], out: &mut Vec<Finding>) {
-    for at in memchr::memchr2_iter(b'=', b':', bytes) {
-        let Some(value) = value_after(bytes, at) else { continue };
+    for at in memchr::memchr3_iter(b'=', b':', b'>', bytes) {
+        let element = bytes[at] == b'>';
+        let Some(value) =
+            value_after(bytes, at).filter(|v| !element || bytes.get(v.end..v.end + 2) == Some(b"</"))
+        else {
+            continue;
+        };
         let Some(name) = name_before(bytes, at) else { continue };
         if !speaks_of_secrets(name) {
             continue;

@@ -99,12 +99,7 @@ fn one(registry: &mut Registry, name: &[u8], value: &[u8], options: &EnvOptions<
             return EnvOutcome::Pointer;
         }
         // Under a name that speaks of secrets, a path leads to one.
-        let about = says(name) != NameSays::Nothing
-            || text.contains("KEY")
-            || text.contains("TOKEN")
-            || text.contains("CREDENTIAL")
-            || text.contains("SECRET");
-        if about && is_path(value) && !is_everyday(&text) {
+        if is_path(value) && leads_to_secrets(&text) {
             return EnvOutcome::Pointer;
         }
     }
@@ -117,36 +112,18 @@ fn one(registry: &mut Registry, name: &[u8], value: &[u8], options: &EnvOptions<
     }
 }
 
-/// Paths that every session has and that lead to no secret.
-fn is_everyday(name: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "EDITOR",
-        "HISTFILE",
-        "HOME",
-        "OLDPWD",
-        "PATH",
-        "PWD",
-        "SHELL",
-        "SSH_ASKPASS",
-        "SSH_AUTH_SOCK",
-        "SSH_TTY",
-        "GPG_TTY",
-        "SSL_CERT_DIR",
-        "SSL_CERT_FILE",
-        "GIT_ASKPASS",
-        "SUDO_ASKPASS",
-        "TMUX",
-        "SESSION_MANAGER",
-        "DESKTOP_SESSION",
-        "LESSOPEN",
-    ];
-    NAMES.contains(&name)
-        || name.starts_with("XDG_")
-        || name.starts_with("DBUS_")
-        || name.ends_with("_DIR")
-            && !["KEY", "TOKEN", "SECRET", "CREDENTIAL"].iter().any(|w| name.contains(w))
-        || name.ends_with("_PATH")
-            && !["KEY", "TOKEN", "SECRET", "CREDENTIAL"].iter().any(|w| name.contains(w))
-        || name.ends_with("_PROVIDER")
-        || name.ends_with("_HELPER")
+/// `TLS_KEY_FILE`, `VAULT_TOKEN_PATH`, and what would be a secret itself if it were no path. A directory that
+/// merely has such a word in its name (`KEYCLOAK_HOME`) is none: hiding it would break what needs it.
+fn leads_to_secrets(name: &str) -> bool {
+    match says(name.as_bytes()) {
+        NameSays::Secret | NameSays::Password | NameSays::Perhaps => !name.ends_with("ASKPASS"),
+        NameSays::Harmless | NameSays::Nothing | NameSays::Public => {
+            let upper = name.to_ascii_uppercase();
+            let words: Vec<&str> = upper.split('_').collect();
+            let about =
+                ["KEY", "TOKEN", "CREDENTIAL", "CREDENTIALS", "SECRET", "SECRETS", "PASSWORD", "KEYFILE"];
+            matches!(words.last(), Some(&("FILE" | "PATH" | "KEYFILE")))
+                && words.iter().any(|w| about.contains(w))
+        }
+    }
 }

@@ -141,6 +141,8 @@ const HARMLESS: &[&str] = &[
     "TOKENIZERS_PARALLELISM",
     "USER",
     "WINDOWID",
+    "WT_PROFILE_ID",
+    "WT_SESSION",
     "XAUTHORITY",
 ];
 

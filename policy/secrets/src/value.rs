@@ -309,7 +309,7 @@ fn connection_string(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Opti
                     || key.eq_ignore_ascii_case(b"SharedAccessKey"))
                     && looks_random(secret));
             if named
-                && key.iter().all(|b| b.is_ascii_alphanumeric() || b" _-".contains(b))
+                && key.iter().all(|b| b.is_ascii_alphanumeric() || b" _-.".contains(b))
                 && !is_placeholder(secret)
             {
                 let span = at + equals + 1..at + pair.len();

@@ -48,6 +48,10 @@ fn ordinary_variables_pass() {
         ("TOKENIZERS_PARALLELISM", "false"),
         ("NEXT_PUBLIC_API_KEY", "abc123def456"),
         ("AWS_REGION", "eu-central-1"),
+        ("KEYCLOAK_HOME", "/opt/keycloak"),
+        ("TOKENIZERS_CACHE", "/data/cache"),
+        ("GIT_ASKPASS", "/usr/lib/git/askpass.sh"),
+        ("WT_SESSION", "9d3c2f1e-5b7a-4c6d-8e9f-0a1b2c3d4e5f"),
         ("HOSTNAME", "build-7f9c"),
         ("KEYBOARD_LAYOUT", "de"),
         ("TOKEN_URL", "https://login.example.com/oauth/token"),
@@ -74,6 +78,7 @@ fn pointers_are_told() {
             ("AWS_SHARED_CREDENTIALS_FILE", "/secure/aws"),
             ("GOOGLE_APPLICATION_CREDENTIALS", "/secure/gcp.json"),
             ("MY_SECRET_KEY", "./keys/dev.key"),
+            ("TLS_KEY_FILE", "/tls/key.pem"),
         ]),
     );
     assert!(out.iter().all(|o| *o == EnvOutcome::Pointer), "{out:?}");
@@ -150,6 +155,38 @@ fn known_values_are_replaced_elsewhere() {
         format!("Authorization: Bearer {}!", String::from_utf8_lossy(reg.entries()[0].synthetic()));
     assert_eq!(replaced.bytes, expected.as_bytes());
     assert!(reg.replace_known(b"nothing to see here").is_none());
+}
+
+#[test]
+fn a_policy_forces_allows_and_blocks() {
+    let mut reg = registry(1);
+    let vars = vars(&[("PLAIN_THING", "plain"), ("MY_TOKEN", "abcdefgh12345678"), ("API_KEY", "changeme")]);
+    let options = EnvOptions { secret: &["plain_*", "API_*"], allow: &["MY_*"], mode: EnvMode::Synthetic };
+    let out = substitute_env_with(&mut reg, &vars, &options);
+    assert!(matches!(&out[0], EnvOutcome::Replaced { value, .. } if value.len() == 5 && value != b"plain"));
+    assert_eq!(out[1], EnvOutcome::Unchanged);
+    assert!(matches!(&out[2], EnvOutcome::Replaced { .. }));
+    let blocked = EnvOptions { mode: EnvMode::Block, ..EnvOptions::default() };
+    assert!(
+        matches!(&substitute_env_with(&mut reg, &vars, &blocked)[1], EnvOutcome::Removed { ids } if ids.len() == 1)
+    );
+}
+
+#[test]
+fn a_pair_belongs_together() {
+    let mut reg = registry(1);
+    let secret = "k3Jd8sLq0ZpXv7Rt2NwYb6Hm4Gc9Fa5Te1Qu8Wi3";
+    substitute_env(
+        &mut reg,
+        &vars(&[
+            ("AWS_ACCESS_KEY_ID", "AKIAABCDEFGH2345ABCD"),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+            ("X_TOKEN", "zzzz1111yyyy2222xxxx"),
+        ]),
+    );
+    let groups: Vec<_> = reg.entries().iter().map(|e| e.group).collect();
+    assert!(groups[0].is_some() && groups[0] == groups[1] && groups[2].is_none(), "{groups:?}");
+    assert_eq!(reg.entries()[0].host(), Some("amazonaws.com"));
 }
 
 #[test]

@@ -434,20 +434,20 @@ pub(crate) static KINDS: &[Kind] = &[
     kind(
         "slack-bot-token",
         &["xoxb-"],
-        &[Kept(Digit, 9, 14), Lit("-"), Kept(Digit, 9, 14), Lit("-"), Body(Alnum, 20, 40)],
+        &[Kept(Digit, 6, 14), Lit("-"), Kept(Digit, 6, 14), Lit("-"), Body(Alnum, 20, 40)],
     )
     .at("slack.com"),
     kind(
         "slack-user-token",
         &["xoxp-", "xoxa-", "xoxs-"],
         &[
-            Kept(Digit, 9, 14),
+            Kept(Digit, 6, 14),
             Lit("-"),
-            Kept(Digit, 9, 14),
+            Kept(Digit, 6, 14),
             Lit("-"),
-            Kept(Digit, 9, 14),
+            Kept(Digit, 6, 14),
             Lit("-"),
-            Body(Alnum, 20, 64),
+            Body(Alnum, 18, 64),
         ],
     )
     .at("slack.com"),
@@ -583,6 +583,8 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("gitlab-session-cookie", &["_gitlab_session="], &[Body(LowerDigit, 32, 32)]).at("gitlab.com"),
     kind("grafana-api-key", &["eyJrIjoi"], &[Body(Base64, 40, 400)]).at("grafana.net"),
     kind("heroku-token", &["HRKU-"], &[Body(Base64Url, 60, 60)]).at("api.heroku.com"),
+    kind("intra42-client-secret", &["s-s4t2ud-", "s-s4t2af-"], &[Body(HexLower, 64, 64)])
+        .at("api.intra.42.fr"),
     kind("ionic-token", &["ion_"], &[Body(Alnum, 42, 42)]).at("ionicframework.com"),
     kind("lichess-token", &["lip_", "lio_"], &[Body(Word, 16, 60)]).at("lichess.org"),
     kind("llama-cloud-key", &["llx-"], &[Body(Alnum, 44, 52)]).at("api.cloud.llamaindex.ai"),
