@@ -109,6 +109,7 @@ fn is_drawn(body: &[u8]) -> bool {
         .filter(|w| w.windows(2).all(|p| p[1] == p[0] || p[1] == p[0].wrapping_add(1)))
         .count();
     body.len() >= 12
+        && !crate::entropy::contains(body, b"EXAMPLE")
         && tenths_of_bits(body) >= if body.len() < 24 { 28 } else { 32 }
         && runs * 6 < body.len()
         && (digits > 0 || body.len() < 20)

@@ -65,6 +65,14 @@ pub fn substitute_env(registry: &mut Registry, vars: &[(Vec<u8>, Vec<u8>)]) -> V
 }
 
 /// As [`substitute_env`], with what a policy says.
+///
+/// ```
+/// use shieldrun_secrets::{EnvOptions, EnvOutcome, Registry, RunKey, substitute_env_with};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// let options = EnvOptions { allow: &["CI_*"], ..EnvOptions::default() };
+/// let vars = [(b"CI_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())];
+/// assert_eq!(substitute_env_with(&mut registry, &vars, &options), [EnvOutcome::Unchanged]);
+/// ```
 pub fn substitute_env_with(
     registry: &mut Registry,
     vars: &[(Vec<u8>, Vec<u8>)],

@@ -16,9 +16,10 @@ use core::ops::Range;
 use data_encoding::BASE64;
 
 use crate::derive::Stream;
+use crate::generic::Symbols;
 use crate::registry::{Draw, Registry, SecretId};
 use crate::url::find;
-use crate::value::Context;
+use crate::value::{Context, unknown};
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
@@ -62,10 +63,20 @@ pub(crate) fn in_text(
 ) {
     let Some(blocks) = blocks(value) else { return };
     for block in blocks.into_iter().filter(|b| b.private) {
-        let Some(layout) = Layout::of(&value[block.body.clone()]) else { continue };
-        let body = layout.strip(&value[block.body.clone()]);
-        let real = canonical(&block.label, &body);
+        let inside = &value[block.body.clone()];
         let kind = kind_of(&block.label);
+        let sound = Layout::of(inside)
+            .map(|layout| (layout.strip(inside), layout))
+            .filter(|(body, _)| body.is_sound());
+        let Some((body, layout)) = sound else {
+            // Not what armour should hold, but somebody called it a private key: other characters of the same class.
+            if inside.iter().any(|b| !b.is_ascii_whitespace()) {
+                let id = unknown(reg, cx, kind, inside, Symbols::Kept);
+                spans.push((block.body, reg.synthetic_of(id).to_vec(), id));
+            }
+            continue;
+        };
+        let real = canonical(&block.label, &body);
         let label = &block.label;
         let id = reg.intern(kind, cx.name, cx.place, &real, Draw::Keyed, |stream, _| {
             canonical(label, &fresh_body(stream, label, &body))
@@ -148,10 +159,25 @@ struct Body {
     checksum: Option<Vec<u8>>,
 }
 
+impl Body {
+    /// Whether it reads as armour does: header lines with a name, then base64.
+    fn is_sound(&self) -> bool {
+        let header = |line: &Vec<u8>| {
+            let name = line.iter().position(|b| *b == b':').unwrap_or(0);
+            name > 0 && line[..name].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+        };
+        !self.base64.is_empty()
+            && self.base64.iter().all(|b| crate::kinds::Set::Base64.has(*b))
+            && self.headers.iter().all(header)
+    }
+}
+
 fn fresh_body(stream: &mut Stream, label: &str, old: &Body) -> Body {
     let decoded = BASE64.decode(&old.base64).ok();
     let encrypted = !old.headers.is_empty();
     let fresh = decoded.filter(|_| !encrypted).and_then(|der| keys::fresh(stream, label, &der));
+    // The head of an encrypted key names its cipher and is the same for all of a kind.
+    let kept = if old.base64.len() > 160 { 40 } else { 0 };
     let base64 = match fresh {
         Some(der) => BASE64.encode(&der).into_bytes(),
         // Encrypted, or of a kind we do not make: other bytes of the same length.
@@ -160,7 +186,11 @@ fn fresh_body(stream: &mut Stream, label: &str, old: &Body) -> Body {
                 .iter()
                 .enumerate()
                 .map(|(at, b)| {
-                    if *b == b'=' || at < 40 { *b } else { stream.pick(crate::kinds::Set::Base64.alphabet()) }
+                    if *b == b'=' || at < kept {
+                        *b
+                    } else {
+                        stream.pick(crate::kinds::Set::Base64.alphabet())
+                    }
                 })
                 .collect()
         }
@@ -217,25 +247,21 @@ impl Layout {
     }
 
     fn strip(&self, body: &[u8]) -> Body {
-        let mut lines: Vec<Vec<u8>> = Vec::new();
-        let mut rest = body.to_vec();
-        for escape in [&b"\\r"[..], b"\\n"] {
-            while let Some(at) = find(&rest, escape, 0) {
-                rest.splice(at..at + 2, [b'\n']);
-            }
-        }
-        for line in rest.split(|b| *b == b'\n') {
-            let line = line.trim_ascii();
-            if !line.is_empty() {
-                lines.push(line.to_vec());
+        let mut text = Vec::with_capacity(body.len());
+        let mut bytes = body.iter().copied().peekable();
+        while let Some(byte) = bytes.next() {
+            let escaped = byte == b'\\' && matches!(bytes.peek(), Some(b'n' | b'r'));
+            text.push(if escaped { b'\n' } else { byte });
+            if escaped {
+                bytes.next();
             }
         }
         let mut out = Body { headers: Vec::new(), base64: Vec::new(), checksum: None };
-        for line in lines {
+        for line in text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()) {
             if line.contains(&b':') {
-                out.headers.push(line);
+                out.headers.push(line.to_vec());
             } else if line.len() == 5 && line[0] == b'=' {
-                out.checksum = Some(line);
+                out.checksum = Some(line.to_vec());
             } else {
                 out.base64.extend(line.iter().filter(|b| !b.is_ascii_whitespace()));
             }

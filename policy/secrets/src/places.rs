@@ -131,21 +131,37 @@ static POINTERS: &[&str] = &[
 
 /// Known places below `~`, sorted by their first component, so that a caller can pass over all those below a
 /// directory that is not there.
+///
+/// ```
+/// assert!(shieldrun_secrets::home_places().any(|place| place.pattern == "~/.aws/credentials"));
+/// ```
 pub fn home_places() -> impl Iterator<Item = &'static KnownPlace> {
     home::HOME.iter()
 }
 
 /// Known places outside any home.
+///
+/// ```
+/// assert!(shieldrun_secrets::system_places().any(|place| place.pattern == "/etc/shadow"));
+/// ```
 pub fn system_places() -> impl Iterator<Item = &'static KnownPlace> {
     SYSTEM.iter()
 }
 
 /// Known places below `$XDG_RUNTIME_DIR`.
+///
+/// ```
+/// assert!(shieldrun_secrets::runtime_places().all(|place| !place.pattern.starts_with('/')));
+/// ```
 pub fn runtime_places() -> impl Iterator<Item = &'static KnownPlace> {
     RUNTIME.iter()
 }
 
 /// Variables whose value is the path of a secret, not a secret.
+///
+/// ```
+/// assert!(shieldrun_secrets::pointer_variables().contains(&"KUBECONFIG"));
+/// ```
 pub fn pointer_variables() -> &'static [&'static str] {
     POINTERS
 }

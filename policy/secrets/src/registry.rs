@@ -81,6 +81,11 @@ pub(crate) enum Draw {
 
 impl Registry {
     /// An empty registry for a run with this key.
+    ///
+    /// ```
+    /// use shieldrun_secrets::{Registry, RunKey};
+    /// assert!(Registry::new(RunKey::from_bytes([1; 32])).entries().is_empty());
+    /// ```
     pub fn new(key: RunKey) -> Self {
         Self {
             key,
@@ -93,21 +98,52 @@ impl Registry {
     }
 
     /// Every secret, in the order found.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert_eq!(registry.entries()[0].name, "A_TOKEN");
+    /// ```
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
     /// The entry with this number.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let id = registry.entries()[0].id;
+    /// assert_eq!(registry.entry(id).unwrap().kind, "generic-secret");
+    /// ```
     pub fn entry(&self, id: SecretId) -> Option<&Entry> {
         self.entries.get(id.0 as usize)
     }
 
     /// The leak scanner over all real values. Ask once the registry is complete.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert!(!registry.scanner().is_empty());
+    /// ```
     pub fn scanner(&self) -> Scanner {
         Scanner::build(self.entries.iter().map(|e| (e.id, e.kind, e.real.as_slice())))
     }
 
     /// A scanner over all synthetic values instead: to see one leave is no leak, but a tripwire.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let tripwire = registry.tripwire();
+    /// let shown = registry.entries()[0].synthetic().to_vec();
+    /// assert!(tripwire.stream().feed(&tripwire, &shown).is_some());
+    /// ```
     pub fn tripwire(&self) -> Scanner {
         Scanner::build(self.entries.iter().map(|e| (e.id, e.kind, e.synthetic.as_slice())))
     }
@@ -116,6 +152,14 @@ impl Registry {
     ///
     /// Only values of 8 bytes or more that are not easily guessed take part: replacing every `postgres`
     /// would do more harm than good.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let replaced = registry.replace_known(b"Bearer k3Jd8sLq0ZpXv7Rt2NwYb6Hm").unwrap();
+    /// assert!(replaced.bytes.ends_with(registry.entries()[0].synthetic()));
+    /// ```
     pub fn replace_known(&self, bytes: &[u8]) -> Option<Replaced> {
         if bytes.len() < 8 || self.entries.is_empty() {
             return None;
@@ -237,16 +281,37 @@ impl Entry {
 
     /// What is shown inside in place of the real value; empty where nothing is, because every place that
     /// it was found at is unreadable.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert_eq!(registry.entries()[0].synthetic().len(), 24);
+    /// ```
     pub fn synthetic(&self) -> &[u8] {
         &self.synthetic
     }
 
     /// The host this credential belongs to, and those below it; `None` if its kind does not tell.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert_eq!(registry.entries()[0].host(), None);
+    /// ```
     pub fn host(&self) -> Option<&'static str> {
         crate::kinds::KINDS.iter().find(|kind| kind.name == self.kind)?.host
     }
 
     /// One JSON object with everything but the real value.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert!(registry.entries()[0].to_json().starts_with(r#"{"id":"s0","kind":"generic-secret""#));
+    /// ```
     pub fn to_json(&self) -> String {
         let text = |s: &str| String::from_utf8_lossy(&crate::edit::json_string(s.as_bytes())).into_owned();
         let places: Vec<String> = self
@@ -274,6 +339,13 @@ impl Entry {
     }
 
     /// The length of the real value; all that can be asked about it.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert_eq!(registry.entries()[0].real_len(), 24);
+    /// ```
     pub fn real_len(&self) -> usize {
         self.real.len()
     }

@@ -102,7 +102,7 @@ proptest! {
             let mut first = registry();
             let Ok(edited) = edit(&mut first, format, "file", &text) else { continue };
             let mut second = registry();
-            prop_assert!(edit(&mut second, format, "file", &edited.bytes).is_ok(), "{:?}", format);
+            prop_assert!(edit(&mut second, format, "file", &edited.bytes).is_ok(), "{:?} {:?} {:?}", format, String::from_utf8_lossy(&text), String::from_utf8_lossy(&edited.bytes));
         }
     }
 

@@ -31,11 +31,27 @@ impl Scanner {
     }
 
     /// Whether there is nothing to look for, so that scanning can be left out.
+    ///
+    /// ```
+    /// use shieldrun_secrets::{Registry, RunKey};
+    /// assert!(Registry::new(RunKey::from_bytes([1; 32])).scanner().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
     /// The state of a new stream.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let scanner = registry.scanner();
+    /// let (mut stdout, mut stderr) = (scanner.stream(), scanner.stream());
+    /// assert!(stdout.feed(&scanner, b"k3Jd8sLq0ZpX").is_none());
+    /// assert!(stderr.feed(&scanner, b"v7Rt2NwYb6Hm").is_none(), "another stream");
+    /// assert!(stdout.feed(&scanner, b"v7Rt2NwYb6Hm").is_some());
+    /// ```
     pub fn stream(&self) -> StreamState {
         StreamState::new()
     }

@@ -33,6 +33,15 @@ impl StreamState {
     }
 
     /// The first whole value that ends in this chunk. After a hit the state has taken the whole chunk in.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let scanner = registry.scanner();
+    /// let hit = scanner.stream().feed(&scanner, b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm").unwrap();
+    /// assert_eq!((hit.start, hit.end), (6, 30));
+    /// ```
     pub fn feed(&mut self, scanner: &Scanner, chunk: &[u8]) -> Option<Hit> {
         let table = &scanner.table;
         if table.is_empty() || chunk.is_empty() {
@@ -71,6 +80,15 @@ impl StreamState {
     }
 
     /// A part of a value that was seen since this was last asked. Worth an event, not the end of a run.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let scanner = registry.scanner();
+    /// let mut state = scanner.stream();
+    /// assert!(state.feed(&scanner, b"nothing here").is_none() && state.take_suspected().is_none());
+    /// ```
     pub fn take_suspected(&mut self) -> Option<Hit> {
         self.suspected.take()
     }
@@ -81,6 +99,16 @@ impl StreamState {
 
     /// How many bytes at the end of what was fed may be the beginning of a needle; the caller holds those
     /// back for a moment, so that a secret split over two writes does not leave in two halves.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let scanner = registry.scanner();
+    /// let mut state = scanner.stream();
+    /// state.feed(&scanner, b"it is k3Jd8sLq");
+    /// assert_eq!(state.pending(&scanner), 8);
+    /// ```
     pub fn pending(&self, scanner: &Scanner) -> usize {
         scanner.table.pending(&self.carry)
     }
