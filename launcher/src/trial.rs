@@ -21,7 +21,7 @@ use crate::cli::RunArguments;
 use crate::failure::Failure;
 use crate::guest::GuestFiles;
 use crate::guest_table::{Extent, GuestTable, Treatment};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, sockets};
 use crate::leak::LeakScanner;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
@@ -183,7 +183,9 @@ impl Trial<'_> {
         match self.plan.tier {
             Tier::Full => {
                 let init = ready.pidfd.try_clone().map_err(failed)?;
-                Guard::over(&self.plan.masks, init).map(Some).map_err(failed)
+                Guard::over(self.plan.masks.iter().filter(|mask| mask.rule != sockets::RULE), init)
+                    .map(Some)
+                    .map_err(failed)
             }
             // No mask to lose: the shim goes by names.
             Tier::Preload => Ok(None),
@@ -211,6 +213,9 @@ impl Trial<'_> {
             table.variable(&variable.name, index);
         }
         for (index, mask) in (0..).zip(&self.plan.masks) {
+            if mask.rule == sockets::RULE {
+                continue;
+            }
             let (treatment, extent) = match mask.cover {
                 Cover::BlockedFile => (Treatment::Block, Extent::File),
                 Cover::BlockedDirectory => (Treatment::Block, Extent::Tree),

@@ -10,6 +10,7 @@ mod links;
 mod listing;
 mod mounts;
 pub(crate) mod path;
+pub(crate) mod sockets;
 mod store;
 mod walk;
 
@@ -90,7 +91,8 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
     let mut registry = Registry::new(RunKey::from_bytes(random_key().map_err(InventoryError::Random)?));
     let outcome = environment::substitute(&mut registry, policy, host);
     let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
-    let masks = files::masks(&mut registry, policy, host, candidates)?;
+    let mut masks = files::masks(&mut registry, policy, host, candidates)?;
+    masks.extend(sockets::masks());
     // The registry is whole only now: a value of a file may lie inside another variable or an argument.
     let environment = environment::finish(&registry, outcome.variables);
     let (command, replaced_arguments) = environment::arguments(&registry, command);

@@ -30,7 +30,7 @@ impl Guard {
     ///
     /// # Errors
     /// When the kernel gives no watch: then the run must not begin.
-    pub(crate) fn over(masks: &[Mask], init: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn over<'a>(masks: impl Iterator<Item = &'a Mask>, init: OwnedFd) -> io::Result<Self> {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
         let mut directories: HashMap<i32, Vec<Bytes>> = HashMap::new();
         let events = inotify::WatchFlags::MOVED_FROM

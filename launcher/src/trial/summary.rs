@@ -18,6 +18,7 @@ use super::{Ended, Recording, Trial, event};
 use crate::audit::Sender;
 use crate::claims::{Claimed, Meaning, PlaceMeaning};
 use crate::failure::Failure;
+use crate::inventory::sockets;
 use crate::record::{EventsRecord, time, write_result};
 use crate::say;
 use crate::supervise::{Exit, Outcome};
@@ -60,7 +61,8 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
         });
     }
     for mask in &trial.plan.masks {
-        if !matches!(mask.cover, Cover::Synthetic { .. }) {
+        let is_secret = mask.rule != sockets::RULE;
+        if is_secret && !matches!(mask.cover, Cover::Synthetic { .. }) {
             sender.send(
                 event(Action::SecretReplaced)
                     .file(Text::from_bytes(&mask.at.0))

@@ -289,7 +289,11 @@ fn by_words(text: &str, words: &[&str]) -> NameSays {
     // Glued together, as in `pgpassword`, `storePassword` or `dbpass`.
     let glued =
         ["PASSWORD", "PASSWD", "PASSPHRASE"].iter().any(|w| last.ends_with(w)) || last.ends_with("BPASS");
-    if password.contains(last) || glued || words.iter().any(|w| *w == "PASSWORD" || *w == "PASSPHRASE") {
+    if password.contains(last)
+        || glued
+        || words.iter().any(|w| *w == "PASSWORD" || *w == "PASSPHRASE")
+        || text.contains("PASS_PHRASE")
+    {
         return NameSays::Password;
     }
     if ["MNEMONIC", "SEED_PHRASE", "RECOVERY_PHRASE"].iter().any(|w| text.ends_with(w)) {

@@ -93,7 +93,7 @@ fn telling_parts(kind: &str, real: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
         let lines: Vec<&[u8]> = crate::pem::body_lines(real);
         // The first lines hold what every key of the kind begins with.
         let body = lines.get(2..).filter(|l| l.len() > 1).unwrap_or(&lines);
-        let step = body.len().div_ceil(12).max(1);
+        let step = body.len().div_ceil(64).max(1);
         // Halves, because the text may have been wrapped at another width than we keep it in: at 64 or more
         // a line break falls into one half only.
         return body
