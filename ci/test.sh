@@ -16,7 +16,6 @@ scratch=
 step() { printf '\n== %s\n' "$*"; }
 die() { printf 'ci/test.sh: %s\n' "$*" >&2; exit 1; }
 cleanup() { [[ -z $scratch ]] || rm -rf "$scratch"; }
-trap cleanup EXIT
 
 # command: Debian package. Interpreters are looked for where Debian puts them: one of a version manager in
 # somebody's home would be out of the ordinary user's reach.
@@ -99,10 +98,10 @@ check_dependencies() {
 
 unit_tests() {
   step "unit tests"
-  cargo test --workspace --locked --lib --bins --examples
-  cargo test --workspace --locked --doc
+  cargo test --workspace --locked --no-fail-fast --lib --bins --examples
+  cargo test --workspace --locked --no-fail-fast --doc
   # The integration tests of the other crates; the black-box suite is the launcher's and comes on its own.
-  cargo test --workspace --locked --exclude shieldrun --test '*'
+  cargo test --workspace --locked --no-fail-fast --exclude shieldrun --test '*'
 }
 
 # Builds the suite and prints where it is.
@@ -119,6 +118,8 @@ for line in sys.stdin:
 # What the suite needs, in a place that every user can reach and that is not under /tmp, which is private inside.
 prepare_scratch() {
   scratch=$(mktemp -d /var/tmp/shieldrun-test.XXXXXX)
+  # Parts run in a subshell, which has its own end.
+  trap cleanup EXIT
   chmod 755 "$scratch"
   local suite
   suite=$(suite_program)
@@ -163,6 +164,16 @@ black_box() {
   ((${#failed[@]} == 0)) || die "the black-box suite failed as: ${failed[*]}"
 }
 
+# One part after the other whatever became of those before: a run of the CI shows all that is wrong.
+failures=()
+part() {
+  set +e
+  (set -e; "$@")
+  local code=$?
+  set -e
+  ((code == 0)) || failures+=("$*")
+}
+
 suite_arguments=()
 only=${1:-all}
 if (($# > 1)); then suite_arguments=("${@:2}"); fi
@@ -172,12 +183,13 @@ set_up_rust
 set_up_clients
 case $only in
   all)
-    check_style
-    check_dependencies
-    unit_tests
-    black_box
+    part check_style
+    part check_dependencies
+    part unit_tests
+    part black_box
     ;;
-  blackbox) black_box ;;
+  blackbox) part black_box ;;
   *) die "unknown word \`$only\`; expected nothing or \`blackbox\`" ;;
 esac
+((${#failures[@]} == 0)) || die "failed: ${failures[*]}"
 step "all passed"
