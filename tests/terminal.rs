@@ -171,9 +171,8 @@ fn ctrl_z_stops_the_run_and_fg_brings_it_back() {
 fn the_terminal_is_as_it_was_after_the_run() {
     let world = World::new();
     let mut terminal = outer_shell(&world);
-    // However it ends: well, killed by a signal, out of time, not started, or the launcher itself killed.
+    // However it ends: killed by a signal, out of time, or not started.
     for (at, ending) in [
-        "$SHIELD --quiet -- stty raw -echo",
         "$SHIELD --quiet -- bash -c 'kill -9 $$'",
         "$SHIELD --quiet --timeout 1 -- sleep 60",
         "$SHIELD --quiet -- no-such-command",
@@ -187,6 +186,20 @@ fn the_terminal_is_as_it_was_after_the_run() {
         terminal.await_text(&format!("same{}", 100 + at));
         terminal.await_text("outer> ");
     }
+    terminal.type_keys("exit\r");
+    terminal.wait();
+}
+
+#[test]
+fn what_stty_sets_inside_holds_outside_afterwards_as_without_us() {
+    let world = World::new();
+    let mut terminal = outer_shell(&world);
+    terminal.type_keys(
+        "$SHIELD --quiet -- stty -ixany; stty -a | grep -o -e -ixany; $SHIELD --quiet -- stty ixany\r",
+    );
+    terminal.await_text("-ixany\r\n");
+    terminal.type_keys("stty -a | grep -c -e ' ixany' | sed 's/^/count:/'\r");
+    terminal.await_text("count:1");
     terminal.type_keys("exit\r");
     terminal.wait();
 }
