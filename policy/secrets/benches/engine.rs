@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use shieldrun_secrets::{Registry, RunKey, substitute_env};
+use shieldrun_secrets::{Format, Registry, RunKey, edit, substitute_env};
 
 const SIZE: usize = 16 << 20;
 
@@ -126,5 +126,28 @@ fn detect(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, scan, detect);
+/// The armour of an RSA-2048 key, as far as its size is read: a version and a modulus.
+fn rsa_armour(tail: u8) -> Vec<u8> {
+    let mut der = vec![0x30, 0x82, 1, 8, 2, 1, 0, 2, 0x82, 1, 1, 0, 0xc1];
+    der.extend((0..254).map(|n| n as u8));
+    der.push(tail);
+    let text = data_encoding::BASE64.encode(&der);
+    format!("-----BEGIN RSA PRIVATE KEY-----\n{text}\n-----END RSA PRIVATE KEY-----\n").into_bytes()
+}
+
+fn keys(c: &mut Criterion) {
+    let mut group = c.benchmark_group("keys");
+    group.sample_size(20);
+    let mut tail = 0_u8;
+    group.bench_function("an RSA-2048 key", |b| {
+        b.iter(|| {
+            tail = tail.wrapping_add(1);
+            let mut registry = Registry::new(RunKey::from_bytes([tail; 32]));
+            edit(&mut registry, Format::Pem, "key", &rsa_armour(tail)).expect("a key")
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, scan, detect, keys);
 criterion_main!(benches);

@@ -61,6 +61,9 @@ pub(crate) fn is_placeholder(value: &[u8]) -> bool {
     let lower = &lower[..value.len()];
     PLACEHOLDERS.iter().any(|word| {
         let word = word.as_bytes();
+        if word.len() > lower.len() {
+            return false;
+        }
         match word.len() {
             0..=4 if word[0].is_ascii_alphabetic() && *word != *b"todo" && *word != *b"xxxx" => lower == word,
             4 if *word == *b"xxxx" => {
@@ -99,7 +102,7 @@ fn is_reference(value: &[u8]) -> bool {
 }
 
 pub(crate) fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    !needle.is_empty() && memchr::memmem::find(hay, needle).is_some()
+    !needle.is_empty() && crate::url::find(hay, needle, 0).is_some()
 }
 
 /// Shannon entropy in tenths of a bit per byte, so that no floating point is needed by callers.

@@ -172,8 +172,27 @@ impl Form {
         }
     }
 
-    /// Another text of the same form.
+    /// Another text of the same form, which shares no eight secret characters in a row with the real one.
     pub(crate) fn synthetic(&self, stream: &mut Stream, real: &[u8]) -> Vec<u8> {
+        let mut out = self.drawn(stream, real);
+        // By chance that happens once in a million times, with hexadecimal.
+        for _ in 0..16 {
+            if !self.shares_a_run(real, &out) {
+                break;
+            }
+            out = self.drawn(stream, real);
+        }
+        out
+    }
+
+    fn shares_a_run(&self, real: &[u8], out: &[u8]) -> bool {
+        const RUN: usize = 8;
+        let mut runs: Vec<&[u8]> = self.secret_ranges().flat_map(|r| real[r].windows(RUN)).collect();
+        runs.sort_unstable();
+        self.secret_ranges().flat_map(|r| out[r].windows(RUN)).any(|run| runs.binary_search(&run).is_ok())
+    }
+
+    fn drawn(&self, stream: &mut Stream, real: &[u8]) -> Vec<u8> {
         let mut out = real[..self.len].to_vec();
         let mut marked = false;
         for (part, range) in &self.parts {

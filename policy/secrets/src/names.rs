@@ -282,7 +282,10 @@ pub(crate) fn says(name: &[u8]) -> NameSays {
 
 fn by_words(text: &str, words: &[&str]) -> NameSays {
     let Some(last) = words.last() else { return NameSays::Nothing };
-    if ABOUT.contains(last) || *last == "TOKENS" || (words.contains(&"TOKENS") && words.contains(&"MAX")) {
+    if ABOUT.binary_search(last).is_ok()
+        || *last == "TOKENS"
+        || (words.contains(&"TOKENS") && words.contains(&"MAX"))
+    {
         return NameSays::Harmless;
     }
     let password = ["PASS", "PASSWD", "PASSWORD", "PASSPHRASE", "PWD", "PASSWORDS", "PASSCODE", "PW"];
@@ -423,6 +426,7 @@ mod tests {
     fn lists_are_sorted() {
         assert!(EXACT.is_sorted());
         assert!(HARMLESS.is_sorted());
+        assert!(ABOUT.is_sorted());
     }
 
     #[test]

@@ -158,5 +158,15 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 pub(crate) fn find(text: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    memchr::memmem::find(text.get(from..)?, needle).map(|p| from + p)
+    let rest = text.get(from..)?;
+    if needle.is_empty() {
+        return None;
+    }
+    // A searcher is not worth making for the length of an ordinary value.
+    let found = if rest.len() < 96 {
+        rest.windows(needle.len()).position(|w| w == needle)
+    } else {
+        memchr::memmem::find(rest, needle)
+    };
+    found.map(|at| from + at)
 }

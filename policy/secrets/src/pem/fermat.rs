@@ -58,25 +58,29 @@ fn doubled(value: &[u64], n: &[u64]) -> Vec<u64> {
 fn square(value: &mut [u64], n: &[u64], inverse: u64, t: &mut [u64]) {
     let k = n.len();
     t.fill(0);
-    for i in 0..k {
-        let mut carry = 0;
-        for j in 0..k {
-            (t[j], carry) = multiply_add(value[i], value[j], t[j], carry);
-        }
-        let (sum, over) = t[k].overflowing_add(carry);
-        t[k] = sum;
-        t[k + 1] = u64::from(over);
+    for &word in value.iter() {
+        add_product(t, word, value);
         let m = t[0].wrapping_mul(inverse);
-        let (_, mut carry) = multiply_add(m, n[0], t[0], 0);
-        for j in 1..k {
-            (t[j - 1], carry) = multiply_add(m, n[j], t[j], carry);
-        }
-        let (sum, over) = t[k].overflowing_add(carry);
-        t[k - 1] = sum;
-        t[k] = t[k + 1] + u64::from(over);
+        // This makes the lowest word zero, which is then shifted out.
+        add_product(t, m, n);
+        t.copy_within(1.., 0);
+        t[k + 1] = 0;
     }
     value.copy_from_slice(&t[..k]);
     reduce(value, t[k], n);
+}
+
+/// t += word * by, where t has two words more than `by`.
+#[inline]
+fn add_product(t: &mut [u64], word: u64, by: &[u64]) {
+    let (low, high) = t.split_at_mut(by.len());
+    let mut carry = 0;
+    for (place, factor) in low.iter_mut().zip(by) {
+        (*place, carry) = multiply_add(word, *factor, *place, carry);
+    }
+    let (sum, over) = high[0].overflowing_add(carry);
+    high[0] = sum;
+    high[1] += u64::from(over);
 }
 
 #[inline]

@@ -98,11 +98,12 @@ fn prime(stream: &mut Stream, words: usize) -> BigUint {
     }
 }
 
+/// The rest by a number of 32 bits or less, a half word at a time so that no wide division is needed.
 fn remainder(words: &[u64], small: u64) -> u64 {
-    words
-        .iter()
-        .rev()
-        .fold(0, |rest, word| ((u128::from(rest) << 64 | u128::from(*word)) % u128::from(small)) as u64)
+    words.iter().rev().fold(0, |rest, word| {
+        let high = (rest << 32 | word >> 32) % small;
+        (high << 32 | word & 0xffff_ffff) % small
+    })
 }
 
 fn plus(words: &[u64], mut add: u64) -> Option<Vec<u64>> {
