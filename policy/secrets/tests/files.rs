@@ -293,9 +293,10 @@ fn time_grows_with_the_length_of_a_file_and_no_faster() {
         edit(&mut registry(), Format::Dotenv, ".env", text.as_bytes()).expect("edited");
         start.elapsed()
     };
-    took(100);
-    let (small, large) = (took(1_000), took(8_000));
-    assert!(large < small * 40, "{small:?} for 1,000 lines, {large:?} for 8,000");
+    // The best of three: other work on the machine only ever adds.
+    let best = |lines: usize| (0..3).map(|_| took(lines)).min().expect("three");
+    let (small, large) = (best(500), best(4_000));
+    assert!(large < small * 40, "{small:?} for 500 lines, {large:?} for 4,000");
     let text = "x".repeat(MAX_PARSE + 1);
     assert!(edit(&mut registry(), Format::Dotenv, ".env", text.as_bytes()).is_err());
 }
