@@ -164,7 +164,7 @@ pub(crate) fn find(text: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     }
     // A searcher is not worth making for the length of an ordinary value.
     let found = if rest.len() < 96 {
-        rest.windows(needle.len()).position(|w| w == needle)
+        rest.windows(needle.len()).position(|w| w[0] == needle[0] && w == needle)
     } else {
         memchr::memmem::find(rest, needle)
     };
