@@ -6,7 +6,7 @@ mod observer;
 mod sinks;
 mod summary;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -71,6 +71,7 @@ pub(crate) struct Ended {
     claimed: crate::claims::Claimed,
     last_line: Arc<LastLine>,
     guard: Option<Guard>,
+    init: OwnedFd,
 }
 
 impl Trial<'_> {
@@ -140,10 +141,13 @@ impl Trial<'_> {
     /// # Errors
     /// When the walls do not stand, or the launcher itself cannot go on.
     pub(crate) fn supervise(&self, started: Started, recording: &Recording) -> Result<Ended, Failure> {
-        let ready = started.launched.ready()?;
-        let guard = self.guard(&ready)?;
-        let drain = self.drain(&ready, recording)?;
+        // What needs nothing from inside is made while the kernel still builds the walls.
         let scanner = LeakScanner::new(&self.inventory.registry);
+        let guard = self.guard(&started.launched)?;
+        let init =
+            started.launched.init().map_err(|error| Failure::doing("cannot hold on to init", error))?;
+        let ready = started.launched.ready()?;
+        let drain = self.drain(&ready, recording)?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
         let last_line = Arc::new(LastLine::default());
         let inspection =
@@ -167,7 +171,7 @@ impl Trial<'_> {
         let limits = Limits { timeout: self.policy.limits.timeout };
         let outcome = supervise::supervise(running, limits, inspection, &mut watcher);
         let claimed = drain.map(Drain::finish).unwrap_or_default();
-        Ok(Ended { outcome: outcome.map_err(Failure::from)?, watcher, claimed, last_line, guard })
+        Ok(Ended { outcome: outcome.map_err(Failure::from)?, watcher, claimed, last_line, guard, init })
     }
 
     /// Completes the record, and says what a person must know.
@@ -178,11 +182,11 @@ impl Trial<'_> {
         summary::close(self, ended, recording)
     }
 
-    fn guard(&self, ready: &Ready) -> Result<Option<Guard>, Failure> {
+    fn guard(&self, launched: &Launched) -> Result<Option<Guard>, Failure> {
         let failed = |error| Failure::doing("cannot watch over the masked files", error);
         match self.plan.tier {
             Tier::Full => {
-                let init = ready.pidfd.try_clone().map_err(failed)?;
+                let init = launched.init().map_err(failed)?;
                 Guard::over(self.plan.masks.iter().filter(|mask| mask.rule != sockets::RULE), init)
                     .map(Some)
                     .map_err(failed)

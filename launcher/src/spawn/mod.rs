@@ -10,9 +10,11 @@ mod report;
 mod steps;
 mod syscalls;
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use shieldrun_policy::plan::Tier;
 
@@ -63,6 +65,14 @@ pub(crate) fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
 }
 
 impl Launched {
+    /// The child that becomes init, as a descriptor of its own.
+    ///
+    /// # Errors
+    /// When there are no more descriptors.
+    pub(crate) fn init(&self) -> io::Result<OwnedFd> {
+        self.pidfd.try_clone()
+    }
+
     /// Waits until every wall stands.
     ///
     /// # Errors
@@ -76,4 +86,9 @@ impl Launched {
             Report::Gone => Err(SpawnError::Gone),
         }
     }
+}
+
+/// Waits until init is gone for good. Somebody may have collected it already.
+pub(crate) fn collect(init: &OwnedFd) {
+    while let Err(rustix::io::Errno::INTR) = waitid(WaitId::PidFd(init.as_fd()), WaitIdOptions::EXITED) {}
 }

@@ -45,7 +45,7 @@ pub(crate) struct Prepared<'a> {
     pub(super) inherited: InheritedSignals,
     pub(super) argv: Vec<CString>,
     pub(super) envp: Vec<CString>,
-    pub(super) filters: Vec<BpfProgram>,
+    pub(super) filter: BpfProgram,
 }
 
 /// A mount of the plan.
@@ -101,9 +101,9 @@ impl<'a> Prepared<'a> {
                     Ok(MaskStep { at: c_string(&mask.at)?, source, cover: &mask.cover })
                 })
                 .collect::<Result<_, NulError>>()?,
-            filters: match plan.tier {
-                Tier::Full => syscalls::programs()?,
-                Tier::Preload => Vec::new(),
+            filter: match plan.tier {
+                Tier::Full => syscalls::program()?,
+                Tier::Preload => BpfProgram::new(),
             },
             table,
             guest_options: CString::new(format!("mode=0755,size={}", guest_size(plan, table)))?,

@@ -168,9 +168,7 @@ impl<'a> Masked<'a> {
         let proof = privileges::forbid_new_privileges().map_err(Place::Privileges.failed())?;
         if prepared.tier == Tier::Full {
             privileges::drop_capabilities(&proof).map_err(Place::Privileges.failed())?;
-            for filter in &prepared.filters {
-                privileges::install_filter(&proof, filter).map_err(Place::Filter.failed())?;
-            }
+            privileges::install_filter(&proof, &prepared.filter).map_err(Place::Filter.failed())?;
         }
         Ok(Confined(entered))
     }

@@ -12,15 +12,19 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
-use libc::{EAFNOSUPPORT, ENOSYS, EPERM, c_int, c_long};
+use libc::{ENOSYS, EPERM, c_int, c_long};
 
-/// A call that is denied, whatever its arguments.
+/// A call that is answered as if the kernel did not have it.
 #[cfg_attr(not(test), expect(dead_code, reason = "the reason is for the reader; a test asks for it"))]
-struct Denied(c_long, c_int, &'static str);
+struct Absent(c_long, &'static str);
 
-/// A call that is denied when one argument has a value, or a flag.
+/// A call that is not permitted, whatever its arguments.
 #[cfg_attr(not(test), expect(dead_code, reason = "the reason is for the reader; a test asks for it"))]
-struct DeniedWhen(c_long, u8, When, c_int, &'static str);
+struct Denied(c_long, &'static str);
+
+/// A call that is not permitted when one argument has a value, or a flag.
+#[cfg_attr(not(test), expect(dead_code, reason = "the reason is for the reader; a test asks for it"))]
+struct DeniedWhen(c_long, u8, When, &'static str);
 
 enum When {
     Equals(u64),
@@ -29,60 +33,57 @@ enum When {
 
 use When::{Equals, Has};
 
-const DENIED: &[Denied] = &[
-    Denied(libc::SYS_io_uring_setup, ENOSYS, "its operations pass every filter"),
-    Denied(libc::SYS_io_uring_enter, ENOSYS, "as io_uring_setup"),
-    Denied(libc::SYS_io_uring_register, ENOSYS, "as io_uring_setup"),
+const ABSENT: &[Absent] = &[
+    Absent(libc::SYS_io_uring_setup, "its operations pass every filter"),
+    Absent(libc::SYS_io_uring_enter, "as io_uring_setup"),
+    Absent(libc::SYS_io_uring_register, "as io_uring_setup"),
     // glibc and musl fall back to clone, whose flags a filter can read; clone3 has them in memory.
-    Denied(libc::SYS_clone3, ENOSYS, "namespaces by flags that no filter can read"),
-    Denied(libc::SYS_setns, EPERM, "enters another namespace"),
-    Denied(libc::SYS_mount, EPERM, "changes the view of the file system"),
-    Denied(libc::SYS_umount2, EPERM, "could lift a mask"),
-    Denied(libc::SYS_pivot_root, EPERM, "changes the view of the file system"),
-    Denied(libc::SYS_chroot, EPERM, "changes the view of the file system"),
-    Denied(libc::SYS_move_mount, EPERM, "changes the view of the file system"),
-    Denied(libc::SYS_open_tree, EPERM, "a view of the file system without later masks"),
-    Denied(libc::SYS_fsopen, EPERM, "changes the view of the file system"),
-    Denied(libc::SYS_fsconfig, EPERM, "changes the view of the file system"),
-    Denied(libc::SYS_fsmount, EPERM, "changes the view of the file system"),
-    Denied(libc::SYS_fspick, EPERM, "changes the view of the file system"),
-    Denied(libc::SYS_mount_setattr, EPERM, "could make a read-only mount writable"),
-    Denied(libc::SYS_open_by_handle_at, EPERM, "opens by inode, past every mask"),
-    Denied(libc::SYS_name_to_handle_at, EPERM, "prepares open_by_handle_at"),
-    Denied(libc::SYS_keyctl, EPERM, "keys of the host's sessions"),
-    Denied(libc::SYS_add_key, EPERM, "keys of the host's sessions"),
-    Denied(libc::SYS_request_key, EPERM, "keys of the host's sessions"),
-    Denied(libc::SYS_bpf, EPERM, "code in the kernel"),
-    Denied(libc::SYS_perf_event_open, EPERM, "looks into the kernel and other processes"),
-    Denied(libc::SYS_userfaultfd, EPERM, "holds the kernel at a chosen point"),
-    Denied(libc::SYS_kexec_load, EPERM, "another kernel"),
-    Denied(libc::SYS_kexec_file_load, EPERM, "another kernel"),
-    Denied(libc::SYS_init_module, EPERM, "code in the kernel"),
-    Denied(libc::SYS_finit_module, EPERM, "code in the kernel"),
-    Denied(libc::SYS_delete_module, EPERM, "code in the kernel"),
-    Denied(libc::SYS_swapon, EPERM, "the machine's memory"),
-    Denied(libc::SYS_swapoff, EPERM, "the machine's memory"),
-    Denied(libc::SYS_reboot, EPERM, "the machine"),
-    Denied(libc::SYS_acct, EPERM, "writes a file for every process"),
-    Denied(libc::SYS_quotactl, EPERM, "the file system's limits"),
-    Denied(libc::SYS_syslog, EPERM, "the kernel's log"),
+    Absent(libc::SYS_clone3, "namespaces by flags that no filter can read"),
+];
+
+const DENIED: &[Denied] = &[
+    Denied(libc::SYS_setns, "enters another namespace"),
+    Denied(libc::SYS_mount, "changes the view of the file system"),
+    Denied(libc::SYS_umount2, "could lift a mask"),
+    Denied(libc::SYS_pivot_root, "changes the view of the file system"),
+    Denied(libc::SYS_chroot, "changes the view of the file system"),
+    Denied(libc::SYS_move_mount, "changes the view of the file system"),
+    Denied(libc::SYS_open_tree, "a view of the file system without later masks"),
+    Denied(libc::SYS_fsopen, "changes the view of the file system"),
+    Denied(libc::SYS_fsconfig, "changes the view of the file system"),
+    Denied(libc::SYS_fsmount, "changes the view of the file system"),
+    Denied(libc::SYS_fspick, "changes the view of the file system"),
+    Denied(libc::SYS_mount_setattr, "could make a read-only mount writable"),
+    Denied(libc::SYS_open_by_handle_at, "opens by inode, past every mask"),
+    Denied(libc::SYS_name_to_handle_at, "prepares open_by_handle_at"),
+    Denied(libc::SYS_keyctl, "keys of the host's sessions"),
+    Denied(libc::SYS_add_key, "keys of the host's sessions"),
+    Denied(libc::SYS_request_key, "keys of the host's sessions"),
+    Denied(libc::SYS_bpf, "code in the kernel"),
+    Denied(libc::SYS_perf_event_open, "looks into the kernel and other processes"),
+    Denied(libc::SYS_userfaultfd, "holds the kernel at a chosen point"),
+    Denied(libc::SYS_kexec_load, "another kernel"),
+    Denied(libc::SYS_kexec_file_load, "another kernel"),
+    Denied(libc::SYS_init_module, "code in the kernel"),
+    Denied(libc::SYS_finit_module, "code in the kernel"),
+    Denied(libc::SYS_delete_module, "code in the kernel"),
+    Denied(libc::SYS_swapon, "the machine's memory"),
+    Denied(libc::SYS_swapoff, "the machine's memory"),
+    Denied(libc::SYS_reboot, "the machine"),
+    Denied(libc::SYS_acct, "writes a file for every process"),
+    Denied(libc::SYS_quotactl, "the file system's limits"),
+    Denied(libc::SYS_syslog, "the kernel's log"),
 ];
 
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 
 const DENIED_WHEN: &[DeniedWhen] = &[
-    DeniedWhen(libc::SYS_ioctl, 1, Equals(TIOCSTI), EPERM, "types into the terminal"),
-    DeniedWhen(libc::SYS_ioctl, 1, Equals(TIOCLINUX), EPERM, "pastes into the console"),
-    DeniedWhen(
-        libc::SYS_socket,
-        0,
-        Equals(libc::AF_VSOCK as u64),
-        EAFNOSUPPORT,
-        "the hypervisor is no namespace",
-    ),
-    DeniedWhen(libc::SYS_socket, 0, Equals(libc::AF_PACKET as u64), EAFNOSUPPORT, "raw frames"),
-    DeniedWhen(libc::SYS_socket, 0, Equals(libc::AF_KEY as u64), EAFNOSUPPORT, "keys of the kernel"),
+    DeniedWhen(libc::SYS_ioctl, 1, Equals(TIOCSTI), "types into the terminal"),
+    DeniedWhen(libc::SYS_ioctl, 1, Equals(TIOCLINUX), "pastes into the console"),
+    DeniedWhen(libc::SYS_socket, 0, Equals(libc::AF_VSOCK as u64), "the hypervisor is no namespace"),
+    DeniedWhen(libc::SYS_socket, 0, Equals(libc::AF_PACKET as u64), "raw frames"),
+    DeniedWhen(libc::SYS_socket, 0, Equals(libc::AF_KEY as u64), "keys of the kernel"),
 ];
 
 /// Flags that make or enter a namespace, for clone and unshare. `CLONE_NEWTIME` is no flag of clone:
@@ -102,34 +103,49 @@ const ARCHITECTURE: TargetArch = TargetArch::x86_64;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: TargetArch = TargetArch::aarch64;
 
-/// The programs to install, one for each errno. Where several match, the kernel takes an error over
-/// leave, so their order does not matter. Calls of another architecture end the process.
+/// The program to install. Each filter costs its compilation at every start, so there is one: denials
+/// with EPERM by the crate's assembler, and in front of it those that are answered with ENOSYS, so that
+/// programs take the older way. Calls of another architecture end the process.
 ///
 /// # Errors
 /// When the table cannot be compiled, which a test rules out.
-pub(super) fn programs() -> Result<Vec<BpfProgram>, BackendError> {
-    [EPERM, ENOSYS, EAFNOSUPPORT].into_iter().map(program).collect()
-}
-
-fn program(errno: c_int) -> Result<BpfProgram, BackendError> {
+pub(super) fn program() -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    for Denied(number, _, _) in DENIED.iter().filter(|denied| denied.1 == errno) {
+    for Denied(number, _) in DENIED {
         rules.insert(*number, Vec::new());
     }
-    for DeniedWhen(number, argument, when, _, _) in DENIED_WHEN.iter().filter(|denied| denied.3 == errno) {
+    for DeniedWhen(number, argument, when, _) in DENIED_WHEN {
         rules.entry(*number).or_default().push(rule(*argument, when)?);
     }
-    if errno == EPERM {
-        for number in [libc::SYS_clone, libc::SYS_unshare] {
-            for flag in NAMESPACE_FLAGS {
-                rules.entry(number).or_default().push(rule(0, &Has(u64::from(flag.cast_unsigned())))?);
-            }
+    for number in [libc::SYS_clone, libc::SYS_unshare] {
+        for flag in NAMESPACE_FLAGS {
+            rules.entry(number).or_default().push(rule(0, &Has(u64::from(flag.cast_unsigned())))?);
         }
     }
-    let action = SeccompAction::Errno(errno.cast_unsigned());
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, ARCHITECTURE)?;
+    let denied = SeccompAction::Errno(EPERM.cast_unsigned());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, ARCHITECTURE)?;
     let compiled: BpfProgram = filter.try_into()?;
-    Ok(without_x32(compiled))
+    Ok(absent().into_iter().chain(compiled).collect())
+}
+
+/// Answers ENOSYS to the calls of [`ABSENT`], and on x86-64 to all of the x32 table: a bit in the number
+/// selects it under the same architecture word, so every rule by number would be passed by.
+fn absent() -> Vec<sock_filter> {
+    const X32_BIT: u32 = 0x4000_0000;
+    const LOAD_NUMBER: sock_filter = sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 };
+    let jump = |code, jt, jf, k| sock_filter { code, jt, jf, k };
+    let mut instructions = vec![LOAD_NUMBER];
+    let numbers: Vec<u32> = ABSENT.iter().filter_map(|absent| u32::try_from(absent.0).ok()).collect();
+    // Each comparison jumps to the answer, which lies behind the last of them and one jump over it.
+    for (index, number) in numbers.iter().enumerate() {
+        let to_answer = u8::try_from(numbers.len() - index + 1).unwrap_or(u8::MAX);
+        instructions.push(jump(0x15, to_answer, 0, *number));
+    }
+    let x32 = if cfg!(target_arch = "x86_64") { X32_BIT } else { u32::MAX };
+    instructions.push(jump(0x35, 1, 0, x32));
+    instructions.push(jump(0x05, 0, 0, 1));
+    instructions.push(jump(0x06, 0, 0, libc::SECCOMP_RET_ERRNO | ENOSYS.cast_unsigned()));
+    instructions
 }
 
 fn rule(argument: u8, when: &When) -> Result<SeccompRule, BackendError> {
@@ -141,29 +157,16 @@ fn rule(argument: u8, when: &When) -> Result<SeccompRule, BackendError> {
     SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?])
 }
 
-/// On x86-64 a bit in the number selects the x32 table, under the same architecture word: every rule
-/// above would be passed by. Three instructions in front answer those calls with ENOSYS.
-fn without_x32(program: BpfProgram) -> BpfProgram {
-    if cfg!(not(target_arch = "x86_64")) {
-        return program;
-    }
-    const X32_BIT: u32 = 0x4000_0000;
-    let load_number = sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 };
-    let jump_if_below = sock_filter { code: 0x35, jt: 0, jf: 1, k: X32_BIT };
-    let answer =
-        sock_filter { code: 0x06, jt: 0, jf: 0, k: libc::SECCOMP_RET_ERRNO | ENOSYS.cast_unsigned() };
-    [load_number, jump_if_below, answer].into_iter().chain(program).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_table_compiles_and_each_line_has_a_reason() {
-        assert_eq!(programs().map(|programs| programs.len()).ok(), Some(3));
-        assert!(DENIED.iter().all(|denied| !denied.2.is_empty()));
-        assert!(DENIED_WHEN.iter().all(|denied| !denied.4.is_empty()));
+        assert!(program().is_ok_and(|program| program.len() > DENIED.len()));
+        assert!(ABSENT.iter().all(|absent| !absent.1.is_empty()));
+        assert!(DENIED.iter().all(|denied| !denied.1.is_empty()));
+        assert!(DENIED_WHEN.iter().all(|denied| !denied.3.is_empty()));
     }
 
     #[test]

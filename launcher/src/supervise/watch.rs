@@ -41,7 +41,7 @@ enum Event {
     InitGone,
 }
 
-/// `init`, which does not outlive this value.
+/// `init`, which does not outlive this value, unless it said itself that it goes.
 pub(super) struct Init {
     pub(super) pidfd: OwnedFd,
     pub(super) is_gone: bool,
@@ -52,6 +52,11 @@ impl Init {
         if !self.is_gone {
             let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         }
+    }
+
+    /// It said that nothing is left and that it goes: whoever made it collects it.
+    fn let_go(&mut self) {
+        self.is_gone = true;
     }
 
     fn reap(&mut self) {
@@ -222,13 +227,18 @@ impl Watch<'_> {
             Event::Room => self.job.pass_typed(),
             Event::InitGone => {
                 self.init.reap();
-                self.note_end(None);
-                self.gates.gone.set();
-                self.kill = None;
-                if self.leak.is_some() || self.timed_out {
-                    self.give_up = Some(Instant::now() + GIVE_UP);
-                }
+                self.inside_is_empty();
             }
+        }
+    }
+
+    /// Nothing inside lives any more: what is in the pipes now is all there is.
+    fn inside_is_empty(&mut self) {
+        self.note_end(None);
+        self.gates.gone.set();
+        self.kill = None;
+        if self.leak.is_some() || self.timed_out {
+            self.give_up = Some(Instant::now() + GIVE_UP);
         }
     }
 
@@ -255,6 +265,10 @@ impl Watch<'_> {
             tag::SETUP_FAILED => {
                 let errno = Errno::from_raw_os_error(value & 0xffff);
                 self.note_end(Some(Exit::SetupFailed(value >> 16, errno)));
+            }
+            tag::ALONE => {
+                self.init.let_go();
+                self.inside_is_empty();
             }
             // A word of a newer `init` would be a word of another binary: ours come in one.
             _ => {}

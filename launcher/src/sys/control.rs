@@ -58,6 +58,9 @@ pub(crate) mod tag {
     pub(crate) const KILLED: u32 = 7;
     /// To the launcher, before init runs: set-up is done; descriptors come with it.
     pub(crate) const READY: u32 = 8;
+    /// To the launcher, after [`EXITED`] or [`KILLED`]: everything inside is dead and reaped, and init
+    /// itself goes now. The kernel takes milliseconds to tear the namespaces down; nobody need wait for it.
+    pub(crate) const ALONE: u32 = 9;
 
     /// To init: begin; value is a set of [`super::go`] flags.
     pub(crate) const GO: u32 = 16;

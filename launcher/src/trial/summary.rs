@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::inventory::sockets;
 use crate::record::{EventsRecord, time, write_result};
 use crate::say;
+use crate::spawn;
 use crate::supervise::{Exit, Outcome};
 
 /// What the indices of the guest table mean, in the order in which it was built.
@@ -76,7 +77,7 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
 
 /// The end of a run.
 pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed, last_line, guard } = ended;
+    let Ended { outcome, watcher, claimed, last_line, guard, init } = ended;
     let Recording { log, sender, mut record } = recording;
     let code = code_of(outcome.exit);
     if claimed.dropped > 0 {
@@ -148,6 +149,8 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
             claimed.dropped
         ));
     }
+    // By now the kernel has torn the namespaces down, while we wrote: no process of ours is left behind.
+    spawn::collect(&init);
     Ok(code.into())
 }
 

@@ -21,7 +21,7 @@ use crate::hash;
 use crate::record::{Kind, Record, Slot};
 
 /// Slots in the ring; a power of two.
-pub const SLOTS: usize = 1024;
+pub const SLOTS: usize = 512;
 /// Repeat counters; a power of two.
 pub const COUNTERS: usize = 4096;
 /// Counters that one key may land on.

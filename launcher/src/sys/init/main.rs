@@ -104,6 +104,10 @@ fn run(control: i32, command: Strings, envp: Strings) -> ! {
         control.say(tag::EXEC_FAILED, -child as i32);
         exit(125);
     }
+    // The streams end with the command and what came from it, not with us.
+    for number in 0..3 {
+        plain(nr::CLOSE, [number, 0, 0]);
+    }
     // Both sides do it, so that neither order of running loses.
     plain(nr::SETPGID, [child as usize, child as usize, 0]);
     control.say(tag::STARTED, child as i32);
@@ -199,27 +203,48 @@ impl Init {
                 self.control.say(tag::STOPPED, (status >> 8) & 0xff);
             } else if low == 0 {
                 self.control.say(tag::EXITED, (status >> 8) & 0xff);
-                self.end((status >> 8) & 0xff);
+                self.finish((status >> 8) & 0xff);
             } else {
                 self.control.say(tag::KILLED, low);
-                self.end(128 + low);
+                self.finish(128 + low);
             }
         }
+    }
+
+    /// The command ended: ends the rest, and says when nothing is left.
+    fn finish(&self, code: i32) -> ! {
+        if self.subreaper {
+            self.end_adopted();
+        } else {
+            kill(-1, SIGKILL);
+            let mut status = 0i32;
+            // SAFETY: wait4 writes one int to `status`. All that lives in the namespace becomes our child.
+            while unsafe { call(nr::WAIT4, [usize::MAX, &raw mut status as usize, 0, 0, 0, 0]) } > 0 {}
+        }
+        if self.terminal >= 0 {
+            plain(nr::CLOSE, [self.terminal as usize, 0, 0]);
+        }
+        self.control.say(tag::ALONE, 0);
+        exit(code)
     }
 
     /// In a pid namespace the kernel ends the rest. Without one, whatever was orphaned became our
     /// child: end our children until there are none.
     fn end(&self, code: i32) -> ! {
         if self.subreaper {
-            kill(-self.child, SIGKILL);
-            // Bounded: a child in uninterruptible sleep must not keep us.
-            for _ in 0..10_000 {
-                if !kill_children() {
-                    break;
-                }
-            }
+            self.end_adopted();
         }
         exit(code)
+    }
+
+    fn end_adopted(&self) {
+        kill(-self.child, SIGKILL);
+        // Bounded: a child in uninterruptible sleep must not keep us.
+        for _ in 0..10_000 {
+            if !kill_children() {
+                break;
+            }
+        }
     }
 }
 
