@@ -143,10 +143,10 @@ impl Trial<'_> {
     pub(crate) fn supervise(&self, started: Started, recording: &Recording) -> Result<Ended, Failure> {
         // What needs nothing from inside is made while the kernel still builds the walls.
         let scanner = LeakScanner::new(&self.inventory.registry);
-        let guard = self.guard(&started.launched)?;
         let init =
             started.launched.init().map_err(|error| Failure::doing("cannot hold on to init", error))?;
         let ready = started.launched.ready()?;
+        let guard = self.guard(&ready)?;
         let drain = self.drain(&ready, recording)?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
         let last_line = Arc::new(LastLine::default());
@@ -182,14 +182,12 @@ impl Trial<'_> {
         summary::close(self, ended, recording)
     }
 
-    fn guard(&self, launched: &Launched) -> Result<Option<Guard>, Failure> {
+    fn guard(&self, ready: &Ready) -> Result<Option<Guard>, Failure> {
         let failed = |error| Failure::doing("cannot watch over the masked files", error);
         match self.plan.tier {
             Tier::Full => {
-                let init = launched.init().map_err(failed)?;
-                Guard::over(self.plan.masks.iter().filter(|mask| mask.rule != sockets::RULE), init)
-                    .map(Some)
-                    .map_err(failed)
+                let init = ready.pidfd.try_clone().map_err(failed)?;
+                Guard::over(&self.plan.masks, ready.pid, init).map(Some).map_err(failed)
             }
             // No mask to lose: the shim goes by names.
             Tier::Preload => Ok(None),

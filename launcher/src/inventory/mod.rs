@@ -8,7 +8,7 @@ mod environment;
 mod files;
 mod links;
 mod listing;
-mod mounts;
+pub(crate) mod mounts;
 pub(crate) mod path;
 pub(crate) mod sockets;
 mod store;

@@ -6,7 +6,7 @@ use super::path::{contains, join};
 
 /// The mounts of this process's namespace.
 #[derive(Debug, Default)]
-pub(super) struct MountTable(Vec<MountPoint>);
+pub(crate) struct MountTable(Vec<MountPoint>);
 
 #[derive(Debug)]
 struct MountPoint {
@@ -25,7 +25,7 @@ impl MountTable {
     }
 
     /// See proc_pid_mountinfo(5): id, parent, device, root, mount point, ….
-    fn parse(text: &[u8]) -> Self {
+    pub(crate) fn parse(text: &[u8]) -> Self {
         let line = |line: &[u8]| {
             let mut fields = line.split(|&byte| byte == b' ');
             Some(MountPoint {
@@ -53,6 +53,11 @@ impl MountTable {
     /// The path within its file system: the same for each of the names that mounts give one entry.
     pub(super) fn within(&self, path: &[u8]) -> Vec<u8> {
         self.of(path).map_or_else(|| path.to_vec(), |own| graft(&own.at, &own.root, path))
+    }
+
+    /// Whether something is mounted at exactly this path.
+    pub(crate) fn has_mount_at(&self, path: &[u8]) -> bool {
+        self.0.iter().any(|mount| mount.at == path)
     }
 
     /// Mount points that show the file system which `path` lies on.

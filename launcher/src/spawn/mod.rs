@@ -27,6 +27,7 @@ use report::Report;
 /// A child that sets itself up.
 #[derive(Debug)]
 pub(crate) struct Launched {
+    pid: i32,
     pidfd: OwnedFd,
     control: OwnedFd,
 }
@@ -34,6 +35,8 @@ pub(crate) struct Launched {
 /// A child behind its walls, waiting for the word.
 #[derive(Debug)]
 pub(crate) struct Ready {
+    /// Init's pid here.
+    pub pid: i32,
     /// Init, as a descriptor.
     pub pidfd: OwnedFd,
     /// The socket to init.
@@ -56,7 +59,7 @@ pub(crate) fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
         Tier::Preload => 0,
     };
     match clone_into(namespaces).map_err(SpawnError::from_clone)? {
-        Cloned::Parent { pidfd } => Ok(Launched { pidfd, control: ours }),
+        Cloned::Parent { pid, pidfd } => Ok(Launched { pid, pidfd, control: ours }),
         Cloned::Child => {
             steps::run(prepared, theirs.as_fd()).send(theirs.as_fd());
             leave(125)
@@ -80,7 +83,7 @@ impl Launched {
     pub(crate) fn ready(self) -> Result<Ready, SpawnError> {
         match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
             Report::Ready { ring, terminal } => {
-                Ok(Ready { pidfd: self.pidfd, control: self.control, ring, terminal })
+                Ok(Ready { pid: self.pid, pidfd: self.pidfd, control: self.control, ring, terminal })
             }
             Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
             Report::Gone => Err(SpawnError::Gone),

@@ -9,6 +9,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 pub(crate) enum Cloned {
     /// The launcher.
     Parent {
+        /// The child's pid here.
+        pid: i32,
         /// Signals and waits without a race on the number.
         pidfd: OwnedFd,
     },
@@ -65,10 +67,10 @@ pub(crate) fn clone_into(namespaces: u64) -> io::Result<Cloned> {
     match result {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Cloned::Child),
-        _ => {
+        pid => {
             // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Cloned::Parent { pidfd })
+            Ok(Cloned::Parent { pid: i32::try_from(pid).unwrap_or(i32::MAX), pidfd })
         }
     }
 }

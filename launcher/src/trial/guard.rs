@@ -1,23 +1,24 @@
-//! Owns the guard over masked paths: a mask lies on a directory entry, and when the host replaces or
-//! removes that entry (an editor that saves by rename does), the kernel takes the mask away inside.
+//! Owns the guard over masks: a mask lies on a directory entry, and when the host replaces or removes
+//! that entry (an editor that saves by rename does), the kernel takes the mask away inside.
 //!
-//! So every directory with a masked entry is watched, and when one of those entries goes, the run ends:
-//! loudly, within a moment, but not before the guest could look. Inside, nobody can cause it: the entry
-//! is a mount point there, and busy. A layer between guest and host will make this unnecessary.
+//! The kernel also says so: `/proc/PID/mountinfo` of init can be polled for changes of its mount
+//! namespace (see proc_pid_mounts(5)). Nothing inside can mount or unmount, so any change is a lost
+//! mask, and the run ends: loudly, within a moment, but not before the guest could look. A layer between
+//! guest and host will make this unnecessary.
+//!
+//! Not by inotify: closing its descriptor waits for the kernel's mark reaper, some 15 ms at every run.
 
-use std::collections::HashMap;
-use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::inotify;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use shieldrun_policy::plan::{Bytes, Mask};
 
-use crate::inventory::path::as_path;
+use crate::inventory::mounts::MountTable;
 
 /// The watch, and what it saw.
 #[derive(Debug)]
@@ -26,63 +27,54 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Watches the entries of these masks; ends the process of `init` when one goes.
+    /// Watches the mount namespace of `init`, whose walls stand; ends it when a mask goes.
     ///
     /// # Errors
     /// When the kernel gives no watch: then the run must not begin.
-    pub(crate) fn over<'a>(masks: impl Iterator<Item = &'a Mask>, init: OwnedFd) -> io::Result<Self> {
-        let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
-        let mut directories: HashMap<i32, Vec<Bytes>> = HashMap::new();
-        let events = inotify::WatchFlags::MOVED_FROM
-            | inotify::WatchFlags::MOVED_TO
-            | inotify::WatchFlags::CREATE
-            | inotify::WatchFlags::DELETE
-            | inotify::WatchFlags::ONLYDIR;
-        for mask in masks {
-            let parent = as_path(&mask.at.0).parent().map_or_else(|| PathBuf::from("/"), PathBuf::from);
-            match inotify::add_watch(&watch, &parent, events) {
-                Ok(number) => directories.entry(number).or_default().push(mask.at.clone()),
-                // A directory that we may not read: nobody but its owner replaces what is in it.
-                Err(rustix::io::Errno::ACCESS) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+    pub(crate) fn over(masks: &[Mask], pid: i32, init: OwnedFd) -> io::Result<Self> {
+        let mut mounts = File::open(format!("/proc/{pid}/mountinfo"))?;
         let lost = Arc::new(OnceLock::new());
-        let told = Arc::clone(&lost);
+        if first_lost(&mut mounts, masks)?.is_some() {
+            // Between the mask and this look: there is somebody who replaces files at this moment.
+            return Err(io::Error::other("a masked file was replaced while the run was being set up"));
+        }
+        let (told, masks) = (Arc::clone(&lost), masks.to_vec());
         std::thread::Builder::new().name("guard".to_owned()).spawn(move || {
-            if let Some(path) = first_lost(&watch, &directories) {
-                // Killed first, told afterwards: each moment counts.
+            if await_change(&mounts) {
+                // Killed first, told afterwards: each moment counts. A namespace that is torn down
+                // changes as well, and then there is nothing left to kill.
                 let _ = pidfd_send_signal(&init, Signal::KILL);
-                let _ = told.set(path);
+                if let Ok(Some(path)) = first_lost(&mut mounts, &masks) {
+                    let _ = told.set(path);
+                }
             }
         })?;
         Ok(Self { lost })
     }
 
-    /// The masked path whose entry went, if one did.
+    /// The masked path whose mask went, if one did.
     pub(crate) fn lost(&self) -> Option<&Bytes> {
         self.lost.get()
     }
 }
 
-/// Waits for an entry to go; `None` when the watch itself ends. An overflow of the queue counts as a loss.
-fn first_lost(watch: &OwnedFd, directories: &HashMap<i32, Vec<Bytes>>) -> Option<Bytes> {
-    let mut buffer = [MaybeUninit::uninit(); 4096];
-    let mut reader = inotify::Reader::new(watch, &mut buffer);
+/// Waits for the first change since the file was opened; false when it cannot be waited for.
+fn await_change(mounts: &File) -> bool {
     loop {
-        let event = match reader.next() {
-            Err(rustix::io::Errno::INTR) => continue,
-            other => other.ok()?,
-        };
-        if event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW) {
-            return directories.values().flatten().next().cloned();
-        }
-        let Some(name) = event.file_name() else { continue };
-        let masks = directories.get(&event.wd()).into_iter().flatten();
-        let mut named =
-            masks.filter(|path| path.0.rsplit(|&byte| byte == b'/').next() == Some(name.to_bytes()));
-        if let Some(path) = named.next() {
-            return Some(path.clone());
+        let mut polled = [PollFd::from_borrowed_fd(mounts.as_fd(), PollFlags::PRI)];
+        match poll(&mut polled, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+            Ok(_) => return true,
         }
     }
+}
+
+/// The first mask that is no mount point any more.
+fn first_lost(mounts: &mut File, masks: &[Mask]) -> io::Result<Option<Bytes>> {
+    let mut text = Vec::new();
+    mounts.rewind()?;
+    mounts.read_to_end(&mut text)?;
+    let table = MountTable::parse(&text);
+    Ok(masks.iter().map(|mask| &mask.at).find(|at| !table.has_mount_at(&at.0)).cloned())
 }
