@@ -23,8 +23,9 @@ const HOLD: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_millis(500);
 /// How long to look away from a terminal that no process inside has open.
 const NOBODY_THERE: Duration = Duration::from_millis(20);
-/// A quarter of the pipe: reading goes on while the command fills the rest.
-const CHUNK: usize = 256 << 10;
+/// Small enough to stay in a core's cache from read to scan to write (measured: 64 KiB moves half as much
+/// again as 256), and far less than the pipe, so the command goes on meanwhile.
+const CHUNK: usize = 64 << 10;
 
 /// What all pumps of a run share.
 #[derive(Clone, Debug)]
