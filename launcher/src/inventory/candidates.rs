@@ -5,7 +5,9 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use shieldrun_policy::schema::{FileMode, Policy};
-use shieldrun_secrets::{Format, Handling, home_places, runtime_places, system_places, workspace_place};
+use shieldrun_secrets::{
+    Format, Handling, KnownPlace, home_places, runtime_places, system_places, workspace_place,
+};
 
 use super::InventoryError;
 use super::environment::Pointer;
@@ -27,6 +29,19 @@ pub(super) struct Candidate {
     pub directory: bool,
     /// `rule.name` of the record.
     pub rule: String,
+}
+
+impl Candidate {
+    /// What the data says of a known place, at a path that exists.
+    fn at(path: Vec<u8>, place: &KnownPlace) -> Self {
+        Self {
+            path,
+            format: Some(place.format),
+            own: Some(mode_of(place.handling)),
+            directory: place.directory,
+            rule: format!("secrets.files.{}", place.pattern),
+        }
+    }
 }
 
 /// All of them, and the walk that found some.
@@ -69,24 +84,12 @@ pub(super) fn collect(
         let paths =
             if pattern.contains(&b'*') { listings.expand(b"/", pattern) } else { vec![pattern.to_vec()] };
         for path in paths {
-            list.push(Candidate {
-                path,
-                format: Some(place.format),
-                own: Some(mode_of(place.handling)),
-                directory: place.directory,
-                rule: format!("secrets.files.{}", place.pattern),
-            });
+            list.push(Candidate::at(path, place));
         }
     }
     if let Some(runtime) = host.path_variable("XDG_RUNTIME_DIR") {
         for place in runtime_places() {
-            list.push(Candidate {
-                path: join(runtime.as_os_str().as_bytes(), place.pattern.as_bytes()),
-                format: Some(place.format),
-                own: Some(mode_of(place.handling)),
-                directory: place.directory,
-                rule: format!("secrets.files.$XDG_RUNTIME_DIR/{}", place.pattern),
-            });
+            list.push(Candidate::at(join(runtime.as_os_str().as_bytes(), place.pattern.as_bytes()), place));
         }
     }
     for pointer in pointed_at {
@@ -196,13 +199,7 @@ fn from_home(home: &[u8], list: &mut Vec<Candidate>) {
     for place in home_places() {
         let relative = place.pattern.strip_prefix("~/").unwrap_or(place.pattern);
         for path in listings.expand(home, relative.as_bytes()) {
-            list.push(Candidate {
-                path,
-                format: Some(place.format),
-                own: Some(mode_of(place.handling)),
-                directory: place.directory,
-                rule: format!("secrets.files.{}", place.pattern),
-            });
+            list.push(Candidate::at(path, place));
         }
     }
 }

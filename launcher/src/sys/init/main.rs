@@ -14,6 +14,7 @@
 #[path = "../control.rs"]
 #[allow(dead_code)] // some words are only the launcher's
 mod control;
+mod execute;
 mod syscall;
 
 use control::{Message, go, tag};
@@ -24,11 +25,6 @@ const SIGCONT: i32 = 18;
 const SIGKILL: i32 = 9;
 const EAGAIN: isize = -11;
 const EINTR: isize = -4;
-const ENOENT: i32 = 2;
-const ENOEXEC: i32 = 8;
-const EACCES: i32 = 13;
-const ENOTDIR: i32 = 20;
-const PATH_LIMIT: usize = 4096;
 
 type Strings = *const *const u8;
 
@@ -187,9 +183,7 @@ impl Init {
             let mut status = 0i32;
             let options = WNOHANG | WUNTRACED | WCONTINUED;
             // SAFETY: wait4 writes one int to `status`; the usage pointer is null.
-            let pid = unsafe {
-                call(nr::WAIT4, [usize::MAX, &raw mut status as usize, options, 0, 0, 0])
-            };
+            let pid = unsafe { call(nr::WAIT4, [usize::MAX, &raw mut status as usize, options, 0, 0, 0]) };
             if pid <= 0 {
                 return;
             }
@@ -283,94 +277,9 @@ fn become_command(control: Control, command: Strings, envp: Strings, terminal: i
     let own = plain(nr::GETPID, [0, 0, 0]);
     foreground(terminal, own as i32);
     set_signal_mask(inherited);
-    let errno = execute(command, envp);
+    let errno = execute::execute(command, envp);
     control.say(tag::EXEC_FAILED, errno);
     exit(127)
-}
-
-/// `execvpe`: as a shell would find it, `PATH` of the new environment, a script without `#!` by `/bin/sh`.
-fn execute(command: Strings, envp: Strings) -> i32 {
-    // SAFETY: `command` has one entry at least (checked at the start), NUL-terminated by the kernel.
-    let name = unsafe { c_bytes(*command) };
-    if name.contains(&b'/') {
-        return execute_at(name, command, envp);
-    }
-    if name.is_empty() {
-        return ENOENT;
-    }
-    let path = find_variable(envp, b"PATH=").unwrap_or(b"/usr/local/bin:/bin:/usr/bin");
-    let mut seen = ENOENT;
-    let mut full = [0u8; PATH_LIMIT];
-    for directory in path.split(|&byte| byte == b':') {
-        let directory = if directory.is_empty() { b".".as_slice() } else { directory };
-        let length = directory.len() + 1 + name.len();
-        if length >= PATH_LIMIT {
-            continue;
-        }
-        let mut at = 0;
-        for &byte in directory.iter().chain(b"/").chain(name) {
-            full[at] = byte;
-            at += 1;
-        }
-        full[at] = 0;
-        match execute_at(&full[..length], command, envp) {
-            ENOENT | ENOTDIR => {}
-            // Remembered: "permission denied" says more than "not found" if nothing else fits.
-            EACCES => seen = EACCES,
-            other => return other,
-        }
-    }
-    seen
-}
-
-/// One attempt; `path` is followed by a NUL in memory.
-fn execute_at(path: &[u8], command: Strings, envp: Strings) -> i32 {
-    const SHELL: &core::ffi::CStr = c"/bin/sh";
-    // SAFETY: path is NUL-terminated just past its end; both lists are the kernel's own, NULL-terminated.
-    let errno = -unsafe {
-        call(nr::EXECVE, [path.as_ptr() as usize, command as usize, envp as usize, 0, 0, 0])
-    } as i32;
-    if errno != ENOEXEC {
-        return errno;
-    }
-    // [sh, path, args…]: argv[0] of init lies just before the command, so the list has room for it.
-    const ARGUMENTS: usize = 1024;
-    let mut words = [core::ptr::null::<u8>(); ARGUMENTS];
-    words[0] = SHELL.as_ptr().cast();
-    words[1] = path.as_ptr();
-    let mut index = 1;
-    loop {
-        // SAFETY: the list ends with NULL, and we stop there.
-        let word = unsafe { *command.add(index) };
-        if word.is_null() {
-            break;
-        }
-        if index + 2 >= ARGUMENTS {
-            return ENOEXEC;
-        }
-        words[index + 1] = word;
-        index += 1;
-    }
-    // SAFETY: `words` is NULL-terminated: it was filled with NULL and one entry at least is left.
-    -unsafe {
-        call(nr::EXECVE, [SHELL.as_ptr() as usize, words.as_ptr() as usize, envp as usize, 0, 0, 0])
-    } as i32
-}
-
-fn find_variable(envp: Strings, prefix: &[u8]) -> Option<&'static [u8]> {
-    let mut index = 0;
-    loop {
-        // SAFETY: the list ends with NULL, and we stop there.
-        let entry = unsafe { *envp.add(index) };
-        if entry.is_null() {
-            return None;
-        }
-        // SAFETY: each entry is a NUL-terminated string on the initial stack, which is never freed.
-        if let Some(value) = unsafe { c_bytes(entry) }.strip_prefix(prefix) {
-            return Some(value);
-        }
-        index += 1;
-    }
 }
 
 /// # Safety
@@ -389,8 +298,9 @@ fn open_terminal() -> i32 {
     const O_RDWR_NOCTTY_CLOEXEC: usize = 2 | 0o400 | 0o2_000_000;
     let name = c"/dev/tty";
     // SAFETY: openat reads a NUL-terminated constant.
-    (unsafe { call(nr::OPENAT, [-100isize as usize, name.as_ptr() as usize, O_RDWR_NOCTTY_CLOEXEC, 0, 0, 0]) })
-        as i32
+    (unsafe {
+        call(nr::OPENAT, [-100isize as usize, name.as_ptr() as usize, O_RDWR_NOCTTY_CLOEXEC, 0, 0, 0])
+    }) as i32
 }
 
 fn foreground(terminal: i32, group: i32) {
