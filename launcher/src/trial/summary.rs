@@ -89,7 +89,8 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
         let message = format!("the ring held {} records that the shim does not write", claimed.forged);
         sender.send(event(Action::EventsDropped).message(Text::from_bytes(message.as_bytes())));
     }
-    let lost = guard.as_ref().and_then(Guard::lost);
+    // A namespace that is torn down at the end changes too: only an init that was ended early was the guard's.
+    let lost = guard.as_ref().filter(|_| matches!(outcome.exit, Exit::InitLost)).and_then(Guard::lost);
     if let Some(path) = lost {
         let message = "the host replaced this masked file, so its mask was gone inside: the run was ended";
         sender.send(
