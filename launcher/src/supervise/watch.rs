@@ -156,10 +156,12 @@ impl Watch<'_> {
             froms.push(from);
             fds.push(PollFd::from_borrowed_fd(fd, flags));
         };
+        // Signals first: one that waits beside the command's last words came before them, as far as anybody
+        // outside can tell.
+        add(From::Signals, self.signals.as_fd(), PollFlags::IN);
         if let Some(control) = &self.control {
             add(From::Control, control.as_fd(), PollFlags::IN);
         }
-        add(From::Signals, self.signals.as_fd(), PollFlags::IN);
         add(From::Mailbox, self.mailbox.as_fd(), PollFlags::IN);
         if !self.init.is_gone {
             add(From::Init, self.init.pidfd.as_fd(), PollFlags::IN);
