@@ -452,27 +452,34 @@ fn the_binary_works_from_anywhere() {
 }
 
 #[test]
-fn a_masked_file_that_the_host_replaces_shows_nothing_real() {
+fn a_masked_file_that_the_host_replaces_ends_the_run() {
     let mut world = World::new();
     let fresh = world.plant("the .env of an editor", word(30));
-    let script = "echo ready; while read line; do cat .env; echo; echo shown; done";
-    for how in ["rename", "write", "remove"] {
-        let mut running = world.bash(script).start();
+    for how in ["rename", "remove"] {
+        // Long enough for the guard, which is quick but not there before the guest: see the README.
+        let mut running = world.bash("echo ready; sleep 20; cat .env").start();
         running.await_text("ready");
         let path = world.project.join(".env");
         let next = world.project.join(".env.swp");
-        match how {
-            "rename" => {
-                put(&next, format!("NEW_SECRET={fresh}\n").as_bytes(), 0o644);
-                fs::rename(&next, &path).expect("rename");
-            }
-            "write" => drop(put(&path, format!("NEW_SECRET={fresh}\n").as_bytes(), 0o644)),
-            _ => fs::remove_file(&path).expect("remove"),
+        if how == "rename" {
+            put(&next, format!("NEW_SECRET={fresh}\n").as_bytes(), 0o644);
+            fs::rename(&next, &path).expect("rename");
+        } else {
+            fs::remove_file(&path).expect("remove");
         }
-        // The run may have been ended for it by now: that is as good as a mask that holds.
-        running.say_if_open(b"again\n");
-        let ran = running.wait();
+        let ran = running.wait().expect_code(125);
         ran.assert_nothing_real();
-        assert_ne!(ran.code(), Some(120), "{how}: only the scan stopped it\n{ran}");
     }
+}
+
+#[test]
+fn a_masked_file_that_the_host_writes_into_stays_masked() {
+    let mut world = World::new();
+    let fresh = world.plant("the .env of an editor", word(30));
+    let mut running = world.bash("echo ready; read line; cat .env; echo shown").start();
+    running.await_text("ready");
+    put(&world.project.join(".env"), format!("NEW_SECRET={fresh}\n").as_bytes(), 0o644);
+    running.say(b"again\n");
+    running.await_text("shown");
+    running.wait().expect_code(0).assert_nothing_real();
 }

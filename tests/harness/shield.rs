@@ -205,13 +205,6 @@ impl Running {
         stdin.write_all(bytes).and_then(|()| stdin.flush()).expect("write to the command");
     }
 
-    /// The same to a command that may have ended.
-    pub(crate) fn say_if_open(&mut self, bytes: &[u8]) {
-        if let Some(stdin) = self.child.stdin.as_mut() {
-            drop(stdin.write_all(bytes));
-        }
-    }
-
     /// Waits until stdout has shown `text`.
     pub(crate) fn await_text(&mut self, text: &str) {
         while memchr::memmem::find(&self.so_far, text.as_bytes()).is_none() {
