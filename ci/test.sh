@@ -35,6 +35,8 @@ missing_packages() {
     [[ -x ${entry%%:*} ]] || packages+=("$package")
   done
   compgen -G '/usr/lib/*/libc.a' >/dev/null || compgen -G '/usr/lib*/libc.a' >/dev/null || packages+=(libc6-dev)
+  compgen -G '/usr/lib/*/libjemalloc.so.2' >/dev/null || packages+=(libjemalloc2)
+  [[ -x /usr/bin/java ]] || packages+=(default-jre-headless)
   /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
   if ((${#packages[@]})); then printf '%s\n' "${packages[@]}" | sort -u; fi
 }

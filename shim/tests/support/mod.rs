@@ -201,10 +201,11 @@ pub(crate) fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
 }
 
-/// Whether a program is there; one that is not is said to be skipped.
+/// Whether a program is there; one that is not is said to be skipped, which in CI is a failure.
 pub(crate) fn have(program: &str) -> bool {
     let there = Path::new(program).exists();
     if !there {
+        assert!(std::env::var_os("CI").is_none(), "no `{program}` here, and in CI nothing is skipped");
         eprintln!("skipped: no `{program}` here");
     }
     there
