@@ -101,3 +101,22 @@ fn a_run_within_a_run_says_why_it_cannot() {
     let ran = world.bash(&script).run().expect_clean();
     assert!(ran.text() == "code 125\n" || ran.text() == "ran\ncode 0\n", "{ran}");
 }
+
+#[test]
+fn a_host_whose_tables_cannot_be_read_starts_nothing() {
+    let world = World::new();
+    let start = |proc: &str| {
+        let shell = format!("{proc} && exec \"$@\"");
+        ["unshare", "--user", "--map-root-user", "--mount", "bash", "-c", &shell, "-"].map(str::to_owned)
+    };
+    let ran = world
+        .shield(["echo", "ran"])
+        .with(["--isolation", "preload"])
+        .started_by(start("mount -t tmpfs none /proc"))
+        .run()
+        .expect_code(125);
+    assert!(ran.stdout.is_empty(), "nothing may have run\n{ran}");
+    assert!(ran.said().contains("`/proc/self/mountinfo`") && ran.said().contains("hint:"), "{ran}");
+    let there = world.shield(["echo", "ran"]).with(["--isolation", "preload"]).started_by(start("true"));
+    there.run().expect_clean().expect_text("ran\n");
+}

@@ -16,7 +16,7 @@ use super::InventoryError;
 use super::candidates::{Candidate, Candidates, format_of};
 use super::content;
 use super::links::{Identity, other_names};
-use super::mounts::MountTable;
+use super::mounts::{self, MountTable};
 use super::path::{as_path, contains, join, name_of};
 use super::store::{self, Owner};
 use super::walk::{Extent, open_root, walk};
@@ -32,7 +32,7 @@ pub(super) fn masks(
     host: &Host,
     mut candidates: Candidates,
 ) -> Result<Vec<Mask>, InventoryError> {
-    let mounts = MountTable::read();
+    let mounts = MountTable::read().map_err(|error| InventoryError::Table(mounts::TABLE, error))?;
     let mut collected = Collected::default();
     let mut queue: VecDeque<Candidate> = std::mem::take(&mut candidates.list).into();
     while let Some(candidate) = queue.pop_front() {

@@ -79,6 +79,8 @@ pub(crate) enum InventoryError {
         /// How many it has.
         links: u64,
     },
+    /// A table of the kernel's cannot be read.
+    Table(&'static str, io::Error),
     /// No random numbers.
     Random(io::Error),
 }
@@ -92,7 +94,7 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
     let outcome = environment::substitute(&mut registry, policy, host);
     let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
     let mut masks = files::masks(&mut registry, policy, host, candidates)?;
-    masks.extend(sockets::masks());
+    masks.extend(sockets::masks().map_err(|error| InventoryError::Table(sockets::TABLE, error))?);
     // The registry is whole only now: a value of a file may lie inside another variable or an argument.
     let environment = environment::finish(&registry, outcome.variables);
     let (command, replaced_arguments) = environment::arguments(&registry, command);
@@ -115,6 +117,7 @@ impl std::fmt::Display for InventoryError {
                 out,
                 "the secret file `{path}` has {links} hard links and only {found} of them can be found to be masked"
             ),
+            Self::Table(path, _) => write!(out, "cannot read `{path}`, which says what must be masked"),
             Self::Random(_) => write!(out, "cannot get random numbers for the run's key"),
         }
     }
@@ -123,7 +126,7 @@ impl std::fmt::Display for InventoryError {
 impl std::error::Error for InventoryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Workspace(_, error) | Self::Random(error) => Some(error),
+            Self::Workspace(_, error) | Self::Table(_, error) | Self::Random(error) => Some(error),
             Self::HardLinks { .. } => None,
         }
     }
@@ -137,6 +140,7 @@ impl InventoryError {
                 "remove the other links, or say in your own policy that the file may be read: \
                  `secrets: {files: {PATH: allow}}`",
             ),
+            Self::Table(..) => Some("is `/proc` mounted, and readable for you?"),
             Self::Workspace(..) | Self::Random(_) => None,
         }
     }

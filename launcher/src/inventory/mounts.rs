@@ -1,6 +1,6 @@
 //! Owns the host's mount table: other names that one file has through another mount of its file system.
 
-use std::fs;
+use std::{fs, io};
 
 use super::path::{contains, join};
 
@@ -18,10 +18,16 @@ struct MountPoint {
     at: Vec<u8>,
 }
 
+/// Where the kernel lists them.
+pub(super) const TABLE: &str = "/proc/self/mountinfo";
+
 impl MountTable {
-    /// Reads `/proc/self/mountinfo`; without one there is nothing to say of other names.
-    pub(super) fn read() -> Self {
-        Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
+    /// Reads the table.
+    ///
+    /// # Errors
+    /// When it cannot be read: then a secret file may have names that nobody masks.
+    pub(super) fn read() -> io::Result<Self> {
+        fs::read(TABLE).map(|text| Self::parse(&text))
     }
 
     /// See proc_pid_mountinfo(5): id, parent, device, root, mount point, ….

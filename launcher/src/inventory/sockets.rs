@@ -4,7 +4,7 @@
 //! What the kernel lists is every socket that is bound now; one that the host binds later, on a path
 //! that is visible inside, is not covered.
 
-use std::fs;
+use std::{fs, io};
 
 use rustix::fs::FileType;
 
@@ -15,12 +15,18 @@ use super::path::as_path;
 /// `rule.name` of these masks.
 pub(crate) const RULE: &str = "network.unix";
 
+/// Where the kernel lists them.
+pub(super) const TABLE: &str = "/proc/net/unix";
+
 /// A mask for each socket of the host.
-pub(super) fn masks() -> Vec<Mask> {
-    let mut paths = bound(&fs::read("/proc/net/unix").unwrap_or_default());
+///
+/// # Errors
+/// When the kernel's list cannot be read: then nobody knows what to cover.
+pub(super) fn masks() -> io::Result<Vec<Mask>> {
+    let mut paths = bound(&fs::read(TABLE)?);
     paths.sort_unstable();
     paths.dedup();
-    paths
+    Ok(paths
         .into_iter()
         .filter(|path| {
             rustix::fs::lstat(as_path(path))
@@ -36,7 +42,7 @@ pub(super) fn masks() -> Vec<Mask> {
                 reason: "a socket of the host".to_owned(),
             })
         })
-        .collect()
+        .collect())
 }
 
 /// Absolute path names in `/proc/net/unix`: seven columns, then the name as it is.
@@ -72,7 +78,7 @@ mod tests {
         let path = directory.path().canonicalize()?.join("a.sock");
         let _listener = std::os::unix::net::UnixListener::bind(&path)?;
         let path = path.to_string_lossy().into_owned();
-        assert!(masks().iter().any(|mask| mask.at.to_string() == path));
+        assert!(masks()?.iter().any(|mask| mask.at.to_string() == path));
         Ok(())
     }
 }

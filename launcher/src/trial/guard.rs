@@ -40,13 +40,12 @@ impl Guard {
         }
         let (told, masks) = (Arc::clone(&lost), masks.to_vec());
         std::thread::Builder::new().name("guard".to_owned()).spawn(move || {
-            if await_change(&mounts) {
-                // Killed first, told afterwards: each moment counts. A namespace that is torn down
-                // changes as well, and then there is nothing left to kill.
-                let _ = pidfd_send_signal(&init, Signal::KILL);
-                if let Ok(Some(path)) = first_lost(&mut mounts, &masks) {
-                    let _ = told.set(path);
-                }
+            await_change(&mounts);
+            // Killed first, told afterwards: each moment counts. A namespace that is torn down
+            // changes as well, and then there is nothing left to kill.
+            let _ = pidfd_send_signal(&init, Signal::KILL);
+            if let Ok(Some(path)) = first_lost(&mut mounts, &masks) {
+                let _ = told.set(path);
             }
         })?;
         Ok(Self { lost })
@@ -58,14 +57,14 @@ impl Guard {
     }
 }
 
-/// Waits for the first change since the file was opened; false when it cannot be waited for.
-fn await_change(mounts: &File) -> bool {
+/// Waits for the first change since the file was opened. One that cannot be waited for is as good as one
+/// that came: nobody would watch over the masks.
+fn await_change(mounts: &File) {
     loop {
         let mut polled = [PollFd::from_borrowed_fd(mounts.as_fd(), PollFlags::PRI)];
         match poll(&mut polled, None) {
             Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return false,
-            Ok(_) => return true,
+            Err(_) | Ok(_) => return,
         }
     }
 }
