@@ -7,6 +7,7 @@ mod harness;
 
 mod clients;
 mod crash;
+mod doctor;
 mod environment;
 mod files;
 mod hosts;

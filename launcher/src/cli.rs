@@ -18,7 +18,7 @@ use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Writ
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    override_usage = "shieldrun [OPTIONS] [--] COMMAND [ARG]...\n       shieldrun runs | trace RUN | policy check|explain|schema|init",
+    override_usage = "shieldrun [OPTIONS] [--] COMMAND [ARG]...\n       shieldrun runs | trace RUN | policy check|explain|schema|init | doctor",
     after_help = AFTER_HELP,
     max_term_width = 100
 )]
@@ -73,6 +73,12 @@ pub(crate) enum Action {
         /// What to do.
         #[command(subcommand)]
         verb: SecretsVerb,
+    },
+    /// Show what this host gives, good or bad, with a remedy for what is bad.
+    Doctor {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Print the completions of a shell.
     Completions {

@@ -26,6 +26,8 @@ mod trial;
 mod audit;
 mod record;
 
+mod doctor;
+
 use std::process::ExitCode;
 use std::time::SystemTime;
 

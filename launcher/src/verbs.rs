@@ -10,6 +10,7 @@ use shieldrun_policy::plan::Plan;
 use shieldrun_policy::schema::{Overrides, example, json_schema, load};
 
 use crate::cli::{Action, Cli, PolicyVerb, SecretsVerb};
+use crate::doctor;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::policies::{self, PolicyError};
@@ -41,6 +42,7 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
         Action::Secrets { verb: SecretsVerb::Synthesize { seed, invalid_checksum } } => {
             secrets::synthesize(seed.as_deref(), invalid_checksum)
         }
+        Action::Doctor { json } => doctor::carry_out(json),
         Action::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "shieldrun", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

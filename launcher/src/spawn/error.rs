@@ -83,7 +83,8 @@ impl SpawnError {
 }
 
 impl Cause {
-    fn of_refusal() -> Self {
+    /// What forbids it here, as far as the settings tell.
+    pub(crate) fn of_refusal() -> Self {
         let setting = |name: &str| {
             fs::read_to_string(format!("/proc/sys/{name}"))
                 .ok()
@@ -102,7 +103,8 @@ impl Cause {
         }
     }
 
-    const fn words(self) -> &'static str {
+    /// The cause, in words.
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Maximum => "the sysctl `user.max_user_namespaces` is 0",
             Self::DebianSwitch => "the sysctl `kernel.unprivileged_userns_clone` is 0",
@@ -116,7 +118,8 @@ impl Cause {
         }
     }
 
-    const fn remedy(self) -> &'static str {
+    /// What a person can do.
+    pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Maximum => {
                 "`sysctl -w user.max_user_namespaces=10000` as root, or `--isolation preload` for the weaker mode"

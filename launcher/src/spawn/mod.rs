@@ -18,7 +18,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use shieldrun_policy::plan::Tier;
 
-pub(crate) use error::SpawnError;
+pub(crate) use error::{Cause, SpawnError};
 pub(crate) use prepared::{ChildStream, Prepared};
 
 use crate::sys::process::{ALL_NAMESPACES, Cloned, clone_into, leave};

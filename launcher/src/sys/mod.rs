@@ -8,6 +8,7 @@ pub(crate) mod control;
 pub(crate) mod descriptors;
 #[cfg(test)]
 pub(crate) mod fake_init;
+pub(crate) mod landlock;
 pub(crate) mod loopback;
 pub(crate) mod mount;
 pub(crate) mod open_file;
