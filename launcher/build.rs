@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let manifest = PathBuf::from(var("CARGO_MANIFEST_DIR")?);
     let workspace = manifest.parent().ok_or("the launcher is not in a workspace")?;
     build_shim(workspace, &out)?;
-    build_init(&manifest, &out)
+    build_freestanding(&manifest, &out, "init")?;
+    build_freestanding(&manifest, &out, "prober")
 }
 
 fn build_shim(workspace: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
@@ -50,13 +51,14 @@ fn build_shim(workspace: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     copy_if_changed(&built, &out.join("libshieldrun.so"))
 }
 
-/// The process 1 of the guest: static, without libc or std, so that it maps nothing of the guest's.
-fn build_init(manifest: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
-    let source = manifest.join("src/sys/init/main.rs");
+/// Programs for the inside: static, without libc or std. Process 1 is one, so that it maps nothing of the
+/// guest's; the self-test's prober is another, so that no preload reaches it.
+fn build_freestanding(manifest: &Path, out: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+    let source = manifest.join("src/sys").join(name).join("main.rs");
     println!("cargo::rerun-if-changed={}", source.parent().unwrap_or(manifest).display());
     let mut rustc = Command::new(var("RUSTC")?);
     rustc
-        .args(["--edition", "2024", "--crate-type", "bin", "--crate-name", "init"])
+        .args(["--edition", "2024", "--crate-type", "bin", "--crate-name", name])
         .arg("--target")
         .arg(var("TARGET")?)
         .args([
@@ -71,14 +73,14 @@ fn build_init(manifest: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
         ])
         .args(["-C", "link-arg=-nostartfiles", "-C", "link-arg=-nostdlib", "-C", "link-arg=-static"])
         .arg("-o")
-        .arg(out.join("init"))
+        .arg(out.join(name))
         .arg(source);
     if let Some(linker) = env::var_os("RUSTC_LINKER") {
         let mut argument = OsString::from("linker=");
         argument.push(linker);
         rustc.arg("-C").arg(argument);
     }
-    run(&mut rustc, "the guest's init")
+    run(&mut rustc, name)
 }
 
 /// Whether a variable belongs to the outer build. `CARGO_HOME` and what says where crates come from and how they

@@ -16,6 +16,7 @@ mod leak;
 mod namespaces;
 mod policy;
 mod record;
+mod selftest;
 mod stores;
 mod streams;
 mod terminal;

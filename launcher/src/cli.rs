@@ -18,7 +18,7 @@ use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Writ
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    override_usage = "shieldrun [OPTIONS] [--] COMMAND [ARG]...\n       shieldrun runs | trace RUN | policy check|explain|schema|init | doctor",
+    override_usage = "shieldrun [OPTIONS] [--] COMMAND [ARG]...\n       shieldrun runs | trace RUN | policy check|explain|schema|init | doctor | selftest",
     after_help = AFTER_HELP,
     max_term_width = 100
 )]
@@ -79,6 +79,18 @@ pub(crate) enum Action {
         /// One JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// Try every known way out on this host, inside a run and, for comparison, without shieldrun.
+    Selftest {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+        /// For the program inside.
+        #[arg(long, hide = true)]
+        inside: Option<PathBuf>,
+        /// A secret on the command line, to be looked for.
+        #[arg(long, hide = true)]
+        argument: Option<String>,
     },
     /// Print the completions of a shell.
     Completions {

@@ -20,6 +20,8 @@ pub(crate) use shieldrun_abi::GUEST_DIRECTORY as DIRECTORY;
 pub(crate) const SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libshieldrun.so"));
 /// The first process inside.
 pub(crate) const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+/// The self-test's static program.
+pub(crate) const PROBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/prober"));
 /// Size of the ring, bytes.
 pub(crate) const RING_BYTES: usize = size_of::<shieldrun_abi::ring::Shared>();
 

@@ -27,6 +27,7 @@ mod audit;
 mod record;
 
 mod doctor;
+mod selftest;
 
 use std::process::ExitCode;
 use std::time::SystemTime;

@@ -14,7 +14,8 @@ use crate::doctor;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::policies::{self, PolicyError};
-use crate::record::{self, Past, TraceForm};
+use crate::record::{self, Past, RecordError, TraceForm};
+use crate::selftest;
 
 /// Carries out a verb.
 ///
@@ -25,8 +26,7 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
         Action::Run(_) => Ok(ExitCode::SUCCESS),
         Action::Runs { json } => {
             let listed = record::list(&runs()?)?;
-            record::print_list(&listed, json, &mut std::io::stdout().lock())?;
-            Ok(ExitCode::SUCCESS)
+            read_to_its_end(record::print_list(&listed, json, &mut std::io::stdout().lock()))
         }
         Action::Trace { run, json, verify } => {
             let past = record::find(&runs()?, &run)?;
@@ -34,8 +34,7 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
                 return check_chain(&past);
             }
             let form = if json { TraceForm::Json } else { TraceForm::People };
-            record::trace(&past, form, &mut std::io::stdout().lock())?;
-            Ok(ExitCode::SUCCESS)
+            read_to_its_end(record::trace(&past, form, &mut std::io::stdout().lock()))
         }
         Action::Policy { verb } => policy(verb),
         Action::Secrets { verb: SecretsVerb::Scan { paths, json } } => secrets::scan(&paths, json),
@@ -43,6 +42,8 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
             secrets::synthesize(seed.as_deref(), invalid_checksum)
         }
         Action::Doctor { json } => doctor::carry_out(json),
+        Action::Selftest { inside: Some(field), .. } => selftest::inside(&field),
+        Action::Selftest { json, .. } => selftest::carry_out(json),
         Action::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "shieldrun", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
@@ -95,6 +96,16 @@ fn check_chain(past: &Past) -> Result<ExitCode, Failure> {
 fn runs() -> Result<std::path::PathBuf, Failure> {
     let variable = |name| std::env::var_os(name);
     Ok(record::runs_dir(variable("XDG_STATE_HOME").as_deref(), variable("HOME").as_deref())?)
+}
+
+/// A reader that left early (`| head`) is no error.
+fn read_to_its_end(printed: Result<(), RecordError>) -> Result<ExitCode, Failure> {
+    match printed {
+        Err(RecordError::Output { source }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
+        other => Ok(other.map(|()| ExitCode::SUCCESS)?),
+    }
 }
 
 /// To stdout; a reader that left early is no error.

@@ -4,6 +4,7 @@
 //! where `unsafe` is allowed.
 #![allow(unsafe_code)]
 
+pub(crate) mod attempt;
 pub(crate) mod control;
 pub(crate) mod descriptors;
 #[cfg(test)]

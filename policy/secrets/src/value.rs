@@ -382,7 +382,22 @@ pub(crate) fn is_path(value: &[u8]) -> bool {
         || value.starts_with(b"~/")
         || value.starts_with(b"./")
         || value.starts_with(b"../");
-    starts && value.len() > 1 && !value.split(|b| *b == b'/').any(looks_random) && !value.contains(&b'=')
+    let plain = starts && value.len() > 1 && !value.contains(&b'=');
+    plain && (has_known_root(value) || !value.split(|b| *b == b'/').any(looks_random))
+}
+
+/// Whether a path begins as those of every Linux machine do: then a random name in it (a temporary
+/// directory's) makes it no secret. A random value begins so once in sixteen million times.
+fn has_known_root(path: &[u8]) -> bool {
+    const ROOTS: &[&[u8]] = &[
+        b"bin", b"boot", b"dev", b"etc", b"home", b"lib", b"lib64", b"media", b"mnt", b"nix", b"opt",
+        b"proc", b"root", b"run", b"sbin", b"snap", b"srv", b"sys", b"tmp", b"usr", b"var",
+    ];
+    let mut steps = path.split(|byte| *byte == b'/');
+    // A root of three letters and a single step is still within the reach of chance.
+    steps.next() == Some(b"")
+        && steps.next().is_some_and(|root| ROOTS.contains(&root))
+        && steps.next().is_some()
 }
 
 fn is_url(value: &[u8]) -> bool {

@@ -7,6 +7,7 @@ use core::arch::asm;
 #[cfg(target_arch = "x86_64")]
 pub mod nr {
     pub const READ: usize = 0;
+    pub const WRITE: usize = 1;
     pub const CLOSE: usize = 3;
     pub const PPOLL: usize = 271;
     pub const RT_SIGACTION: usize = 13;
@@ -30,6 +31,7 @@ pub mod nr {
 #[cfg(target_arch = "aarch64")]
 pub mod nr {
     pub const READ: usize = 63;
+    pub const WRITE: usize = 64;
     pub const CLOSE: usize = 57;
     pub const PPOLL: usize = 73;
     pub const RT_SIGACTION: usize = 134;

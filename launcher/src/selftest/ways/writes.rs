@@ -1,0 +1,53 @@
+//! Ways to leave something behind on the host.
+
+use super::{Way, write};
+
+pub(super) const WAYS: &[Way] = &[
+    write("shell-start", "a line in a shell's start file", "echo hello >> ~/.bashrc", |field| {
+        field.home.join(".bashrc")
+    }),
+    write(
+        "authorized-keys",
+        "a key that may log in",
+        "mkdir -p ~/.ssh && echo key >> ~/.ssh/authorized_keys",
+        |field| field.home.join(".ssh/authorized_keys"),
+    ),
+    write(
+        "git-configuration",
+        "a setting of git for all projects",
+        "git config --global core.pager 'sh -c id'",
+        |field| field.home.join(".gitconfig"),
+    ),
+    write(
+        "autostart",
+        "a program that starts with the desktop",
+        "mkdir -p ~/.config/autostart && echo x > ~/.config/autostart/x.desktop",
+        |field| field.home.join(".config/autostart/x.desktop"),
+    ),
+    write(
+        "program-path",
+        "a program in ~/.local/bin",
+        "mkdir -p ~/.local/bin && echo x > ~/.local/bin/git",
+        |field| field.home.join(".local/bin/git"),
+    ),
+    write("other-project-file", "a file of another project", "echo x >> ~/other/main.py", |field| {
+        field.home.join("other/main.py")
+    }),
+    write("delete-elsewhere", "a file of the home, deleted", "rm -f ~/notes.txt", |field| {
+        field.home.join("notes.txt")
+    }),
+    write("chmod-elsewhere", "a file of the home, made readable", "chmod 0666 ~/notes.txt", |field| {
+        field.home.join("notes.txt")
+    }),
+    write("host-tmp", "a file in the host's /tmp", "echo x >> \"$SELFTEST_TMP\"", |field| field.tmp.clone()),
+    write("secret-file", "the secret file itself", "echo x >> .env", |field| field.project.join(".env")),
+    write("secret-file-gone", "the secret file, deleted", "rm -f service/.env", |field| {
+        field.project.join("service/.env")
+    }),
+    write(
+        "run-records",
+        "the records of runs",
+        "for file in \"$SELFTEST_STATE\"/shieldrun/runs/*/events.jsonl \"$SELFTEST_STATE/record\"; do echo x >> \"$file\"; done",
+        |field| field.state.join("record"),
+    ),
+];
