@@ -14,6 +14,7 @@ mod hosts;
 mod input;
 mod leak;
 mod namespaces;
+mod overlay;
 mod policy;
 mod record;
 mod selftest;

@@ -6,10 +6,11 @@ use std::fmt;
 use std::process::ExitCode;
 
 use shieldrun_policy::exit;
-use shieldrun_policy::schema::{NetworkMode, Policy, SecretsMode, Writes};
+use shieldrun_policy::schema::{Isolation, Layer, NetworkMode, Policy, SecretsMode, Writes};
 
 use crate::host::HostError;
 use crate::inventory::InventoryError;
+use crate::layers::LayersError;
 use crate::policies::PolicyError;
 use crate::record::RecordError;
 use crate::say;
@@ -73,10 +74,11 @@ pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> 
     if policy.secrets.mode == SecretsMode::Broker {
         return missing("`secrets: broker`", "use `--secrets synthetic` or `--secrets block`");
     }
-    if policy.files.writes == Writes::Overlay {
+    let asked = policy.origin("files.writes").is_some_and(|origin| origin.layer != Layer::BuiltIn);
+    if policy.isolation == Isolation::Preload && policy.files.writes != Writes::Direct && asked {
         return missing(
-            "`writes: overlay`",
-            "use `--writes direct` (the workspace itself is written) or `--writes none`",
+            &format!("`writes: {}` without namespaces", policy.files.writes),
+            "use `--writes direct`, or `--isolation full`",
         );
     }
     Ok(())
@@ -141,6 +143,12 @@ impl From<InventoryError> for Failure {
     fn from(error: InventoryError) -> Self {
         let hint = error.hint();
         Self::new(error, hint)
+    }
+}
+
+impl From<LayersError> for Failure {
+    fn from(error: LayersError) -> Self {
+        Self::new(error, Some("with `--writes direct` the workspace itself is written"))
     }
 }
 

@@ -10,6 +10,7 @@ mod say;
 mod verbs;
 
 mod inventory;
+mod layers;
 mod plan;
 
 mod guest;

@@ -12,6 +12,7 @@ use crate::guest::GuestFiles;
 use crate::host::Host;
 use crate::inventory::Inventory;
 use crate::inventory::path::contains;
+use crate::layers;
 
 /// Directories that programs of one machine share: what lies there is not for the guest.
 const PRIVATE: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
@@ -32,7 +33,7 @@ pub(crate) fn make(
         Isolation::Preload => Tier::Preload,
     };
     let view = View::of(host);
-    let mounts = if tier == Tier::Full { view.mounts(policy, host) } else { Vec::new() };
+    let mounts = if tier == Tier::Full { view.mounts(policy, host, record) } else { Vec::new() };
     let mut masks = std::mem::take(&mut inventory.masks);
     masks.extend(mask_of_records(tier, record));
     masks.retain(|mask| tier == Tier::Preload || view.shows(&mask.at.0));
@@ -88,14 +89,19 @@ impl View {
     }
 
     /// Sources are taken from the host's view before the first of these is made; see the set-up steps.
-    fn mounts(&self, policy: &Policy, host: &Host) -> Vec<Mount> {
+    fn mounts(&self, policy: &Policy, host: &Host, record: &Path) -> Vec<Mount> {
         let mut mounts = vec![Mount::Root, Mount::Proc, Mount::Devices];
         mounts
             .extend(self.private.iter().map(|(path, mode)| Mount::Private { at: bytes(path), mode: *mode }));
         mounts.extend(self.kept.iter().map(|path| {
-            let writable = *path == host.workspace && policy.files.writes != Writes::None;
-            let access = if writable { Access::ReadWrite } else { Access::ReadOnly };
-            Mount::Keep { at: bytes(path), access }
+            let at = bytes(path);
+            match policy.files.writes {
+                Writes::Overlay if *path == host.workspace => {
+                    Mount::Overlay { at, layer: layers::place_for(record) }
+                }
+                Writes::Direct if *path == host.workspace => Mount::Keep { at, access: Access::ReadWrite },
+                _ => Mount::Keep { at, access: Access::ReadOnly },
+            }
         }));
         let expected = EXPECTED_DIRECTORIES.iter().filter_map(|name| host.path_variable(name));
         mounts.extend(

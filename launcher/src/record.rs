@@ -153,6 +153,13 @@ impl RunDir {
             .map_err(|errno| RecordError::Write { path: self.path.join(name), source: errno.into() })
     }
 
+    /// A new directory in it.
+    pub(crate) fn create_directory(&self, name: &str, mode: u32) -> io::Result<OwnedFd> {
+        mkdirat(&self.directory, name, Mode::from_raw_mode(mode))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(&self.directory, name, flags, Mode::empty())?)
+    }
+
     /// Writes `run.json`, whole or not at all: once when the run begins, once when it is over.
     pub(crate) fn write_run(&self, record: &RunRecord) -> Result<(), RecordError> {
         self.write_json(RUN, record)
@@ -162,6 +169,12 @@ impl RunDir {
     pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), RecordError> {
         whole::replace_at(self.directory.as_fd(), name, value)
             .map_err(|source| RecordError::Write { path: self.path.join(name), source })
+    }
+}
+
+impl AsFd for RunDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::guest::GuestFiles;
 use crate::guest_table::{Extent, GuestTable, Treatment};
 use crate::inventory::{Inventory, sockets};
+use crate::layers::Layers;
 use crate::leak::LeakScanner;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
@@ -55,6 +56,7 @@ pub(crate) struct Started {
     streams: Outer,
     signals: Signals,
     closed: i32,
+    layers: Option<Layers>,
 }
 
 /// The record, being written.
@@ -72,6 +74,8 @@ pub(crate) struct Ended {
     last_line: Arc<LastLine>,
     guard: Option<Guard>,
     init: OwnedFd,
+    /// What the run wrote, where it wrote to an overlay.
+    layers: Option<Layers>,
 }
 
 impl Trial<'_> {
@@ -95,7 +99,9 @@ impl Trial<'_> {
         });
         let files = GuestFiles::of(self.plan.tier, self.directory.path());
         let table = self.guest_table();
-        let prepared = Prepared::new(self.plan, &table, streams, &files, inherited)
+        let layers = Layers::make(self.plan, self.directory)?;
+        let overlays = layers.as_ref().map(Layers::pinned).unwrap_or_default();
+        let prepared = Prepared::new(self.plan, &table, overlays, streams, &files, inherited)
             .map_err(|error| Failure::new(error, None))?;
         if self.plan.tier == Tier::Preload {
             files
@@ -104,7 +110,7 @@ impl Trial<'_> {
         }
         let launched = spawn::launch(&prepared)?;
         // `stdio.inside` is dropped here: the child has its copy, and ours would keep the pipes open.
-        Ok(Started { launched, streams: stdio.outer, signals, closed })
+        Ok(Started { launched, streams: stdio.outer, signals, closed, layers })
     }
 
     /// Begins the record while the kernel builds the walls.
@@ -145,7 +151,11 @@ impl Trial<'_> {
         let scanner = LeakScanner::new(&self.inventory.registry);
         let init =
             started.launched.init().map_err(|error| Failure::doing("cannot hold on to init", error))?;
-        let ready = started.launched.ready()?;
+        let mut ready = started.launched.ready()?;
+        let mut layers = started.layers;
+        if let Some(layers) = &mut layers {
+            layers.adopt(ready.upper.take());
+        }
         let guard = self.guard(&ready)?;
         let drain = self.drain(&ready, recording)?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
@@ -171,7 +181,15 @@ impl Trial<'_> {
         let limits = Limits { timeout: self.policy.limits.timeout };
         let outcome = supervise::supervise(running, limits, inspection, &mut watcher);
         let claimed = drain.map(Drain::finish).unwrap_or_default();
-        Ok(Ended { outcome: outcome.map_err(Failure::from)?, watcher, claimed, last_line, guard, init })
+        Ok(Ended {
+            outcome: outcome.map_err(Failure::from)?,
+            watcher,
+            claimed,
+            last_line,
+            guard,
+            init,
+            layers,
+        })
     }
 
     /// Completes the record, and says what a person must know.
@@ -186,8 +204,14 @@ impl Trial<'_> {
         let failed = |error| Failure::doing("cannot watch over the masked files", error);
         match self.plan.tier {
             Tier::Full => {
+                // A mask on an overlay lies on the overlay's own entry, which the host cannot replace.
+                let masks: Vec<_> =
+                    self.plan.masks.iter().filter(|mask| !self.plan.overlays(&mask.at.0)).cloned().collect();
+                if masks.is_empty() {
+                    return Ok(None);
+                }
                 let init = ready.pidfd.try_clone().map_err(failed)?;
-                Guard::over(&self.plan.masks, ready.pid, init).map(Some).map_err(failed)
+                Guard::over(masks, ready.pid, init).map(Some).map_err(failed)
             }
             // No mask to lose: the shim goes by names.
             Tier::Preload => Ok(None),

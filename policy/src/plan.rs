@@ -30,6 +30,16 @@ pub enum Access {
     ReadWrite,
 }
 
+/// Where what a run writes is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// In the run's record.
+    Record,
+    /// In memory, because the record lies on a file system that cannot be a layer; copied to the record
+    /// when the run is over.
+    Memory,
+}
+
 /// One mount, in the order of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mount {
@@ -52,6 +62,13 @@ pub enum Mount {
         at: Bytes,
         /// What the guest may do with it.
         access: Access,
+    },
+    /// A host directory that looks writable: what is written goes to a layer of the run.
+    Overlay {
+        /// Where, on both sides.
+        at: Bytes,
+        /// Where the layer lies.
+        layer: Layer,
     },
     /// An empty directory in a private mount, because a variable names it.
     Directory {
@@ -225,6 +242,10 @@ impl fmt::Display for Mount {
             Self::Devices => write!(out, "/dev minimal"),
             Self::Keep { at, access: Access::ReadOnly } => write!(out, "{at} read-only"),
             Self::Keep { at, access: Access::ReadWrite } => write!(out, "{at} writable"),
+            Self::Overlay { at, layer: Layer::Record } => write!(out, "{at} overlay, writes go to the run"),
+            Self::Overlay { at, layer: Layer::Memory } => {
+                write!(out, "{at} overlay, writes go to memory and then to the run")
+            }
             Self::Directory { at } => write!(out, "{at} empty directory"),
             Self::Guest => write!(out, "/run/shieldrun shim, table, ring"),
         }
@@ -278,6 +299,17 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// Whether what is seen at `path` comes through an overlay.
+    #[must_use]
+    pub fn overlays(&self, path: &[u8]) -> bool {
+        self.mounts.iter().any(|mount| match mount {
+            Mount::Overlay { at, .. } => path
+                .strip_prefix(at.0.as_slice())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")),
+            _ => false,
+        })
+    }
+
     /// The same as one JSON object, for `--dry-run --json`.
     #[must_use]
     pub fn to_json(&self) -> Value {

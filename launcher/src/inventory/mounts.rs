@@ -26,7 +26,7 @@ impl MountTable {
     ///
     /// # Errors
     /// When it cannot be read: then a secret file may have names that nobody masks.
-    pub(super) fn read() -> io::Result<Self> {
+    pub(crate) fn read() -> io::Result<Self> {
         fs::read(TABLE).map(|text| Self::parse(&text))
     }
 
@@ -64,6 +64,11 @@ impl MountTable {
     /// Whether something is mounted at exactly this path.
     pub(crate) fn has_mount_at(&self, path: &[u8]) -> bool {
         self.0.iter().any(|mount| mount.at == path)
+    }
+
+    /// A mount point strictly beneath a directory.
+    pub(crate) fn first_beneath(&self, directory: &[u8]) -> Option<Vec<u8>> {
+        self.0.iter().map(|mount| &mount.at).find(|at| *at != directory && contains(directory, at)).cloned()
     }
 
     /// Mount points that show the file system which `path` lies on.

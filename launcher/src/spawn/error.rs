@@ -3,6 +3,7 @@
 use std::{fmt, fs, io};
 
 use super::report::Place;
+use crate::inventory::mounts::MountTable;
 use shieldrun_policy::plan::Bytes;
 
 /// Why no child stands behind its walls.
@@ -26,6 +27,13 @@ pub(crate) enum SpawnError {
         /// What forbids it, and what to do.
         cause: Option<Cause>,
     },
+    /// Something is mounted beneath a directory that would be the lower layer of an overlay.
+    MountBeneath {
+        /// The directory.
+        directory: Bytes,
+        /// The mount.
+        mount: Bytes,
+    },
     /// The socket between launcher and child failed.
     Socket(io::Error),
     /// The child ended without a word.
@@ -45,6 +53,10 @@ pub(crate) enum Cause {
     Seccomp,
     /// `/proc` is partly covered, as in a container: the kernel then allows no fresh one.
     CoveredProc,
+    /// The kernel allows no overlay here.
+    NoOverlay,
+    /// A directory is another one than a moment ago.
+    Replaced,
     /// `mount_setattr` is missing.
     OldKernel,
     /// None of these.
@@ -60,6 +72,8 @@ impl SpawnError {
     pub(super) fn step(place: Place, error: io::Error, path: Vec<u8>) -> Self {
         let cause = match (place, error.raw_os_error()) {
             (_, Some(libc::ENOSYS)) => Some(Cause::OldKernel),
+            (Place::Overlay, Some(libc::ESTALE)) => Some(Cause::Replaced),
+            (Place::Overlay, Some(_)) => Some(Cause::NoOverlay),
             (Place::Proc, Some(libc::EPERM)) => Some(Cause::CoveredProc),
             // AppArmor lets the clone pass and takes the capabilities away afterwards.
             (
@@ -68,6 +82,13 @@ impl SpawnError {
             ) => Some(Cause::of_refusal()),
             _ => None,
         };
+        // The kernel says no more than EINVAL; only then is it worth reading the mount table.
+        if (place, error.raw_os_error()) == (Place::Overlay, Some(libc::EINVAL))
+            && let Ok(table) = MountTable::read()
+            && let Some(mount) = table.first_beneath(&path)
+        {
+            return Self::MountBeneath { directory: Bytes(path), mount: Bytes(mount) };
+        }
         let path = (!path.is_empty()).then_some(Bytes(path));
         Self::Step { place, path, error, cause }
     }
@@ -77,6 +98,9 @@ impl SpawnError {
         match self {
             Self::Namespaces { cause, .. } => Some(cause.remedy()),
             Self::Step { cause, .. } => cause.map(Cause::remedy),
+            Self::MountBeneath { .. } => {
+                Some("with `--writes direct` the workspace itself is written; or unmount it for the run")
+            }
             Self::Socket(_) | Self::Gone => None,
         }
     }
@@ -113,6 +137,8 @@ impl Cause {
             }
             Self::Seccomp => "a seccomp filter is on this process, as in a container",
             Self::CoveredProc => "`/proc` is partly covered here, as in a container",
+            Self::NoOverlay => "the kernel allows no overlay over this directory by an ordinary user",
+            Self::Replaced => "the directory was replaced while the run was being set up",
             Self::OldKernel => "this kernel is older than Linux 5.12",
             Self::Unknown => "the kernel or a security module forbids user namespaces here",
         }
@@ -140,6 +166,8 @@ impl Cause {
                 "start the container with `--security-opt systempaths=unconfined`, \
                  or `--isolation preload` for the weaker mode"
             }
+            Self::NoOverlay => "with `--writes direct` the workspace itself is written",
+            Self::Replaced => "start the run again",
             Self::OldKernel => "use Linux 5.12 or newer, or `--isolation preload` for the weaker mode",
             Self::Unknown => "`--isolation preload` is the weaker mode that needs none",
         }
@@ -165,6 +193,10 @@ impl fmt::Display for SpawnError {
                 }
                 cause.map_or(Ok(()), |cause| write!(out, ": {}", cause.words()))
             }
+            Self::MountBeneath { directory, mount } => write!(
+                out,
+                "cannot mount an overlay at `{directory}`: `{mount}` is mounted in it, and the kernel then refuses"
+            ),
             Self::Socket(_) => write!(out, "cannot talk to the set-up process"),
             Self::Gone => write!(out, "the set-up process ended without a word"),
         }
@@ -175,7 +207,7 @@ impl std::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Namespaces { error, .. } | Self::Step { error, .. } | Self::Socket(error) => Some(error),
-            Self::Gone => None,
+            Self::Gone | Self::MountBeneath { .. } => None,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! the supervisor gives the word.
 
 mod error;
+mod overlay;
 mod prepared;
 mod report;
 mod steps;
@@ -22,7 +23,7 @@ pub(crate) use error::{Cause, SpawnError};
 pub(crate) use prepared::{ChildStream, Prepared};
 
 use crate::sys::process::{ALL_NAMESPACES, Cloned, clone_into, leave};
-use report::Report;
+use report::{Handed, Report};
 
 /// A child that sets itself up.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct Ready {
     pub ring: Option<OwnedFd>,
     /// The master of the guest's terminal, where it has one.
     pub terminal: Option<OwnedFd>,
+    /// The upper layer of the workspace, where it is in memory.
+    pub upper: Option<OwnedFd>,
 }
 
 /// Clones the set-up child.
@@ -82,8 +85,8 @@ impl Launched {
     /// The step that failed, where, and why.
     pub(crate) fn ready(self) -> Result<Ready, SpawnError> {
         match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
-            Report::Ready { ring, terminal } => {
-                Ok(Ready { pid: self.pid, pidfd: self.pidfd, control: self.control, ring, terminal })
+            Report::Ready(Handed { ring, terminal, upper }) => {
+                Ok(Ready { pid: self.pid, pidfd: self.pidfd, control: self.control, ring, terminal, upper })
             }
             Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
             Report::Gone => Err(SpawnError::Gone),

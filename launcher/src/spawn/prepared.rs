@@ -13,6 +13,7 @@ use shieldrun_policy::plan::{Access, Bytes, Cover, Mount, Plan, Tier};
 
 use super::syscalls;
 use crate::guest::{self, GuestFiles};
+use crate::layers::Pinned;
 use crate::sys::signals::InheritedSignals;
 
 /// What one of the descriptors 0, 1, 2 becomes inside.
@@ -34,6 +35,10 @@ pub(crate) struct Prepared<'a> {
     pub(super) gid_map: Vec<u8>,
     pub(super) superuser: bool,
     pub(super) mounts: Vec<Step>,
+    /// In the order of the overlays among `mounts`.
+    pub(super) overlays: &'a [Pinned],
+    /// Size of an overlay's layer, where that is in memory.
+    pub(super) memory_size: CString,
     pub(super) masks: Vec<MaskStep<'a>>,
     pub(super) table: &'a [u8],
     pub(super) guest_options: CString,
@@ -56,6 +61,7 @@ pub(super) enum Step {
     Proc,
     Devices,
     Keep { at: CString, writable: bool, parents: Vec<CString> },
+    Overlay { at: CString, parents: Vec<CString> },
     Directory { parents: Vec<CString> },
     Guest,
 }
@@ -77,6 +83,7 @@ impl<'a> Prepared<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
         table: &'a [u8],
+        overlays: &'a [Pinned],
         streams: [ChildStream<'a>; 3],
         files: &GuestFiles,
         inherited: InheritedSignals,
@@ -91,6 +98,8 @@ impl<'a> Prepared<'a> {
             uid_map: format!("{0} {0} 1", plan.uid).into_bytes(),
             gid_map: format!("{0} {0} 1", plan.gid).into_bytes(),
             superuser: plan.uid == 0,
+            overlays,
+            memory_size: CString::from(c"50%"),
             mounts: plan.mounts.iter().map(step).collect::<Result<_, _>>()?,
             masks: plan
                 .masks
@@ -175,6 +184,7 @@ fn step(mount: &Mount) -> Result<Step, NulError> {
             writable: *access == Access::ReadWrite,
             parents: with_parents(at)?,
         },
+        Mount::Overlay { at, .. } => Step::Overlay { at: c_string(at)?, parents: with_parents(at)? },
         Mount::Directory { at } => Step::Directory { parents: with_parents(at)? },
         Mount::Guest => Step::Guest,
     })

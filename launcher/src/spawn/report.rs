@@ -32,6 +32,8 @@ pub(crate) enum Place {
     Devices,
     /// Putting a host directory back.
     Keep,
+    /// An overlay over a host directory.
+    Overlay,
     /// The directory of shim and covers.
     Guest,
     /// Covering a secret file.
@@ -54,7 +56,7 @@ pub(crate) enum Place {
     Init,
 }
 
-const PLACES: [Place; 18] = [
+const PLACES: [Place; 19] = [
     Place::Session,
     Place::UserMap,
     Place::Loopback,
@@ -63,6 +65,7 @@ const PLACES: [Place; 18] = [
     Place::Proc,
     Place::Devices,
     Place::Keep,
+    Place::Overlay,
     Place::Guest,
     Place::Mask,
     Place::WorkingDirectory,
@@ -136,6 +139,7 @@ impl Place {
             Self::Proc => "cannot mount a fresh `/proc`",
             Self::Devices => "cannot make a minimal `/dev`",
             Self::Keep => "cannot put a directory of the host back",
+            Self::Overlay => "cannot mount an overlay",
             Self::Guest => "cannot make the directory of the shim",
             Self::Mask => "cannot mask a secret file",
             Self::WorkingDirectory => "cannot enter the working directory inside",
@@ -153,33 +157,59 @@ impl Place {
 /// What came up the socket before init runs.
 #[derive(Debug)]
 pub(super) enum Report {
-    /// All done; the ring and the terminal's master where they were made.
-    Ready { ring: Option<OwnedFd>, terminal: Option<OwnedFd> },
+    /// All done.
+    Ready(Handed<OwnedFd>),
     /// A step failed.
     Failed { place: Place, error: io::Error, path: Vec<u8> },
     /// The child ended without a word.
     Gone,
 }
 
-/// Tells the launcher, with the descriptors that it must hold. The value says which came.
-pub(super) fn send_ready(
-    control: BorrowedFd<'_>,
-    ring: Option<&OwnedFd>,
-    terminal: Option<&OwnedFd>,
-) -> io::Result<()> {
-    let value = i32::from(ring.is_some()) | i32::from(terminal.is_some()) << 1;
+/// The descriptors that the launcher must hold, where they were made.
+#[derive(Debug)]
+pub(super) struct Handed<T> {
+    /// The guest's end of the ring.
+    pub(super) ring: Option<T>,
+    /// The terminal's master.
+    pub(super) terminal: Option<T>,
+    /// The upper layer of the workspace, where it is in memory.
+    pub(super) upper: Option<T>,
+}
+
+impl<T> Default for Handed<T> {
+    fn default() -> Self {
+        Self { ring: None, terminal: None, upper: None }
+    }
+}
+
+impl Handed<OwnedFd> {
+    pub(super) fn borrowed(&self) -> Handed<BorrowedFd<'_>> {
+        Handed {
+            ring: self.ring.as_ref().map(AsFd::as_fd),
+            terminal: self.terminal.as_ref().map(AsFd::as_fd),
+            upper: self.upper.as_ref().map(AsFd::as_fd),
+        }
+    }
+}
+
+/// How many those can be.
+const HANDED: usize = 3;
+
+/// Tells the launcher, with the descriptors. The value says which came, a bit each in the order of the fields.
+pub(super) fn send_ready(control: BorrowedFd<'_>, handed: &Handed<BorrowedFd<'_>>) -> io::Result<()> {
+    let all = [handed.ring, handed.terminal, handed.upper];
+    let (mut sent, mut count, mut value) = ([control; HANDED], 0, 0);
+    for (bit, descriptor) in all.into_iter().enumerate() {
+        if let (Some(descriptor), Some(slot)) = (descriptor, sent.get_mut(count)) {
+            *slot = descriptor;
+            count += 1;
+            value |= 1 << bit;
+        }
+    }
     let head = Message { tag: tag::READY, value }.encode();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDED))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let none = control;
-    let both = [ring.map_or(none, AsFd::as_fd), terminal.map_or(none, AsFd::as_fd)];
-    let sent = match value {
-        0 => &both[..0],
-        1 => &both[..1],
-        2 => &both[1..],
-        _ => &both[..],
-    };
-    if !sent.is_empty() {
+    if let Some(sent) = sent.get(..count).filter(|sent| !sent.is_empty()) {
         ancillary.push(SendAncillaryMessage::ScmRights(sent));
     }
     rustix::net::sendmsg(control, &[IoSlice::new(&head)], &mut ancillary, SendFlags::NOSIGNAL)?;
@@ -189,7 +219,7 @@ pub(super) fn send_ready(
 /// Waits for the child's report.
 pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
     let mut bytes = [0u8; control::SIZE + 256];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDED))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
         let mut parts = [IoSliceMut::new(&mut bytes)];
@@ -208,10 +238,10 @@ pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
     let mut descriptors = descriptors.into_iter();
     let (head, path) = bytes.get(..got).unwrap_or_default().split_at(got.min(control::SIZE));
     Ok(match Message::decode(head) {
-        Some(Message { tag: tag::READY, value }) => Report::Ready {
-            ring: if value & 1 != 0 { descriptors.next() } else { None },
-            terminal: if value & 2 != 0 { descriptors.next() } else { None },
-        },
+        Some(Message { tag: tag::READY, value }) => {
+            let mut next = |bit| if value & (1 << bit) != 0 { descriptors.next() } else { None };
+            Report::Ready(Handed { ring: next(0), terminal: next(1), upper: next(2) })
+        }
         Some(Message { tag: tag::SETUP_FAILED, value }) => {
             let place = PLACES.into_iter().find(|place| i32::from(*place as u8) == value >> 16);
             Report::Failed {

@@ -16,8 +16,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
+use super::overlay;
 use super::prepared::{ChildStream, MaskStep, Prepared, Step};
-use super::report::{Failure, Place, send_ready};
+use super::report::{Failure, Handed, Place, send_ready};
 use crate::guest;
 use crate::sys::mount::{Change, Reach};
 use crate::sys::{descriptors, loopback, mount, privileges, process};
@@ -26,8 +27,8 @@ use shieldrun_policy::plan::{Cover, Tier};
 
 type Done<T> = Result<T, Failure>;
 
-/// At most this many kept directories; more is a plan nobody makes.
-const KEPT_TREES: usize = 8;
+/// At most this many kept directories and overlays; more is a plan nobody makes.
+const TREES: usize = 64;
 
 /// In the new namespaces, with the identity of nobody, and bound to the launcher's life.
 struct Entered<'a> {
@@ -39,10 +40,10 @@ struct Entered<'a> {
 struct Mapped<'a>(Entered<'a>);
 
 /// With the view of the file system, but nothing masked yet.
-struct Mounted<'a>(Entered<'a>, Option<OwnedFd>);
+struct Mounted<'a>(Entered<'a>, Handed<OwnedFd>);
 
 /// With every secret file covered.
-struct Masked<'a>(Entered<'a>, Option<OwnedFd>);
+struct Masked<'a>(Entered<'a>, Handed<OwnedFd>);
 
 /// With descriptors, terminal and directory as the command gets them, and without privileges.
 struct Confined<'a>(Entered<'a>);
@@ -58,7 +59,7 @@ pub(super) fn run(prepared: &Prepared<'_>, control: BorrowedFd<'_>) -> Failure {
             .and_then(Confined::exec),
         // The weaker mode has none of the walls; its shim and init lie in the run's own directory.
         Tier::Preload => enter(prepared, control)
-            .and_then(|entered| Masked(entered, None).confine())
+            .and_then(|entered| Masked(entered, Handed::default()).confine())
             .and_then(Confined::exec),
     };
     match result {
@@ -89,21 +90,31 @@ impl<'a> Entered<'a> {
 }
 
 impl<'a> Mapped<'a> {
-    /// Kept trees are cloned first, while the host's view is whole: a private `/tmp` may lie over one
-    /// of them a moment later. Propagation is cut before that, so that no clone is in a peer group.
+    /// Kept trees are cloned and overlays made first, while the host's view is whole: a private `/tmp`
+    /// may lie over one of them a moment later. Propagation is cut before that, so that no clone is in a
+    /// peer group.
     fn mount(self) -> Done<Mounted<'a>> {
-        let steps = &self.0.prepared.mounts;
+        let prepared = self.0.prepared;
+        let steps = &prepared.mounts;
         mount::change(CWD, c"/", Change::Private, Reach::Tree).map_err(Place::Root.failed())?;
-        let mut trees: [Option<OwnedFd>; KEPT_TREES] = Default::default();
-        let keeps = steps.iter().filter_map(|step| match step {
-            Step::Keep { at, .. } => Some(at),
-            _ => None,
-        });
-        for (slot, at) in trees.iter_mut().zip(keeps) {
-            *slot = Some(clone_tree(CWD, at).map_err(Place::Keep.failed_at(at))?);
+        let mut trees = [const { None }; TREES];
+        let mut handed = Handed::default();
+        let (mut slots, mut overlays) = (trees.iter_mut(), prepared.overlays.iter());
+        for step in steps {
+            let tree = match step {
+                Step::Keep { at, .. } => clone_tree(CWD, at).map_err(Place::Keep.failed_at(at))?,
+                Step::Overlay { at, .. } => {
+                    let pinned = overlays.next().ok_or(Failure::new(Place::Overlay, libc::EINVAL))?;
+                    let options = [(c"mode", c"0700"), (c"size", prepared.memory_size.as_c_str())];
+                    let made = overlay::make(pinned, &options).map_err(Place::Overlay.failed_at(at))?;
+                    handed.upper = handed.upper.or(made.upper);
+                    made.tree
+                }
+                _ => continue,
+            };
+            *slots.next().ok_or(Failure::new(Place::Keep, libc::E2BIG))? = Some(tree);
         }
         let mut trees = trees.into_iter().flatten();
-        let mut ring = None;
         for step in steps {
             match step {
                 Step::Root => {
@@ -119,7 +130,7 @@ impl<'a> Mapped<'a> {
                     )
                     .map_err(Place::Private.failed_at(at))?;
                 }
-                Step::Proc => mount_proc(self.0.prepared.superuser)?,
+                Step::Proc => mount_proc(prepared.superuser)?,
                 Step::Devices => mount_devices()?,
                 Step::Keep { at, writable, parents } => {
                     let tree = trees.next().ok_or(Failure::new(Place::Keep, libc::E2BIG))?;
@@ -129,11 +140,16 @@ impl<'a> Mapped<'a> {
                         .map_err(Place::Keep.failed_at(at))?;
                     attach(&tree, at).map_err(Place::Keep.failed_at(at))?;
                 }
+                Step::Overlay { at, parents } => {
+                    let tree = trees.next().ok_or(Failure::new(Place::Overlay, libc::E2BIG))?;
+                    make_directories(parents);
+                    attach(&tree, at).map_err(Place::Overlay.failed_at(at))?;
+                }
                 Step::Directory { parents } => make_directories(parents),
-                Step::Guest => ring = Some(mount_guest(self.0.prepared)?),
+                Step::Guest => handed.ring = Some(mount_guest(prepared)?),
             }
         }
-        Ok(Mounted(self.0, ring))
+        Ok(Mounted(self.0, handed))
     }
 }
 
@@ -152,13 +168,13 @@ impl<'a> Masked<'a> {
     /// Enters the working directory afresh, so that it is inside; puts the streams in place; tells the
     /// launcher; and gives up every privilege. Capabilities go last: terminal and mounts needed them.
     fn confine(self) -> Done<Confined<'a>> {
-        let Masked(entered, ring) = self;
+        let Masked(entered, mut handed) = self;
         let prepared = entered.prepared;
         rustix::process::chdir(prepared.working_directory.as_c_str())
             .map_err(Place::WorkingDirectory.failed_at(&prepared.working_directory))?;
-        let master = place_streams(prepared)?;
-        send_ready(entered.control, ring.as_ref(), master.as_ref()).map_err(Place::Ready.failed())?;
-        drop((ring, master));
+        handed.terminal = place_streams(prepared)?;
+        send_ready(entered.control, &handed.borrowed()).map_err(Place::Ready.failed())?;
+        drop(handed);
         let number = prepared.control_number;
         descriptors::place(entered.control, number).map_err(Place::Descriptors.failed())?;
         descriptors::close_on_exec_from(3).map_err(Place::Descriptors.failed())?;

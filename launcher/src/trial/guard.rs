@@ -3,8 +3,8 @@
 //!
 //! The kernel also says so: `/proc/PID/mountinfo` of init can be polled for changes of its mount
 //! namespace (see proc_pid_mounts(5)). Nothing inside can mount or unmount, so any change is a lost
-//! mask, and the run ends: loudly, within a moment, but not before the guest could look. A layer between
-//! guest and host will make this unnecessary.
+//! mask, and the run ends: loudly, within a moment, but not before the guest could look. Masks on an
+//! overlay need none of this: they lie on the overlay's own entries.
 //!
 //! Not by inotify: closing its descriptor waits for the kernel's mark reaper, some 15 ms at every run.
 
@@ -31,14 +31,14 @@ impl Guard {
     ///
     /// # Errors
     /// When the kernel gives no watch: then the run must not begin.
-    pub(crate) fn over(masks: &[Mask], pid: i32, init: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn over(masks: Vec<Mask>, pid: i32, init: OwnedFd) -> io::Result<Self> {
         let mut mounts = File::open(format!("/proc/{pid}/mountinfo"))?;
         let lost = Arc::new(OnceLock::new());
-        if first_lost(&mut mounts, masks)?.is_some() {
+        if first_lost(&mut mounts, &masks)?.is_some() {
             // Between the mask and this look: there is somebody who replaces files at this moment.
             return Err(io::Error::other("a masked file was replaced while the run was being set up"));
         }
-        let (told, masks) = (Arc::clone(&lost), masks.to_vec());
+        let told = Arc::clone(&lost);
         std::thread::Builder::new().name("guard".to_owned()).spawn(move || {
             await_change(&mounts);
             // Killed first, told afterwards: each moment counts. A namespace that is torn down

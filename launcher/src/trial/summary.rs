@@ -77,7 +77,7 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
 
 /// The end of a run.
 pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed, last_line, guard, init } = ended;
+    let Ended { outcome, watcher, claimed, last_line, guard, init, layers } = ended;
     let Recording { log, sender, mut record } = recording;
     let code = code_of(outcome.exit);
     if claimed.dropped > 0 {
@@ -152,6 +152,9 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
     }
     // By now the kernel has torn the namespaces down, while we wrote: no process of ours is left behind.
     spawn::collect(&init);
+    if let Some(layers) = &layers {
+        layers.tidy(trial.directory);
+    }
     Ok(code.into())
 }
 
