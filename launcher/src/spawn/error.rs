@@ -28,6 +28,8 @@ pub(crate) enum SpawnError {
     },
     /// The socket between launcher and child failed.
     Socket(io::Error),
+    /// Nobody could be made to serve the masks that tell.
+    Tripwire(io::Error),
     /// The child ended without a word.
     Gone,
 }
@@ -77,7 +79,7 @@ impl SpawnError {
         match self {
             Self::Namespaces { cause, .. } => Some(cause.remedy()),
             Self::Step { cause, .. } => cause.map(Cause::remedy),
-            Self::Socket(_) | Self::Gone => None,
+            Self::Socket(_) | Self::Tripwire(_) | Self::Gone => None,
         }
     }
 }
@@ -166,6 +168,7 @@ impl fmt::Display for SpawnError {
                 cause.map_or(Ok(()), |cause| write!(out, ": {}", cause.words()))
             }
             Self::Socket(_) => write!(out, "cannot talk to the set-up process"),
+            Self::Tripwire(_) => write!(out, "cannot serve the masks over secret files"),
             Self::Gone => write!(out, "the set-up process ended without a word"),
         }
     }
@@ -174,7 +177,10 @@ impl fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Namespaces { error, .. } | Self::Step { error, .. } | Self::Socket(error) => Some(error),
+            Self::Namespaces { error, .. }
+            | Self::Step { error, .. }
+            | Self::Socket(error)
+            | Self::Tripwire(error) => Some(error),
             Self::Gone => None,
         }
     }

@@ -155,6 +155,8 @@ impl Place {
 pub(super) enum Report {
     /// All done; the ring and the terminal's master where they were made.
     Ready { ring: Option<OwnedFd>, terminal: Option<OwnedFd> },
+    /// The device of the masks that tell, before any of them is in place.
+    Tripwire(OwnedFd),
     /// A step failed.
     Failed { place: Place, error: io::Error, path: Vec<u8> },
     /// The child ended without a word.
@@ -186,6 +188,17 @@ pub(super) fn send_ready(
     Ok(())
 }
 
+/// Hands the device of the masks that tell to the launcher.
+pub(super) fn send_tripwire(control: BorrowedFd<'_>, device: &OwnedFd) -> io::Result<()> {
+    let head = Message { tag: tag::TRIPWIRE, value: 0 }.encode();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let sent = [device.as_fd()];
+    ancillary.push(SendAncillaryMessage::ScmRights(&sent));
+    rustix::net::sendmsg(control, &[IoSlice::new(&head)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
 /// Waits for the child's report.
 pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
     let mut bytes = [0u8; control::SIZE + 256];
@@ -212,6 +225,9 @@ pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
             ring: if value & 1 != 0 { descriptors.next() } else { None },
             terminal: if value & 2 != 0 { descriptors.next() } else { None },
         },
+        Some(Message { tag: tag::TRIPWIRE, .. }) => {
+            descriptors.next().map_or(Report::Gone, Report::Tripwire)
+        }
         Some(Message { tag: tag::SETUP_FAILED, value }) => {
             let place = PLACES.into_iter().find(|place| i32::from(*place as u8) == value >> 16);
             Report::Failed {

@@ -17,7 +17,8 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
 use super::prepared::{ChildStream, MaskStep, Prepared, Step};
-use super::report::{Failure, Place, send_ready};
+use super::report::{Failure, Place, send_ready, send_tripwire};
+use super::tripwire;
 use crate::guest;
 use crate::sys::mount::{Change, Reach};
 use crate::sys::{descriptors, loopback, mount, privileges, process};
@@ -39,13 +40,20 @@ struct Entered<'a> {
 struct Mapped<'a>(Entered<'a>);
 
 /// With the view of the file system, but nothing masked yet.
-struct Mounted<'a>(Entered<'a>, Option<OwnedFd>);
+struct Mounted<'a>(Entered<'a>, Option<GuestMount>);
 
 /// With every secret file covered.
 struct Masked<'a>(Entered<'a>, Option<OwnedFd>);
 
 /// With descriptors, terminal and directory as the command gets them, and without privileges.
 struct Confined<'a>(Entered<'a>);
+
+/// The guest's directory.
+struct GuestMount {
+    ring: OwnedFd,
+    /// Whether the masks that tell are mounted in it.
+    wired: bool,
+}
 
 /// Everything from clone to exec. Returns only on failure.
 pub(super) fn run(prepared: &Prepared<'_>, control: BorrowedFd<'_>) -> Failure {
@@ -103,7 +111,8 @@ impl<'a> Mapped<'a> {
             *slot = Some(clone_tree(CWD, at).map_err(Place::Keep.failed_at(at))?);
         }
         let mut trees = trees.into_iter().flatten();
-        let mut ring = None;
+        let mut device = tripwire::open(self.0.prepared);
+        let mut guest = None;
         for step in steps {
             match step {
                 Step::Root => {
@@ -130,10 +139,10 @@ impl<'a> Mapped<'a> {
                     attach(&tree, at).map_err(Place::Keep.failed_at(at))?;
                 }
                 Step::Directory { parents } => make_directories(parents),
-                Step::Guest => ring = Some(mount_guest(self.0.prepared)?),
+                Step::Guest => guest = Some(mount_guest(&self.0, device.take())?),
             }
         }
-        Ok(Mounted(self.0, ring))
+        Ok(Mounted(self.0, guest))
     }
 }
 
@@ -141,10 +150,14 @@ impl<'a> Mounted<'a> {
     /// After every mount: a mask beneath a tree that is mounted later would lie under it.
     /// The target is resolved without following any link: what the inventory saw is what is covered.
     fn mask(self) -> Done<Masked<'a>> {
+        let wired = self.1.as_ref().is_some_and(|guest| guest.wired);
         for mask in &self.0.prepared.masks {
-            cover(mask).map_err(Place::Mask.failed_at(&mask.at))?;
+            cover(mask, wired).map_err(Place::Mask.failed_at(&mask.at))?;
         }
-        Ok(Masked(self.0, self.1))
+        if wired {
+            tripwire::hide().map_err(Place::Mask.failed_at(guest::TRIPWIRE_C))?;
+        }
+        Ok(Masked(self.0, self.1.map(|guest| guest.ring)))
     }
 }
 
@@ -245,10 +258,14 @@ fn mount_devices() -> Done<()> {
 
 /// The directory of shim, table, ring and covers. All but the ring is read-only once filled, and a
 /// bind of a read-only mount is read-only too, so the covers need no flag of their own.
-fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
+///
+/// The masks that tell are mounted here too. Their device goes to the launcher at once, which is asked for
+/// each node when it is put in its place, and is kept by nobody else: with the launcher the connection ends.
+fn mount_guest(entered: &Entered<'_>, device: Option<OwnedFd>) -> Done<GuestMount> {
     fn failed<E: Into<io::Error>>(path: &CStr) -> impl FnOnce(E) -> Failure {
         Place::Guest.failed_at(path)
     }
+    let prepared = entered.prepared;
     rustix::fs::mkdir(guest::DIRECTORY_C, Mode::from_raw_mode(0o755)).map_err(failed(guest::DIRECTORY_C))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount(c"tmpfs", guest::DIRECTORY_C, c"tmpfs", flags, prepared.guest_options.as_c_str())
@@ -262,7 +279,12 @@ fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
         let file = create(path, Mode::from_raw_mode(mode)).map_err(failed(path))?;
         write_all(&file, content).map_err(failed(path))?;
     }
-    for mask in &prepared.masks {
+    let device = device.filter(|device| tripwire::mount(prepared, device).is_ok());
+    if let Some(device) = &device {
+        send_tripwire(entered.control, device).map_err(failed(guest::TRIPWIRE_C))?;
+    }
+    let wired = device.is_some();
+    for mask in prepared.masks.iter().filter(|mask| !wired || mask.node.is_none()) {
         make_cover(mask).map_err(Place::Guest.failed_at(&mask.source))?;
     }
     // Closed again at once: a mount with a file open for writing cannot be made read-only.
@@ -272,7 +294,9 @@ fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
         .map_err(failed(guest::DIRECTORY_C))?;
     attach(&writable, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))
+    let ring =
+        rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))?;
+    Ok(GuestMount { ring, wired })
 }
 
 fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
@@ -290,11 +314,11 @@ fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn cover(mask: &MaskStep<'_>) -> io::Result<()> {
+fn cover(mask: &MaskStep<'_>, wired: bool) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target =
         rustix::fs::openat2(CWD, mask.at.as_c_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
-    let source = clone_tree(CWD, &mask.source)?;
+    let source = clone_tree(CWD, mask.source(wired))?;
     let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(source.as_fd(), c"", target.as_fd(), c"", both)?;
     Ok(())
