@@ -19,3 +19,4 @@ mod record;
 mod stores;
 mod streams;
 mod terminal;
+mod tripwire;

@@ -215,12 +215,7 @@ impl Trial<'_> {
     }
 
     /// `witnessed`: whether the masks tell of each touch themselves.
-    fn drain(
-        &self,
-        ready: &Ready,
-        recording: &Recording,
-        witnessed: bool,
-    ) -> Result<Option<Drain>, Failure> {
+    fn drain(&self, ready: &Ready, recording: &Recording, witnessed: bool) -> Result<Option<Drain>, Failure> {
         let ring = match (&ready.ring, self.plan.tier) {
             (Some(ring), _) => ring.try_clone(),
             (None, Tier::Preload) => GuestFiles::of(self.plan.tier, self.directory.path()).open_ring(),
@@ -229,8 +224,8 @@ impl Trial<'_> {
         let failed = |error| Failure::doing("cannot read what the shim reports", error);
         let ring = ring.and_then(Ring::create).map_err(failed)?;
         let init = ready.pidfd.try_clone().map_err(failed)?;
-        let drain =
-            Drain::start(ring, init, summary::meaning(self, witnessed), recording.sender.clone()).map_err(failed)?;
+        let drain = Drain::start(ring, init, summary::meaning(self, witnessed), recording.sender.clone())
+            .map_err(failed)?;
         Ok(Some(drain))
     }
 

@@ -82,10 +82,7 @@ impl Launched {
     ///
     /// # Errors
     /// The step that failed, where, and why.
-    pub(crate) fn ready(
-        self,
-        mut serve: impl FnMut(OwnedFd) -> io::Result<()>,
-    ) -> Result<Ready, SpawnError> {
+    pub(crate) fn ready(self, mut serve: impl FnMut(OwnedFd) -> io::Result<()>) -> Result<Ready, SpawnError> {
         let report = loop {
             match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
                 Report::Tripwire(device) => serve(device).map_err(SpawnError::Tripwire)?,

@@ -225,9 +225,7 @@ pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
             ring: if value & 1 != 0 { descriptors.next() } else { None },
             terminal: if value & 2 != 0 { descriptors.next() } else { None },
         },
-        Some(Message { tag: tag::TRIPWIRE, .. }) => {
-            descriptors.next().map_or(Report::Gone, Report::Tripwire)
-        }
+        Some(Message { tag: tag::TRIPWIRE, .. }) => descriptors.next().map_or(Report::Gone, Report::Tripwire),
         Some(Message { tag: tag::SETUP_FAILED, value }) => {
             let place = PLACES.into_iter().find(|place| i32::from(*place as u8) == value >> 16);
             Report::Failed {

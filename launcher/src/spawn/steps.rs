@@ -294,8 +294,7 @@ fn mount_guest(entered: &Entered<'_>, device: Option<OwnedFd>) -> Done<GuestMoun
         .map_err(failed(guest::DIRECTORY_C))?;
     attach(&writable, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let ring =
-        rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))?;
+    let ring = rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))?;
     Ok(GuestMount { ring, wired })
 }
 

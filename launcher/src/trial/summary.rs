@@ -127,7 +127,10 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
         promoted: Vec::new(),
         held: Vec::new(),
         refused: Vec::new(),
-        secrets: Some(ResultSecrets { replaced: trial.plan.secrets as u64, touched: touched(&claimed, &seen) }),
+        secrets: Some(ResultSecrets {
+            replaced: trial.plan.secrets as u64,
+            touched: touched(&claimed, &seen),
+        }),
         denied: Some(Vec::new()),
         leaks: watcher.leaks.clone(),
         record: trial.directory.path().display().to_string(),

@@ -10,8 +10,8 @@
 
 mod node;
 mod serve;
-mod witness;
 mod wire;
+mod witness;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -42,8 +42,7 @@ impl Tripwire {
         // Without a limit of its own: each attempt is a thread of the guest's that waits.
         let (attempts, inbox) = unbounded();
         let witness = witness::Witness::new(Arc::clone(&device), Arc::clone(&nodes), init, sender);
-        let witness =
-            thread::Builder::new().name("witness".to_owned()).spawn(move || witness.run(&inbox))?;
+        let witness = thread::Builder::new().name("witness".to_owned()).spawn(move || witness.run(&inbox))?;
         let server = serve::Server { device, nodes, attempts: attempts.clone() };
         thread::Builder::new().name("tripwire".to_owned()).spawn(move || server.run())?;
         Ok(Self { witness, attempts })

@@ -42,7 +42,8 @@ pub(super) enum Kind {
 /// Whether this mask, in a plan that has any worth it, is a node of the mount. The covers over sockets of the
 /// host are not: what they stop is a connect, and no file is asked for.
 pub(crate) fn is_wired(plan: &Plan, mask: &Mask) -> bool {
-    let hides_a_secret = |mask: &Mask| ![sockets::RULE, crate::plan::RECORDS_RULE].contains(&mask.rule.as_str());
+    let hides_a_secret =
+        |mask: &Mask| ![sockets::RULE, crate::plan::RECORDS_RULE].contains(&mask.rule.as_str());
     plan.tier == Tier::Full && mask.rule != sockets::RULE && plan.masks.iter().any(hides_a_secret)
 }
 

@@ -83,11 +83,7 @@ impl<'a> Request<'a> {
             15 => Ask::Read { offset: u64_at(body, 8)?, size: u32_at(body, 16)? },
             17 => Ask::FileSystem,
             18 | 29 => Ask::Release,
-            26 => Ask::Init {
-                major: u32_at(body, 0)?,
-                minor: u32_at(body, 4)?,
-                readahead: u32_at(body, 8)?,
-            },
+            26 => Ask::Init { major: u32_at(body, 0)?, minor: u32_at(body, 4)?, readahead: u32_at(body, 8)? },
             27 => Ask::OpenDirectory,
             34 => Ask::Access(u32_at(body, 0)?),
             _ => Ask::Unknown,

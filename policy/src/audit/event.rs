@@ -375,7 +375,11 @@ impl Event {
                 + option(&process.executable)
                 + option(&process.working_directory)
                 + process.args.iter().map(|arg| size_of::<Text>() + text(arg)).sum::<usize>()
-                + process.ancestors.iter().map(|above| size_of::<Ancestor>() + option(&above.executable)).sum::<usize>()
+                + process
+                    .ancestors
+                    .iter()
+                    .map(|above| size_of::<Ancestor>() + option(&above.executable))
+                    .sum::<usize>()
         });
         let file = self
             .file
