@@ -21,3 +21,4 @@ mod selftest;
 mod stores;
 mod streams;
 mod terminal;
+mod tripwire;

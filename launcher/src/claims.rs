@@ -45,6 +45,8 @@ pub(crate) struct PlaceMeaning {
     pub treatment: Treatment,
     /// As the record names it where only a repeat is known.
     pub path: Text,
+    /// Whether the mask there tells of each touch itself: what the shim says of one is no other touch.
+    pub witnessed: bool,
 }
 
 /// A secret that was touched, by whom and how often.
@@ -228,9 +230,11 @@ impl Reporter {
         repeated: Option<u64>,
     ) {
         let Some(meaning) = self.meaning.places.get(place as usize) else { return };
-        let (rule, treatment) = (meaning.rule.clone(), meaning.treatment);
+        let (rule, treatment, witnessed) = (meaning.rule.clone(), meaning.treatment, meaning.witnessed);
         let path = path.map_or_else(|| meaning.path.clone(), Text::from_bytes);
-        self.count(pid, path.as_str().to_owned(), "file".to_owned(), repeated);
+        if !witnessed {
+            self.count(pid, path.as_str().to_owned(), "file".to_owned(), repeated);
+        }
         let event = self.event(at, action, pid).file(path).rule(rule).treatment(treatment);
         self.send_repeated(event, at, repeated);
     }

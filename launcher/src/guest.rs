@@ -27,6 +27,10 @@ pub(crate) const RING_BYTES: usize = size_of::<shieldrun_abi::ring::Shared>();
 
 /// The directory again, for system calls.
 pub(crate) const DIRECTORY_C: &CStr = c"/run/shieldrun";
+/// Where the masks that tell come from, during set-up.
+pub(crate) const TRIPWIRE: &str = "/run/shieldrun/tripwire";
+/// The same, for system calls.
+pub(crate) const TRIPWIRE_C: &CStr = c"/run/shieldrun/tripwire";
 /// Where the shim lies.
 pub(crate) const SHIM_PATH: &CStr = c"/run/shieldrun/libshieldrun.so";
 /// Where its table lies.

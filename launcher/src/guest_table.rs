@@ -14,6 +14,8 @@ pub(crate) use shieldrun_abi::table::Treatment;
 pub(crate) struct GuestTable {
     variables: BTreeMap<Vec<u8>, (u32, u32)>,
     places: BTreeMap<Vec<u8>, (u32, u32)>,
+    /// Flags of every place.
+    everywhere: u32,
 }
 
 /// Whether a masked path is a file, or a directory with everything beneath it.
@@ -26,6 +28,12 @@ pub(crate) enum Extent {
 }
 
 impl GuestTable {
+    /// Says that each place is masked by a mount as well.
+    pub(crate) fn walled(mut self) -> Self {
+        self.everywhere = table::WALLED;
+        self
+    }
+
     /// Adds a secret variable. A name that no `getenv` can ask for, or is longer than
     /// [`table::NAME_MAX`], is left out: claims about it are lost, its value is synthetic all the same.
     pub(crate) fn variable(&mut self, name: &[u8], index: u32) {
@@ -40,7 +48,7 @@ impl GuestTable {
             [head @ .., b'/'] if !head.is_empty() => head,
             whole => whole,
         };
-        let mut flags = 0;
+        let mut flags = self.everywhere;
         if treatment == Treatment::Synthetic {
             flags |= table::SYNTHETIC;
         }

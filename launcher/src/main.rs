@@ -21,8 +21,10 @@ mod sys;
 
 mod claims;
 mod leak;
+mod procfs;
 mod supervise;
 mod trial;
+mod tripwire;
 
 mod audit;
 mod record;
@@ -72,7 +74,7 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     let trial =
         Trial { arguments, policy: &policy, plan: &plan, inventory: &inventory, directory: &directory };
     let started = trial.launch(inherited)?;
-    let recording = trial.record()?;
-    let ended = trial.supervise(started, &recording)?;
+    let mut recording = trial.record()?;
+    let ended = trial.supervise(started, &mut recording)?;
     trial.close(ended, recording)
 }

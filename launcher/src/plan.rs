@@ -17,6 +17,9 @@ use crate::layers;
 /// Directories that programs of one machine share: what lies there is not for the guest.
 const PRIVATE: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
 
+/// `rule.name` of the mask over the records.
+pub(crate) const RECORDS_RULE: &str = "shieldrun.records";
+
 /// Variables whose directory a program expects to exist.
 const EXPECTED_DIRECTORIES: [&str; 2] = ["TMPDIR", "XDG_RUNTIME_DIR"];
 
@@ -149,7 +152,7 @@ fn mask_of_records(tier: Tier, record: &Path) -> Option<Mask> {
     (tier == Tier::Full).then(|| Mask {
         at: bytes(&state),
         cover: Cover::BlockedDirectory,
-        rule: "shieldrun.records".to_owned(),
+        rule: RECORDS_RULE.to_owned(),
         reason: "the records of shieldrun".to_owned(),
     })
 }

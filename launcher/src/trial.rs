@@ -31,6 +31,7 @@ use crate::supervise::{self, Inspection, Limits, Outcome, Running};
 use crate::sys::control::go;
 use crate::sys::ring::Ring;
 use crate::sys::signals::{InheritedSignals, Signals};
+use crate::tripwire::{Nodes, Seen, Tripwire, is_wired};
 
 use guard::Guard;
 use last_line::LastLine;
@@ -73,6 +74,7 @@ pub(crate) struct Ended {
     claimed: crate::claims::Claimed,
     last_line: Arc<LastLine>,
     guard: Option<Guard>,
+    seen: Seen,
     init: OwnedFd,
     /// What the run wrote, where it wrote to an overlay.
     layers: Option<Layers>,
@@ -146,18 +148,26 @@ impl Trial<'_> {
     ///
     /// # Errors
     /// When the walls do not stand, or the launcher itself cannot go on.
-    pub(crate) fn supervise(&self, started: Started, recording: &Recording) -> Result<Ended, Failure> {
+    pub(crate) fn supervise(&self, started: Started, recording: &mut Recording) -> Result<Ended, Failure> {
         // What needs nothing from inside is made while the kernel still builds the walls.
         let scanner = LeakScanner::new(&self.inventory.registry);
         let init =
             started.launched.init().map_err(|error| Failure::doing("cannot hold on to init", error))?;
-        let mut ready = started.launched.ready()?;
+        let mut tripwire = None;
+        let mut ready = started.launched.ready(|device| {
+            let nodes = Nodes::of(self.plan, now());
+            tripwire = Some(Tripwire::serve(device, nodes, init.try_clone()?, recording.sender.clone())?);
+            Ok(())
+        })?;
+        if tripwire.is_none() {
+            self.say_that_masks_are_silent(recording)?;
+        }
         let mut layers = started.layers;
         if let Some(layers) = &mut layers {
             layers.adopt(ready.upper.take());
         }
         let guard = self.guard(&ready)?;
-        let drain = self.drain(&ready, recording)?;
+        let drain = self.drain(&ready, recording, tripwire.is_some())?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
         let last_line = Arc::new(LastLine::default());
         let inspection =
@@ -181,12 +191,14 @@ impl Trial<'_> {
         let limits = Limits { timeout: self.policy.limits.timeout };
         let outcome = supervise::supervise(running, limits, inspection, &mut watcher);
         let claimed = drain.map(Drain::finish).unwrap_or_default();
+        let seen = tripwire.map(Tripwire::finish).unwrap_or_default();
         Ok(Ended {
             outcome: outcome.map_err(Failure::from)?,
             watcher,
             claimed,
             last_line,
             guard,
+            seen,
             init,
             layers,
         })
@@ -218,7 +230,17 @@ impl Trial<'_> {
         }
     }
 
-    fn drain(&self, ready: &Ready, recording: &Recording) -> Result<Option<Drain>, Failure> {
+    /// Where there are masks that could have told.
+    fn say_that_masks_are_silent(&self, recording: &mut Recording) -> Result<(), Failure> {
+        if self.plan.masks.iter().any(|mask| is_wired(self.plan, mask)) {
+            recording.record.gaps.push(SILENT_MASKS.to_owned());
+            self.directory.write_run(&recording.record)?;
+        }
+        Ok(())
+    }
+
+    /// `witnessed`: whether the masks tell of each touch themselves.
+    fn drain(&self, ready: &Ready, recording: &Recording, witnessed: bool) -> Result<Option<Drain>, Failure> {
         let ring = match (&ready.ring, self.plan.tier) {
             (Some(ring), _) => ring.try_clone(),
             (None, Tier::Preload) => GuestFiles::of(self.plan.tier, self.directory.path()).open_ring(),
@@ -227,14 +249,17 @@ impl Trial<'_> {
         let failed = |error| Failure::doing("cannot read what the shim reports", error);
         let ring = ring.and_then(Ring::create).map_err(failed)?;
         let init = ready.pidfd.try_clone().map_err(failed)?;
-        let drain =
-            Drain::start(ring, init, summary::meaning(self), recording.sender.clone()).map_err(failed)?;
+        let drain = Drain::start(ring, init, summary::meaning(self, witnessed), recording.sender.clone())
+            .map_err(failed)?;
         Ok(Some(drain))
     }
 
     /// What the shim is told: names and paths, never a value.
     fn guest_table(&self) -> Vec<u8> {
-        let mut table = GuestTable::default();
+        let mut table = match self.plan.tier {
+            Tier::Full => GuestTable::default().walled(),
+            Tier::Preload => GuestTable::default(),
+        };
         for (index, variable) in (0..).zip(&self.inventory.secret_variables) {
             table.variable(&variable.name, index);
         }
@@ -255,6 +280,16 @@ impl Trial<'_> {
         }
         table.into_bytes()
     }
+}
+
+/// What is missing where the kernel gives no FUSE mount.
+const SILENT_MASKS: &str = "no `/dev/fuse`: an attempt on a masked file is denied or given synthetics all the same, \
+     but one by a program that the shim does not reach is not reported";
+
+/// Seconds and nanoseconds since the epoch.
+fn now() -> (i64, i64) {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    (now.tv_sec, now.tv_nsec)
 }
 
 /// What the tier does not give.

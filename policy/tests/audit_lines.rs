@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shieldrun_policy::audit::{
-    Action, Destination, Dropped, Event, Exit, Leak, LinePlace, Process, Provider, SecretRef, Text,
+    Action, Ancestor, Destination, Dropped, Event, Exit, Leak, LinePlace, Process, Provider, SecretRef, Text,
     Timestamp, Treatment,
 };
 
@@ -25,6 +25,7 @@ fn process() -> Process {
         args: vec!["python3".into(), "app.py".into()],
         working_directory: Some("/home/u/proj".into()),
         parent: Some(4200),
+        ancestors: Vec::new(),
         exit_code: None,
     }
 }
@@ -53,6 +54,17 @@ fn the_example_of_the_contract_is_written_field_for_field() {
         r#""action":"synthetic","count":1,"prev_hash":"9f2c"}}"#,
     );
     assert_eq!(line(&event), expected);
+}
+
+#[test]
+fn parents_that_were_looked_at_are_named() {
+    let above = |pid, executable: &str| Ancestor { pid, executable: Some(executable.into()) };
+    let process =
+        Process { ancestors: vec![above(4200, "/usr/bin/make"), above(4100, "/usr/bin/bash")], ..process() };
+    let line = line(&Event::new(at(), Action::SecretFileDenied, Provider::Tripwire).process(process));
+    assert!(line.contains(r#""parent":{"pid":4200,"executable":"/usr/bin/make"}"#), "{line}");
+    let whole = r#""ancestors":[{"pid":4200,"executable":"/usr/bin/make"},{"pid":4100,"executable":"/usr/bin/bash"}]"#;
+    assert!(line.contains(whole), "{line}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The `open` family: refuses blocked paths early, notes synthetic ones, forwards everything.
+//! The `open` family: notes what is masked, refuses what is blocked where no mask of the kernel's does,
+//! forwards everything else.
 
 use libc::{AT_FDCWD, DIR, FILE, O_ACCMODE, O_CREAT, O_DIRECTORY, O_PATH, O_TRUNC, O_WRONLY, c_char, mode_t};
 use redhook::hook;
@@ -175,6 +176,8 @@ fn touch(place: Place, path: Text, flags: i32) -> Verdict {
         Treatment::Synthetic => say::folded(Kind::FileRead, place.index, 0, path),
     }
     match place.treatment {
+        // A mask of the kernel's refuses too, and then it is a fact and not only what we say.
+        Treatment::Block if place.walled => Verdict::Forward,
         Treatment::Block => Verdict::Refuse,
         Treatment::Synthetic => Verdict::Forward,
     }

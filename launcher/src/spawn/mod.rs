@@ -10,6 +10,7 @@ mod prepared;
 mod report;
 mod steps;
 mod syscalls;
+mod tripwire;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -79,17 +80,24 @@ impl Launched {
         self.pidfd.try_clone()
     }
 
-    /// Waits until every wall stands.
+    /// Waits until every wall stands. `serve` gets the device of the masks that tell, if the child could
+    /// mount them: the child waits for the kernel's questions about them to be answered.
     ///
     /// # Errors
     /// The step that failed, where, and why.
-    pub(crate) fn ready(self) -> Result<Ready, SpawnError> {
-        match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
+    pub(crate) fn ready(self, mut serve: impl FnMut(OwnedFd) -> io::Result<()>) -> Result<Ready, SpawnError> {
+        let report = loop {
+            match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
+                Report::Tripwire(device) => serve(device).map_err(SpawnError::Tripwire)?,
+                other => break other,
+            }
+        };
+        match report {
             Report::Ready(Handed { ring, terminal, upper }) => {
                 Ok(Ready { pid: self.pid, pidfd: self.pidfd, control: self.control, ring, terminal, upper })
             }
             Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
-            Report::Gone => Err(SpawnError::Gone),
+            Report::Tripwire(_) | Report::Gone => Err(SpawnError::Gone),
         }
     }
 }

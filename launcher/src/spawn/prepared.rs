@@ -11,10 +11,11 @@ use std::os::unix::ffi::OsStringExt;
 use seccompiler::{BackendError, BpfProgram};
 use shieldrun_policy::plan::{Access, Bytes, Cover, Mount, Plan, Tier};
 
-use super::syscalls;
+use super::{syscalls, tripwire};
 use crate::guest::{self, GuestFiles};
 use crate::layers::Pinned;
 use crate::sys::signals::InheritedSignals;
+use crate::tripwire::is_wired;
 
 /// What one of the descriptors 0, 1, 2 becomes inside.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,7 @@ pub(crate) struct Prepared<'a> {
     /// Size of an overlay's layer, where that is in memory.
     pub(super) memory_size: CString,
     pub(super) masks: Vec<MaskStep<'a>>,
+    pub(super) tripwire_options: Vec<u8>,
     pub(super) table: &'a [u8],
     pub(super) guest_options: CString,
     pub(super) working_directory: CString,
@@ -72,6 +74,8 @@ pub(super) struct MaskStep<'a> {
     pub(super) at: CString,
     /// Name of its source below the guest directory.
     pub(super) source: CString,
+    /// Its node in the mount of the masks that tell, where it is to be one of those.
+    pub(super) node: Option<CString>,
     pub(super) cover: &'a Cover,
 }
 
@@ -107,9 +111,12 @@ impl<'a> Prepared<'a> {
                 .enumerate()
                 .map(|(index, mask)| {
                     let source = CString::new(format!("{}/m{index}", guest::DIRECTORY))?;
-                    Ok(MaskStep { at: c_string(&mask.at)?, source, cover: &mask.cover })
+                    let wired = is_wired(plan, mask);
+                    let node = wired.then(|| tripwire::node_path(index)).transpose()?;
+                    Ok(MaskStep { at: c_string(&mask.at)?, source, node, cover: &mask.cover })
                 })
                 .collect::<Result<_, NulError>>()?,
+            tripwire_options: tripwire::options(plan.uid, plan.gid),
             filter: match plan.tier {
                 Tier::Full => syscalls::program()?,
                 Tier::Preload => BpfProgram::new(),

@@ -159,6 +159,8 @@ impl Place {
 pub(super) enum Report {
     /// All done.
     Ready(Handed<OwnedFd>),
+    /// The device of the masks that tell, before any of them is in place.
+    Tripwire(OwnedFd),
     /// A step failed.
     Failed { place: Place, error: io::Error, path: Vec<u8> },
     /// The child ended without a word.
@@ -216,6 +218,17 @@ pub(super) fn send_ready(control: BorrowedFd<'_>, handed: &Handed<BorrowedFd<'_>
     Ok(())
 }
 
+/// Hands the device of the masks that tell to the launcher.
+pub(super) fn send_tripwire(control: BorrowedFd<'_>, device: &OwnedFd) -> io::Result<()> {
+    let head = Message { tag: tag::TRIPWIRE, value: 0 }.encode();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let sent = [device.as_fd()];
+    ancillary.push(SendAncillaryMessage::ScmRights(&sent));
+    rustix::net::sendmsg(control, &[IoSlice::new(&head)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
 /// Waits for the child's report.
 pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
     let mut bytes = [0u8; control::SIZE + 256];
@@ -242,6 +255,7 @@ pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
             let mut next = |bit| if value & (1 << bit) != 0 { descriptors.next() } else { None };
             Report::Ready(Handed { ring: next(0), terminal: next(1), upper: next(2) })
         }
+        Some(Message { tag: tag::TRIPWIRE, .. }) => descriptors.next().map_or(Report::Gone, Report::Tripwire),
         Some(Message { tag: tag::SETUP_FAILED, value }) => {
             let place = PLACES.into_iter().find(|place| i32::from(*place as u8) == value >> 16);
             Report::Failed {

@@ -18,7 +18,8 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
 use super::overlay;
 use super::prepared::{ChildStream, MaskStep, Prepared, Step};
-use super::report::{Failure, Handed, Place, send_ready};
+use super::report::{Failure, Handed, Place, send_ready, send_tripwire};
+use super::tripwire;
 use crate::guest;
 use crate::sys::mount::{Change, Reach};
 use crate::sys::{descriptors, loopback, mount, privileges, process};
@@ -40,13 +41,25 @@ struct Entered<'a> {
 struct Mapped<'a>(Entered<'a>);
 
 /// With the view of the file system, but nothing masked yet.
-struct Mounted<'a>(Entered<'a>, Handed<OwnedFd>);
+struct Mounted<'a> {
+    entered: Entered<'a>,
+    handed: Handed<OwnedFd>,
+    /// Whether the masks that tell are mounted.
+    wired: bool,
+}
 
 /// With every secret file covered.
 struct Masked<'a>(Entered<'a>, Handed<OwnedFd>);
 
 /// With descriptors, terminal and directory as the command gets them, and without privileges.
 struct Confined<'a>(Entered<'a>);
+
+/// The guest's directory.
+struct GuestMount {
+    ring: OwnedFd,
+    /// Whether the masks that tell are mounted in it.
+    wired: bool,
+}
 
 /// Everything from clone to exec. Returns only on failure.
 pub(super) fn run(prepared: &Prepared<'_>, control: BorrowedFd<'_>) -> Failure {
@@ -115,6 +128,8 @@ impl<'a> Mapped<'a> {
             *slots.next().ok_or(Failure::new(Place::Keep, libc::E2BIG))? = Some(tree);
         }
         let mut trees = trees.into_iter().flatten();
+        let mut device = tripwire::open(prepared);
+        let mut wired = false;
         for step in steps {
             match step {
                 Step::Root => {
@@ -146,10 +161,13 @@ impl<'a> Mapped<'a> {
                     attach(&tree, at).map_err(Place::Overlay.failed_at(at))?;
                 }
                 Step::Directory { parents } => make_directories(parents),
-                Step::Guest => handed.ring = Some(mount_guest(prepared)?),
+                Step::Guest => {
+                    let guest = mount_guest(&self.0, device.take())?;
+                    (handed.ring, wired) = (Some(guest.ring), guest.wired);
+                }
             }
         }
-        Ok(Mounted(self.0, handed))
+        Ok(Mounted { entered: self.0, handed, wired })
     }
 }
 
@@ -157,10 +175,13 @@ impl<'a> Mounted<'a> {
     /// After every mount: a mask beneath a tree that is mounted later would lie under it.
     /// The target is resolved without following any link: what the inventory saw is what is covered.
     fn mask(self) -> Done<Masked<'a>> {
-        for mask in &self.0.prepared.masks {
-            cover(mask).map_err(Place::Mask.failed_at(&mask.at))?;
+        for mask in &self.entered.prepared.masks {
+            cover(mask, self.wired).map_err(Place::Mask.failed_at(&mask.at))?;
         }
-        Ok(Masked(self.0, self.1))
+        if self.wired {
+            tripwire::hide().map_err(Place::Mask.failed_at(guest::TRIPWIRE_C))?;
+        }
+        Ok(Masked(self.entered, self.handed))
     }
 }
 
@@ -261,10 +282,14 @@ fn mount_devices() -> Done<()> {
 
 /// The directory of shim, table, ring and covers. All but the ring is read-only once filled, and a
 /// bind of a read-only mount is read-only too, so the covers need no flag of their own.
-fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
+///
+/// The masks that tell are mounted here too. Their device goes to the launcher at once, which is asked for
+/// each node when it is put in its place, and is kept by nobody else: with the launcher the connection ends.
+fn mount_guest(entered: &Entered<'_>, device: Option<OwnedFd>) -> Done<GuestMount> {
     fn failed<E: Into<io::Error>>(path: &CStr) -> impl FnOnce(E) -> Failure {
         Place::Guest.failed_at(path)
     }
+    let prepared = entered.prepared;
     rustix::fs::mkdir(guest::DIRECTORY_C, Mode::from_raw_mode(0o755)).map_err(failed(guest::DIRECTORY_C))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount(c"tmpfs", guest::DIRECTORY_C, c"tmpfs", flags, prepared.guest_options.as_c_str())
@@ -278,7 +303,12 @@ fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
         let file = create(path, Mode::from_raw_mode(mode)).map_err(failed(path))?;
         write_all(&file, content).map_err(failed(path))?;
     }
-    for mask in &prepared.masks {
+    let device = device.filter(|device| tripwire::mount(prepared, device).is_ok());
+    if let Some(device) = &device {
+        send_tripwire(entered.control, device).map_err(failed(guest::TRIPWIRE_C))?;
+    }
+    let wired = device.is_some();
+    for mask in prepared.masks.iter().filter(|mask| !wired || mask.node.is_none()) {
         make_cover(mask).map_err(Place::Guest.failed_at(&mask.source))?;
     }
     // Closed again at once: a mount with a file open for writing cannot be made read-only.
@@ -288,7 +318,8 @@ fn mount_guest(prepared: &Prepared<'_>) -> Done<OwnedFd> {
         .map_err(failed(guest::DIRECTORY_C))?;
     attach(&writable, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))
+    let ring = rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))?;
+    Ok(GuestMount { ring, wired })
 }
 
 fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
@@ -306,11 +337,11 @@ fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn cover(mask: &MaskStep<'_>) -> io::Result<()> {
+fn cover(mask: &MaskStep<'_>, wired: bool) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target =
         rustix::fs::openat2(CWD, mask.at.as_c_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
-    let source = clone_tree(CWD, &mask.source)?;
+    let source = clone_tree(CWD, mask.source(wired))?;
     let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(source.as_fd(), c"", target.as_fd(), c"", both)?;
     Ok(())

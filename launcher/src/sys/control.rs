@@ -62,6 +62,9 @@ pub(crate) mod tag {
     /// itself goes now. The kernel takes milliseconds to tear the namespaces down; nobody need wait for it.
     pub(crate) const ALONE: u32 = 9;
 
+    /// To the launcher, before [`READY`]: the masks that tell are mounted; their device comes with it.
+    pub(crate) const TRIPWIRE: u32 = 10;
+
     /// To init: begin; value is a set of [`super::go`] flags.
     pub(crate) const GO: u32 = 16;
     /// To init: send the signal in value to the command's process.

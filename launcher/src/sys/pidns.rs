@@ -43,6 +43,12 @@ fn translate(namespace: BorrowedFd<'_>, inner: i32) -> Result<u32, i32> {
     }
 }
 
+/// The number here of a pidfd's process.
+pub(crate) fn first_pid(pidfd: BorrowedFd<'_>) -> Option<u32> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok())
+}
+
 /// The namespace of a pidfd's process: asked of the kernel, else by way of the pid that `fdinfo` shows.
 fn namespace_of(pidfd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is borrowed for the call, which takes no argument.
@@ -51,11 +57,7 @@ fn namespace_of(pidfd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         // SAFETY: the kernel has just made this descriptor for us.
         return Ok(unsafe { OwnedFd::from_raw_fd(namespace) });
     }
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
-    let pid = info
-        .lines()
-        .find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok())
-        .ok_or(io::ErrorKind::NotFound)?;
+    let pid = first_pid(pidfd).ok_or(io::ErrorKind::NotFound)?;
     Ok(fs::File::open(format!("/proc/{pid}/ns/pid"))?.into())
 }
 

@@ -23,9 +23,11 @@ use crate::record::{EventsRecord, time, write_result};
 use crate::say;
 use crate::spawn;
 use crate::supervise::{Exit, Outcome};
+use crate::tripwire::{Seen, is_wired};
 
 /// What the indices of the guest table mean, in the order in which it was built.
-pub(super) fn meaning(trial: &Trial<'_>) -> Meaning {
+/// `witnessed`: whether the masks tell of each touch themselves.
+pub(super) fn meaning(trial: &Trial<'_>, witnessed: bool) -> Meaning {
     Meaning {
         variables: trial.inventory.secret_variables.iter().map(|variable| variable.secret.clone()).collect(),
         places: trial
@@ -39,6 +41,7 @@ pub(super) fn meaning(trial: &Trial<'_>) -> Meaning {
                     _ => Treatment::Block,
                 },
                 path: Text::from_bytes(&mask.at.0),
+                witnessed: witnessed && is_wired(trial.plan, mask),
             })
             .collect(),
     }
@@ -77,7 +80,7 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
 
 /// The end of a run.
 pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed, last_line, guard, init, layers } = ended;
+    let Ended { outcome, watcher, claimed, last_line, guard, seen, init, layers } = ended;
     let Recording { log, sender, mut record } = recording;
     let code = code_of(outcome.exit);
     if claimed.dropped > 0 {
@@ -124,7 +127,10 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
         promoted: Vec::new(),
         held: Vec::new(),
         refused: Vec::new(),
-        secrets: Some(ResultSecrets { replaced: trial.plan.secrets as u64, touched: touched(&claimed) }),
+        secrets: Some(ResultSecrets {
+            replaced: trial.plan.secrets as u64,
+            touched: touched(&claimed, &seen),
+        }),
         denied: Some(Vec::new()),
         leaks: watcher.leaks.clone(),
         record: trial.directory.path().display().to_string(),
@@ -180,14 +186,15 @@ fn exit_of(code: exit::ExitCode, exit: Exit) -> ResultExit {
     ResultExit { code: Some(code.code()), signal, shieldrun: code.cause().map(str::to_owned) }
 }
 
-fn touched(claimed: &Claimed) -> Vec<Touched> {
+/// What the masks saw is a fact; what they did not see is what the shim said.
+fn touched(claimed: &Claimed, seen: &Seen) -> Vec<Touched> {
     let touch = |(touch, count): (&crate::claims::Touch, &u64)| Touched {
         name: touch.name.clone(),
         kind: touch.kind.clone(),
         by: (!touch.by.is_empty()).then(|| touch.by.clone()),
         count: *count,
     };
-    claimed.touched.iter().map(touch).collect()
+    seen.touched.iter().chain(&claimed.touched).map(touch).collect()
 }
 
 /// What is wrong is always said; that all is well only to a person at a terminal, in one line.

@@ -42,8 +42,20 @@ pub struct Process {
     pub working_directory: Option<Text>,
     /// The host's pid of its parent.
     pub parent: Option<u32>,
+    /// Its parents, from the nearest up, where somebody looked.
+    pub ancestors: Vec<Ancestor>,
     /// Its exit code, once it has one.
     pub exit_code: Option<i32>,
+}
+
+/// A parent, or a parent's parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ancestor {
+    /// The host's pid.
+    pub pid: u32,
+    /// The program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executable: Option<Text>,
 }
 
 /// A file, as the guest named it.
@@ -363,6 +375,11 @@ impl Event {
                 + option(&process.executable)
                 + option(&process.working_directory)
                 + process.args.iter().map(|arg| size_of::<Text>() + text(arg)).sum::<usize>()
+                + process
+                    .ancestors
+                    .iter()
+                    .map(|above| size_of::<Ancestor>() + option(&above.executable))
+                    .sum::<usize>()
         });
         let file = self
             .file

@@ -8,7 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::action::{Action, Outcome, Provider, Trust};
-use super::event::{Destination, Dropped, Event, Exit, File, Leak, Process, SecretRef, Treatment};
+use super::event::{Ancestor, Destination, Dropped, Event, Exit, File, Leak, Process, SecretRef, Treatment};
 use super::text::Text;
 use super::time::Timestamp;
 
@@ -61,7 +61,10 @@ impl Event {
                 executable: process.executable.as_ref(),
                 args: &process.args,
                 working_directory: process.working_directory.as_ref(),
-                parent: process.parent.map(|pid| Parent { pid }),
+                parent: process.parent.map(|pid| Parent {
+                    pid,
+                    executable: process.ancestors.first().and_then(|parent| parent.executable.as_ref()),
+                }),
                 exit_code: process.exit_code,
             }),
             file: self
@@ -84,6 +87,7 @@ impl Event {
                 action: self.treatment,
                 count: self.count,
                 pid_inside: process.and_then(|process| process.pid_inside.filter(|pid| *pid != process.pid)),
+                ancestors: process.map_or(&[], |process| &process.ancestors),
                 tier: more.and_then(|more| more.tier.as_deref()),
                 policy_digest: more.and_then(|more| more.policy_digest.as_deref()),
                 changes_digest: more.and_then(|more| more.changes_digest.as_deref()),
@@ -175,14 +179,16 @@ struct ProcessFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     working_directory: Option<&'a Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<Parent>,
+    parent: Option<Parent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
 }
 
 #[derive(Serialize)]
-struct Parent {
+struct Parent<'a> {
     pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executable: Option<&'a Text>,
 }
 
 #[derive(Serialize)]
@@ -221,6 +227,8 @@ struct Own<'a> {
     count: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid_inside: Option<u32>,
+    #[serde(skip_serializing_if = "<[Ancestor]>::is_empty")]
+    ancestors: &'a [Ancestor],
     #[serde(skip_serializing_if = "Option::is_none")]
     tier: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

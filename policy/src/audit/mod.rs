@@ -10,7 +10,9 @@ mod text;
 mod time;
 
 pub use action::{Action, Folding, Outcome, Provider, Trust};
-pub use event::{Destination, Dropped, Event, Exit, File, Leak, Process, SecretRef, Subject, Treatment};
+pub use event::{
+    Ancestor, Destination, Dropped, Event, Exit, File, Leak, Process, SecretRef, Subject, Treatment,
+};
 pub use line::{ECS_VERSION, LinePlace};
 pub use text::Text;
 pub use time::{NotATime, Timestamp};

@@ -28,6 +28,8 @@ pub const NAME_MAX: usize = 255;
 pub const SYNTHETIC: u32 = 1;
 /// The masked path is a directory.
 pub const DIRECTORY: u32 = 2;
+/// The kernel has a mask over the path: it refuses, and sees who asks, so the call must reach it.
+pub const WALLED: u32 = 4;
 
 /// What happens on a masked path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Place {
     pub treatment: Treatment,
     /// The masked path is a directory, and everything beneath is masked with it.
     pub directory: bool,
+    /// The kernel itself refuses what is blocked: nobody need do it in its place.
+    pub walled: bool,
 }
 
 /// A table that was found whole.
@@ -117,7 +121,8 @@ impl<'a> Table<'a> {
             if directory || end == path.len() {
                 let synthetic = entry.flags & SYNTHETIC != 0;
                 let treatment = if synthetic { Treatment::Synthetic } else { Treatment::Block };
-                return Some(Place { index: entry.value, treatment, directory });
+                let walled = entry.flags & WALLED != 0;
+                return Some(Place { index: entry.value, treatment, directory, walled });
             }
         }
         None
