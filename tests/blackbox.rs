@@ -8,6 +8,7 @@ mod harness;
 mod clients;
 mod crash;
 mod doctor;
+mod elsewhere;
 mod environment;
 mod files;
 mod hosts;

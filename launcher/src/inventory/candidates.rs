@@ -11,6 +11,7 @@ use shieldrun_secrets::{
 
 use super::InventoryError;
 use super::environment::Pointer;
+use super::git;
 use super::listing::{Listings, matches};
 use super::path::{as_path, join};
 use super::walk::{Extent, Walk, open_root, walk};
@@ -53,6 +54,8 @@ pub(super) struct Candidates {
     pub walk: Walk<Name>,
     /// Root of the walk, absolute.
     pub root: Vec<u8>,
+    /// Git directories in it, below the root.
+    pub repositories: Vec<Vec<u8>>,
 }
 
 /// What a name in the workspace told.
@@ -114,6 +117,16 @@ pub(super) fn collect(
             rule: format!("secrets.files.{}", name.pattern),
         });
     }
+    let repositories = git::directories(&walk, opened.as_fd());
+    for noted in git::noted(&walk, opened.as_fd(), &repositories) {
+        list.push(Candidate {
+            path: join(&root, &noted.path),
+            format: Some(noted.format),
+            own: Some(FileMode::Synthetic),
+            directory: false,
+            rule: "secrets.files.git".to_owned(),
+        });
+    }
     for path in &walk.unreadable {
         list.push(Candidate {
             path: join(&root, path),
@@ -123,7 +136,7 @@ pub(super) fn collect(
             rule: "secrets.files.unreadable".to_owned(),
         });
     }
-    Ok(Candidates { list, walk, root })
+    Ok(Candidates { list, walk, root, repositories })
 }
 
 /// What the policy names is looked at even where the data knows nothing of it.

@@ -22,21 +22,21 @@ use super::store::{self, Owner};
 use super::walk::{Extent, open_root, walk};
 use crate::host::Host;
 
-/// Masks for everything that holds a secret, each canonical path once, none beneath another.
+/// Covers everything that is known to hold a secret.
 ///
 /// # Errors
 /// When a secret file has a name that cannot be masked.
-pub(super) fn masks(
+pub(super) fn find(
     registry: &mut Registry,
     policy: &Policy,
     host: &Host,
     mut candidates: Candidates,
-) -> Result<Vec<Mask>, InventoryError> {
+) -> Result<Found, InventoryError> {
     let mounts = MountTable::read().map_err(|error| InventoryError::Table(mounts::TABLE, error))?;
-    let mut collected = Collected::default();
     let mut queue: VecDeque<Candidate> = std::mem::take(&mut candidates.list).into();
+    let mut collected = Found { masks: Vec::new(), decided: BTreeSet::new(), candidates, mounts };
     while let Some(candidate) = queue.pop_front() {
-        let Some(opened) = Opened::new(&candidate) else { continue };
+        let Some(opened) = Opened::new(&candidate.path) else { continue };
         if collected.has(&opened.path) {
             continue;
         }
@@ -50,27 +50,18 @@ pub(super) fn masks(
             }
             Decision::Cover(cover, reason) => (cover, reason),
         };
-        let mut names = vec![opened.path.clone()];
-        names.extend(opened.other_names(&candidates, &mounts)?);
-        for name in names.clone() {
-            names.extend(mounts.other_names(&name).into_iter().filter(|other| opened.is_at(other)));
-        }
-        if cover == Cover::BlockedDirectory {
-            for name in store::look(registry, &opened.path, owner(host, &opened.path), &candidates, &mounts)?
+        let is_store = cover == Cover::BlockedDirectory;
+        collected.cover(&opened, cover, &candidate.rule, reason)?;
+        if is_store {
+            let whose = owner(host, &opened.path);
+            for name in store::look(registry, &opened.path, whose, &collected.candidates, &collected.mounts)?
             {
-                collected.push(mask(
-                    name,
-                    Cover::BlockedFile,
-                    &candidate.rule,
-                    "a file of a store of secrets",
-                ));
+                let reason = "a file of a store of secrets";
+                collected.push(mask(name, Cover::BlockedFile, &candidate.rule, reason));
             }
         }
-        for name in names {
-            collected.push(mask(name, cover.clone(), &candidate.rule, reason));
-        }
     }
-    Ok(collected.finish())
+    Ok(collected)
 }
 
 fn mask(at: Vec<u8>, cover: Cover, rule: &str, reason: &str) -> Mask {
@@ -108,13 +99,52 @@ fn within(candidate: &Candidate, opened: &Opened) -> Vec<Candidate> {
     files.chain(unreadable).collect()
 }
 
-#[derive(Default)]
-struct Collected {
+/// The masks so far, and what the next ones need to know.
+pub(super) struct Found {
     masks: Vec<Mask>,
     decided: BTreeSet<Vec<u8>>,
+    /// Where the files were looked for.
+    pub candidates: Candidates,
+    mounts: MountTable,
 }
 
-impl Collected {
+impl Found {
+    /// Puts a cover over a file at each of its names.
+    ///
+    /// # Errors
+    /// When it has a name that cannot be found.
+    pub(super) fn cover(
+        &mut self,
+        opened: &Opened,
+        cover: Cover,
+        rule: &str,
+        reason: &str,
+    ) -> Result<(), InventoryError> {
+        let mut names = vec![opened.path.clone()];
+        names.extend(opened.other_names(&self.candidates, &self.mounts)?);
+        for name in names.clone() {
+            names.extend(self.mounts.other_names(&name).into_iter().filter(|other| opened.is_at(other)));
+        }
+        for name in names {
+            self.push(mask(name, cover.clone(), rule, reason));
+        }
+        Ok(())
+    }
+
+    /// The masks so far.
+    pub(super) fn masks_mut(&mut self) -> &mut [Mask] {
+        &mut self.masks
+    }
+
+    /// The paths that are covered, and the directories among them.
+    pub(super) fn covered(&self) -> (BTreeSet<&[u8]>, Vec<&[u8]>) {
+        let directories = self.masks.iter().filter(|mask| mask.cover == Cover::BlockedDirectory);
+        (
+            self.masks.iter().map(|mask| mask.at.0.as_slice()).collect(),
+            directories.map(|mask| mask.at.0.as_slice()).collect(),
+        )
+    }
+
     fn has(&self, path: &[u8]) -> bool {
         self.decided.contains(path)
             || self
@@ -130,8 +160,9 @@ impl Collected {
         }
     }
 
-    /// A directory that is covered as a whole needs nothing beneath it, whichever came first.
-    fn finish(self) -> Vec<Mask> {
+    /// Each canonical path once, none beneath another: a directory that is covered as a whole needs nothing
+    /// beneath it, whichever came first.
+    pub(super) fn finish(self) -> Vec<Mask> {
         let directories: Vec<Bytes> = self
             .masks
             .iter()
@@ -144,8 +175,8 @@ impl Collected {
     }
 }
 
-/// A candidate that exists, as the kernel resolved it.
-struct Opened {
+/// A file that exists, as the kernel resolved it.
+pub(super) struct Opened {
     /// Canonical.
     path: Vec<u8>,
     stat: Stat,
@@ -154,9 +185,9 @@ struct Opened {
 
 impl Opened {
     /// `None`: there is nothing at that path, or nothing that anybody here could read.
-    fn new(candidate: &Candidate) -> Option<Self> {
+    pub(super) fn new(path: &[u8]) -> Option<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let handle = rustix::fs::openat(CWD, as_path(&candidate.path), flags, Mode::empty()).ok()?;
+        let handle = rustix::fs::openat(CWD, as_path(path), flags, Mode::empty()).ok()?;
         let stat = rustix::fs::fstat(&handle).ok()?;
         let path = name_of(&handle)?;
         Some(Self { path, stat, handle })

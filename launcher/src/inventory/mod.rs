@@ -4,8 +4,10 @@
 
 mod candidates;
 mod content;
+mod elsewhere;
 mod environment;
 mod files;
+mod git;
 mod links;
 mod listing;
 pub(crate) mod mounts;
@@ -81,6 +83,13 @@ pub(crate) enum InventoryError {
     },
     /// A table of the kernel's cannot be read.
     Table(&'static str, io::Error),
+    /// More files hold a real value than can be masked.
+    Everywhere {
+        /// How many.
+        files: usize,
+        /// What one of the secrets is called.
+        name: String,
+    },
     /// No random numbers.
     Random(io::Error),
 }
@@ -93,9 +102,12 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
     let mut registry = Registry::new(RunKey::from_bytes(random_key().map_err(InventoryError::Random)?));
     let outcome = environment::substitute(&mut registry, policy, host);
     let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
-    let mut masks = files::masks(&mut registry, policy, host, candidates)?;
+    let mut found = files::find(&mut registry, policy, host, candidates)?;
+    // The registry is whole only now: the values of one file may lie in another.
+    elsewhere::cover(&registry, policy, host, &mut found)?;
+    let mut masks = found.finish();
     masks.extend(sockets::masks().map_err(|error| InventoryError::Table(sockets::TABLE, error))?);
-    // The registry is whole only now: a value of a file may lie inside another variable or an argument.
+    // Here, too: a value of a file may lie inside another variable or an argument.
     let environment = environment::finish(&registry, outcome.variables);
     let (command, replaced_arguments) = environment::arguments(&registry, command);
     Ok(Inventory {
@@ -118,6 +130,10 @@ impl std::fmt::Display for InventoryError {
                 "the secret file `{path}` has {links} hard links and only {found} of them can be found to be masked"
             ),
             Self::Table(path, _) => write!(out, "cannot read `{path}`, which says what must be masked"),
+            Self::Everywhere { files, name } => write!(
+                out,
+                "{files} files of the workspace hold a real value, as of `{name}`: too many to be masked"
+            ),
             Self::Random(_) => write!(out, "cannot get random numbers for the run's key"),
         }
     }
@@ -127,7 +143,7 @@ impl std::error::Error for InventoryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Workspace(_, error) | Self::Table(_, error) | Self::Random(error) => Some(error),
-            Self::HardLinks { .. } => None,
+            Self::HardLinks { .. } | Self::Everywhere { .. } => None,
         }
     }
 }
@@ -141,6 +157,9 @@ impl InventoryError {
                  `secrets: {files: {PATH: allow}}`",
             ),
             Self::Table(..) => Some("is `/proc` mounted, and readable for you?"),
+            Self::Everywhere { .. } => Some(
+                "if it is no secret, say so in your own policy: `secrets: {env: {allow: [NAME]}}`, or                  `secrets: {files: {DIRECTORY: allow}}` for files that may be read",
+            ),
             Self::Workspace(..) | Self::Random(_) => None,
         }
     }

@@ -1,4 +1,5 @@
-//! Owns the one walk over the workspace: names of known secret files, and inode numbers for hard links.
+//! Owns the one walk over the workspace: names of known secret files, inode numbers for hard links, and the
+//! names of all files for whoever reads them afterwards.
 //!
 //! It reads directories only; no file is opened and no access time changes where the kernel lets us
 //! say so. Names that matter are decided by a function of the name alone, so the cost is that of
@@ -22,8 +23,21 @@ pub(super) struct Walk<P> {
     /// Directories that could not be read: their owner could open them inside.
     pub unreadable: Vec<Vec<u8>>,
     directories: Vec<Vec<u8>>,
-    /// Inode number and index of the directory, for every entry that is no directory.
-    inodes: Vec<(u64, u32)>,
+    /// Every entry that is no directory; those of one directory stand together.
+    entries: Vec<Entry>,
+    /// Their names, one after the other.
+    names: Vec<u8>,
+}
+
+/// An entry of a directory.
+#[derive(Debug)]
+struct Entry {
+    inode: u64,
+    /// Index of the directory.
+    directory: u32,
+    /// Where its name begins in `names`.
+    name: u32,
+    is_file: bool,
 }
 
 /// How far a walk goes.
@@ -41,8 +55,13 @@ pub(super) fn walk<P>(
     extent: Extent,
     known: impl Fn(&[u8], &[u8]) -> Option<P>,
 ) -> Walk<P> {
-    let mut found =
-        Walk { named: Vec::new(), unreadable: Vec::new(), directories: vec![Vec::new()], inodes: Vec::new() };
+    let mut found = Walk {
+        named: Vec::new(),
+        unreadable: Vec::new(),
+        directories: vec![Vec::new()],
+        entries: Vec::new(),
+        names: Vec::new(),
+    };
     let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
     let mut next = 0;
     while let Some(path) = found.directories.get(next).cloned() {
@@ -76,7 +95,13 @@ pub(super) fn walk<P>(
                 found.directories.push(join(&path, name));
                 continue;
             }
-            found.inodes.push((entry.ino(), index));
+            found.entries.push(Entry {
+                inode: entry.ino(),
+                directory: index,
+                name: u32::try_from(found.names.len()).unwrap_or(u32::MAX),
+                is_file: kind == FileType::RegularFile,
+            });
+            found.names.extend_from_slice(name);
             if let Some(what) = known(name, own_name) {
                 found.named.push((join(&path, name), what));
             }
@@ -86,13 +111,35 @@ pub(super) fn walk<P>(
 }
 
 impl<P> Walk<P> {
+    /// The directories, the root first and empty; each before those beneath it.
+    pub(super) fn directories(&self) -> &[Vec<u8>] {
+        &self.directories
+    }
+
+    /// The regular files of each directory that has entries, and the directory's index.
+    pub(super) fn files(&self) -> Vec<(usize, Vec<&[u8]>)> {
+        let mut after = self.entries.iter().map(|entry| entry.name as usize).skip(1);
+        let mut listed: Vec<(usize, Vec<&[u8]>)> = Vec::new();
+        for entry in &self.entries {
+            let end = after.next().unwrap_or(self.names.len());
+            let name = self.names.get(entry.name as usize..end).unwrap_or_default();
+            let directory = entry.directory as usize;
+            match listed.last_mut() {
+                _ if !entry.is_file => {}
+                Some((last, names)) if *last == directory => names.push(name),
+                _ => listed.push((directory, vec![name])),
+            }
+        }
+        listed
+    }
+
     /// Paths below the root whose directory entry has this inode number. Reads again only the
     /// directories that hold one.
     pub(super) fn names_of(&self, root: BorrowedFd<'_>, inode: u64) -> Vec<Vec<u8>> {
         let mut names = Vec::new();
         let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
         let mut last = None;
-        for &(_, index) in self.inodes.iter().filter(|(number, _)| *number == inode) {
+        for index in self.entries.iter().filter(|entry| entry.inode == inode).map(|entry| entry.directory) {
             if last.replace(index) == Some(index) {
                 continue;
             }
@@ -110,7 +157,10 @@ impl<P> Walk<P> {
 }
 
 /// Opens a directory to read it, without touching its access time where it is ours.
-fn open_directory(root: BorrowedFd<'_>, path: &[u8], extent: Extent) -> Result<OwnedFd, Errno> {
+///
+/// # Errors
+/// What openat2(2) gives.
+pub(super) fn open_directory(root: BorrowedFd<'_>, path: &[u8], extent: Extent) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b".".as_slice() } else { path };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;

@@ -40,5 +40,5 @@ pub use places::{
     workspace_place,
 };
 pub use registry::{Entry, Place, Registry, Replaced, RunKey, SecretId};
-pub use scan::{DeepHit, Encoding, Hit, Layer, Scanner, StreamState};
+pub use scan::{DeepHit, Encoding, Hit, Layer, Redacted, Redactor, Scanner, StreamState};
 pub use synthesize::{Checksum, Synthesis, synthesize_one};

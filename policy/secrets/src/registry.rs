@@ -251,6 +251,34 @@ impl Registry {
         id
     }
 
+    /// One tag for each value that the scan looks for, sorted: the same value has the same tag under the same
+    /// key, so that what was found clean of it need not be scanned for it again. Nothing can be learned from a
+    /// tag without the key.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let mine = RunKey::from_bytes([2; 32]);
+    /// assert_eq!(registry.tags(&mine), registry.tags(&mine));
+    /// assert_ne!(registry.tags(&mine), registry.tags(&RunKey::from_bytes([3; 32])));
+    /// ```
+    pub fn tags(&self, key: &RunKey) -> Vec<[u8; 16]> {
+        let told = |entry: &&Entry| is_needle(&entry.real) || crate::pem::is_pem(&entry.real);
+        // The kind decides which part of a value is looked for.
+        let tag =
+            |entry: &Entry| key.tag(&Zeroizing::new([entry.kind.as_bytes(), b"\0", &entry.real].concat()));
+        let mut tags: Vec<_> = self.entries.iter().filter(told).map(tag).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
+    /// Each entry with its real and its synthetic value, for those who put one in the other's place.
+    pub(crate) fn reals(&self) -> impl Iterator<Item = (SecretId, &[u8], &[u8])> {
+        self.entries.iter().map(|entry| (entry.id, entry.real.as_slice(), entry.synthetic.as_slice()))
+    }
+
     pub(crate) fn synthetic_of(&self, id: SecretId) -> &[u8] {
         self.entry(id).map_or(&[], |e| &e.synthetic)
     }

@@ -60,6 +60,8 @@ pub enum Format {
     Pem,
     /// The whole file is one secret.
     PlainToken,
+    /// Any text: whatever in it shows by itself to be a secret, such as a URL with a password.
+    Text,
     /// `auths.*.auth` and friends.
     DockerConfig,
     /// kubectl's YAML (or JSON).
@@ -167,6 +169,8 @@ fn parse(format: Format, bytes: &[u8]) -> Result<Vec<Field>, Unparsable> {
         Format::Yaml | Format::Kubeconfig => yaml::fields(bytes),
         Format::Toml => toml::fields(bytes),
         Format::Xml => xml::fields(bytes),
+        // No fields: all of it lies between fields.
+        Format::Text => Ok(Vec::new()),
         Format::Opaque => Err(whole_file("not a format that can be edited")),
     }
 }

@@ -41,6 +41,30 @@ pub enum Encoding {
     Partial,
 }
 
+/// Writes a value as some program would.
+pub(super) type Spell = fn(&[u8]) -> Vec<u8>;
+
+/// How a text may write a value that it holds whole, where that does not depend on what stands beside it.
+pub(super) const SPELLINGS: &[(Encoding, Spell)] = &[
+    (Encoding::Raw, <[u8]>::to_vec),
+    (Encoding::Json, json),
+    (Encoding::Json, json_slashed),
+    (Encoding::Json, json_html),
+    (Encoding::Shell, shell_single),
+    (Encoding::Shell, shell_backslashed),
+    (Encoding::Shell, shell_double),
+    (Encoding::Percent, |part| percent(part, UPPER, false)),
+    (Encoding::Percent, |part| percent(part, LOWER, false)),
+    (Encoding::Percent, |part| percent(part, UPPER, true)),
+    (Encoding::Percent, |part| percent(part, LOWER, true)),
+    (Encoding::Hex, |part| HEXLOWER.encode(part).into_bytes()),
+    (Encoding::Hex, |part| HEXUPPER.encode(part).into_bytes()),
+    (Encoding::Reversed, |part| part.iter().rev().copied().collect()),
+];
+
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+
 pub(crate) type Needle = (Zeroizing<Vec<u8>>, SecretId, Encoding);
 
 /// Adds every needle of one secret.
@@ -161,7 +185,7 @@ fn encodings(part: &[u8], add: &mut impl FnMut(Vec<u8>, Encoding)) {
         add(upper, Encoding::Hex);
     }
     add(lower, Encoding::Hex);
-    for digits in [b"0123456789ABCDEF", b"0123456789abcdef"] {
+    for digits in [UPPER, LOWER] {
         for every in [false, true] {
             let percent = percent(part, digits, every);
             if percent != part {

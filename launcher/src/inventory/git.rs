@@ -1,0 +1,78 @@
+//! Owns finding the git directories of a workspace, and the files in them that name a remote: a password in
+//! its URL is a secret, wherever git noted it down. What lies in the object stores is `history`'s.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+use shieldrun_secrets::Format;
+
+use super::content;
+use super::path::{contains, join};
+use super::walk::Walk;
+
+/// A file of git's in which a URL may stand.
+#[derive(Debug)]
+pub(super) struct Noted {
+    /// Below the root of the walk.
+    pub path: Vec<u8>,
+    /// How it is written.
+    pub format: Format,
+}
+
+/// Git directories, bare ones and those of submodules and work trees included, below the root of the walk.
+pub(super) fn directories<P>(walk: &Walk<P>, root: BorrowedFd<'_>) -> Vec<Vec<u8>> {
+    let there = |path: &[u8]| rustix::fs::statat(root, path, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    let parent = |path: &[u8]| match path.strip_suffix(b"/objects") {
+        Some(above) => Some(above.to_vec()),
+        None => (path == b"objects").then(Vec::new),
+    };
+    walk.directories()
+        .iter()
+        .filter_map(|path| parent(path))
+        .filter(|above| there(&join(above, b"HEAD")) && there(&join(above, b"refs")))
+        .collect()
+}
+
+/// The files of these git directories that hold a URL.
+pub(super) fn noted<P>(walk: &Walk<P>, root: BorrowedFd<'_>, directories: &[Vec<u8>]) -> Vec<Noted> {
+    let mut found = Vec::new();
+    for (index, names) in walk.files() {
+        let Some(directory) = walk.directories().get(index) else { continue };
+        let Some(above) =
+            directories.iter().filter(|above| contains(above, directory)).max_by_key(|above| above.len())
+        else {
+            continue;
+        };
+        let within = directory.get(above.len()..).unwrap_or_default();
+        let within = within.strip_prefix(b"/").unwrap_or(within);
+        for name in names {
+            let Some(format) = format_of(within, name) else { continue };
+            let path = join(directory, name);
+            if has_url(root, &path) {
+                found.push(Noted { path, format });
+            }
+        }
+    }
+    found
+}
+
+/// What a file is, by its directory within the git directory (`worktrees/a` has the same files) and its name.
+fn format_of(within: &[u8], name: &[u8]) -> Option<Format> {
+    if within.split(|&byte| byte == b'/').any(|part| part == b"logs") {
+        return Some(Format::Text);
+    }
+    match name {
+        b"config" | b"config.worktree" => Some(Format::GitConfig),
+        b"FETCH_HEAD" | b"packed-refs" => Some(Format::Text),
+        _ => None,
+    }
+}
+
+/// A repository may have hundreds of logs: only one in which a URL stands is worth a parser. What cannot be
+/// read goes on to those who say what that means.
+fn has_url(root: BorrowedFd<'_>, path: &[u8]) -> bool {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(handle) = rustix::fs::openat(root, path, flags, Mode::empty()) else { return false };
+    content::read(&handle).map_or(true, |content| content.windows(3).any(|part| part == b"://"))
+}
