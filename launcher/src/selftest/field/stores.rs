@@ -11,13 +11,13 @@ type Token<'a> = &'a mut dyn FnMut() -> io::Result<String>;
 
 /// Known stores, other projects, histories, and things that are no secret.
 pub(super) fn home(home: &Path, token: Token<'_>) -> io::Result<()> {
+    // Nothing that is planted may be a literal: the program itself would hold a real value, and be blocked.
+    let id = token()?.to_ascii_uppercase().replace('_', "");
+    let id = format!("AKIA{}", id.get(3..19).unwrap_or_default());
     let mut store = |path: &str, form: &str| -> io::Result<()> {
-        put(&home.join(path), form.replace("TOKEN", &token()?))
+        put(&home.join(path), form.replace("TOKEN", &token()?).replace("KEYID", &id))
     };
-    store(
-        ".aws/credentials",
-        "[default]\naws_access_key_id = AKIAIOSFODNN7QXYZABC\naws_secret_access_key = TOKEN\n",
-    )?;
+    store(".aws/credentials", "[default]\naws_access_key_id = KEYID\naws_secret_access_key = TOKEN\n")?;
     let pem =
         |word: &str| format!("-----BEGIN {word} PRIVATE KEY-----\nTOKEN\n-----END {word} PRIVATE KEY-----\n");
     store(".ssh/id_ed25519", &pem("OPENSSH"))?;
