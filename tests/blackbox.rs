@@ -13,6 +13,7 @@ mod environment;
 mod files;
 mod hosts;
 mod input;
+mod landlock;
 mod leak;
 mod namespaces;
 mod overlay;

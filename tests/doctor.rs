@@ -50,7 +50,7 @@ fn a_host_that_forbids_namespaces_is_told_what_helps() {
     let (output, report) =
         doctor(&world, &["unshare", "--user", "--map-root-user", "bash", "-c", shell, "-"]);
     assert_eq!(output.status.code(), Some(1), "{report:#}");
-    assert_eq!(report["isolation"], "preload", "{report:#}");
+    assert_eq!(report["isolation"], "landlock", "{report:#}");
     assert_eq!(report["missing"], "user namespaces", "{report:#}");
     let finding = finding(&report, "user namespaces");
     assert_eq!(finding["grade"], "bad", "{report:#}");

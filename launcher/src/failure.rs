@@ -18,6 +18,7 @@ use crate::spawn::SpawnError;
 use crate::stdio::StdioError;
 use crate::supervise::SuperviseError;
 use crate::sys::descriptors::take_over;
+use crate::sys::landlock;
 
 /// A stage that failed.
 #[derive(Debug)]
@@ -75,7 +76,15 @@ pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> 
         return missing("`secrets: broker`", "use `--secrets synthetic` or `--secrets block`");
     }
     let asked = policy.origin("files.writes").is_some_and(|origin| origin.layer != Layer::BuiltIn);
-    if policy.isolation == Isolation::Preload && policy.files.writes != Writes::Direct && asked {
+    if policy.isolation == Isolation::Landlock && landlock::abi().is_none() {
+        return missing(
+            "Landlock on this kernel",
+            "use `--isolation preload`, the weaker mode; see `shieldrun doctor`",
+        );
+    }
+    let layered = policy.files.writes == Writes::Overlay
+        || policy.isolation == Isolation::Preload && policy.files.writes == Writes::None;
+    if policy.isolation != Isolation::Full && layered && asked {
         return missing(
             &format!("`writes: {}` without namespaces", policy.files.writes),
             "use `--writes direct`, or `--isolation full`",

@@ -51,7 +51,7 @@ impl GuestFiles {
     pub(crate) fn of(tier: Tier, record: &Path) -> Self {
         let directory = match tier {
             Tier::Full => PathBuf::from(DIRECTORY),
-            Tier::Preload => record.join("guest"),
+            Tier::Landlock | Tier::Preload => record.join("guest"),
         };
         Self { directory }
     }
@@ -66,12 +66,12 @@ impl GuestFiles {
         self.directory.join("init")
     }
 
-    /// Writes them, for the preload tier.
+    /// Writes them, for the tiers without namespaces.
     ///
     /// # Errors
     /// What the file system gives.
     pub(crate) fn put(&self, table: &[u8]) -> io::Result<()> {
-        fs::create_dir(&self.directory)?;
+        fs::create_dir_all(self.directory.join(crate::grants::TEMPORARY))?;
         for (name, content, mode) in
             [(SHIM_FILE, SHIM, 0o500), (TABLE_FILE, table, 0o400), ("init", INIT, 0o500)]
         {

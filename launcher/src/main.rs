@@ -9,6 +9,7 @@ mod policies;
 mod say;
 mod verbs;
 
+mod grants;
 mod inventory;
 mod layers;
 mod plan;

@@ -8,6 +8,7 @@ use shieldrun_policy::plan::{Access, Bytes, Change, Cover, Mask, Mount, Plan, Ti
 use shieldrun_policy::schema::{Isolation, Policy, Writes};
 
 use crate::cli::RunArguments;
+use crate::grants;
 use crate::guest::GuestFiles;
 use crate::host::Host;
 use crate::inventory::Inventory;
@@ -33,23 +34,33 @@ pub(crate) fn make(
 ) -> Plan {
     let tier = match policy.isolation {
         Isolation::Full => Tier::Full,
+        Isolation::Landlock => Tier::Landlock,
         Isolation::Preload => Tier::Preload,
     };
     let view = View::of(host);
-    let mounts = if tier == Tier::Full { view.mounts(policy, host, record) } else { Vec::new() };
+    let mounts = if tier.has_namespaces() { view.mounts(policy, host, record) } else { Vec::new() };
     let mut masks = std::mem::take(&mut inventory.masks);
     masks.extend(mask_of_records(tier, record));
-    masks.retain(|mask| tier == Tier::Preload || view.shows(&mask.at.0));
+    masks.retain(|mask| !tier.has_namespaces() || view.shows(&mask.at.0));
+    let grants = if tier == Tier::Landlock {
+        grants::make(policy, host, &masks, GuestFiles::of(tier, record).directory())
+    } else {
+        Vec::new()
+    };
+    let guest = GuestFiles::of(tier, record);
+    let mut environment = with_shim(std::mem::take(&mut inventory.environment), guest.directory());
+    if tier == Tier::Landlock {
+        // The host's `/tmp` is full of other programs' things.
+        set(&mut environment, b"TMPDIR", guest.directory().join(grants::TEMPORARY));
+    }
     Plan {
         tier,
+        grants,
         uid: host.uid,
         gid: host.gid,
         mounts,
         masks,
-        environment: with_shim(
-            std::mem::take(&mut inventory.environment),
-            GuestFiles::of(tier, record).directory(),
-        ),
+        environment,
         removed: std::mem::take(&mut inventory.removed),
         command: std::mem::take(&mut inventory.command),
         replaced_arguments: std::mem::take(&mut inventory.replaced_arguments),
@@ -126,6 +137,13 @@ impl View {
     }
 }
 
+/// Sets a variable, whatever it was.
+fn set(environment: &mut Vec<Variable>, name: &[u8], value: impl AsRef<OsStr>) {
+    let entry = Bytes([name, b"=", value.as_ref().as_bytes()].concat());
+    environment.retain(|variable| variable.name() != name);
+    environment.push(Variable { entry, change: Change::Added });
+}
+
 /// Our shim first, and whatever the user preloads after it.
 fn with_shim(mut environment: Vec<Variable>, directory: &Path) -> Vec<Variable> {
     const NAME: &[u8] = b"LD_PRELOAD";
@@ -149,7 +167,7 @@ fn with_shim(mut environment: Vec<Variable>, directory: &Path) -> Vec<Variable> 
 /// Nothing inside reads or writes a record. In the preload tier the shim itself lies in one.
 fn mask_of_records(tier: Tier, record: &Path) -> Option<Mask> {
     let state = record.ancestors().find(|directory| directory.ends_with("shieldrun"))?.canonicalize().ok()?;
-    (tier == Tier::Full).then(|| Mask {
+    tier.has_namespaces().then(|| Mask {
         at: bytes(&state),
         cover: Cover::BlockedDirectory,
         rule: RECORDS_RULE.to_owned(),

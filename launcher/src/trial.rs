@@ -29,6 +29,7 @@ use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
 use crate::stdio::{Inner, Outer, Stdio};
 use crate::supervise::{self, Inspection, Limits, Outcome, Running};
 use crate::sys::control::go;
+use crate::sys::landlock;
 use crate::sys::ring::Ring;
 use crate::sys::signals::{InheritedSignals, Signals};
 use crate::tripwire::{Nodes, Seen, Tripwire, is_wired};
@@ -105,7 +106,7 @@ impl Trial<'_> {
         let overlays = layers.as_ref().map(Layers::pinned).unwrap_or_default();
         let prepared = Prepared::new(self.plan, &table, overlays, streams, &files, inherited)
             .map_err(|error| Failure::new(error, None))?;
-        if self.plan.tier == Tier::Preload {
+        if !self.plan.tier.has_namespaces() {
             files
                 .put(&table)
                 .map_err(|error| Failure::doing("cannot put the shim into the run's directory", error))?;
@@ -177,7 +178,7 @@ impl Trial<'_> {
         if ready.terminal.is_some() {
             flags |= go::TERMINAL;
         }
-        if self.plan.tier == Tier::Preload {
+        if !self.plan.tier.has_namespaces() {
             flags |= go::SUBREAPER;
         }
         let running = Running {
@@ -226,7 +227,7 @@ impl Trial<'_> {
                 Guard::over(masks, ready.pid, init).map(Some).map_err(failed)
             }
             // No mask to lose: the shim goes by names.
-            Tier::Preload => Ok(None),
+            Tier::Landlock | Tier::Preload => Ok(None),
         }
     }
 
@@ -243,7 +244,9 @@ impl Trial<'_> {
     fn drain(&self, ready: &Ready, recording: &Recording, witnessed: bool) -> Result<Option<Drain>, Failure> {
         let ring = match (&ready.ring, self.plan.tier) {
             (Some(ring), _) => ring.try_clone(),
-            (None, Tier::Preload) => GuestFiles::of(self.plan.tier, self.directory.path()).open_ring(),
+            (None, Tier::Landlock | Tier::Preload) => {
+                GuestFiles::of(self.plan.tier, self.directory.path()).open_ring()
+            }
             (None, Tier::Full) => return Ok(None),
         };
         let failed = |error| Failure::doing("cannot read what the shim reports", error);
@@ -258,7 +261,7 @@ impl Trial<'_> {
     fn guest_table(&self) -> Vec<u8> {
         let mut table = match self.plan.tier {
             Tier::Full => GuestTable::default().walled(),
-            Tier::Preload => GuestTable::default(),
+            Tier::Landlock | Tier::Preload => GuestTable::default(),
         };
         for (index, variable) in (0..).zip(&self.inventory.secret_variables) {
             table.variable(&variable.name, index);
@@ -271,7 +274,7 @@ impl Trial<'_> {
                 Cover::BlockedFile => (Treatment::Block, Extent::File),
                 Cover::BlockedDirectory => (Treatment::Block, Extent::Tree),
                 // Without mounts there is nothing to show a synthetic file by.
-                Cover::Synthetic { .. } if self.plan.tier == Tier::Preload => {
+                Cover::Synthetic { .. } if !self.plan.tier.has_namespaces() => {
                     (Treatment::Block, Extent::File)
                 }
                 Cover::Synthetic { .. } => (Treatment::Synthetic, Extent::File),
@@ -295,12 +298,36 @@ fn now() -> (i64, i64) {
 /// What the tier does not give.
 fn gaps(tier: Tier) -> Vec<String> {
     match tier {
+        Tier::Full if landlock::abi().is_none() => {
+            vec!["no Landlock: the namespaces are the only wall".to_owned()]
+        }
         Tier::Full => Vec::new(),
+        Tier::Landlock => without_namespaces(landlock::abi().unwrap_or(0)),
         Tier::Preload => vec![
             "no namespaces: files, network and other processes are as on the host".to_owned(),
             "secret files are refused by the preload shim only: static programs and raw system calls read them".to_owned(),
         ],
     }
+}
+
+/// What Landlock of this version leaves open where it is the only wall.
+fn without_namespaces(abi: u32) -> Vec<String> {
+    let mut gaps = vec![
+        "no namespaces: processes, names and times of files are seen as on the host, and modes, owners and times of your own files can be changed",
+        "masked files are refused, never synthetic; a file made directly beside one cannot be read again",
+        "the host's `/tmp` and `/run` are out of reach; `TMPDIR` is the run's own",
+        "no sockets but pairs: neither network nor local services",
+    ];
+    if abi < 3 {
+        gaps.push("Landlock before ABI 3: files can be cut short");
+    }
+    if abi < 5 {
+        gaps.push("Landlock before ABI 5: commands to devices are not restricted");
+    }
+    if abi < 6 {
+        gaps.push("Landlock before ABI 6: your other processes can be signalled");
+    }
+    gaps.into_iter().map(str::to_owned).collect()
 }
 
 /// An event of the launcher's own, now.

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod exit;
+pub mod home;
 pub mod plan;
 pub mod schema;
 pub mod verdict;

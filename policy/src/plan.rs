@@ -17,6 +17,8 @@ pub struct Bytes(pub Vec<u8>);
 pub enum Tier {
     /// Namespaces and masks: the kernel enforces.
     Full,
+    /// Landlock and a filter of system calls, without namespaces: asked for by name.
+    Landlock,
     /// Environment and shim only: the weaker mode, asked for by name.
     Preload,
 }
@@ -77,6 +79,31 @@ pub enum Mount {
     },
     /// The directory of the shim, its table, its ring and what masks show.
     Guest,
+}
+
+/// What a path may be used for where Landlock is the wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Read and execute, it and all beneath it.
+    Read,
+    /// Everything, it and all beneath it.
+    Write,
+    /// A directory with a masked file in it: listed.
+    List,
+    /// A writable directory with a masked file in it: listed, and files in it made and removed. What is
+    /// made directly in it cannot be read again.
+    Change,
+    /// A device.
+    Device,
+}
+
+/// One path, and what it may be used for. What is not granted is out of reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Where.
+    pub at: Bytes,
+    /// What for.
+    pub right: Right,
 }
 
 /// What stands in the place of a secret file.
@@ -143,6 +170,8 @@ pub struct Plan {
     pub mounts: Vec<Mount>,
     /// After the mounts, in order.
     pub masks: Vec<Mask>,
+    /// For [`Tier::Landlock`].
+    pub grants: Vec<Grant>,
     /// The whole environment.
     pub environment: Vec<Variable>,
     /// Names of variables that the policy took out.
@@ -217,8 +246,15 @@ impl Tier {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Landlock => "landlock",
             Self::Preload => "preload",
         }
+    }
+
+    /// Whether the command has a view of the file system, and a network, of its own.
+    #[must_use]
+    pub const fn has_namespaces(self) -> bool {
+        matches!(self, Self::Full)
     }
 }
 
@@ -229,6 +265,20 @@ impl Cover {
         match self {
             Self::BlockedFile | Self::BlockedDirectory => "block",
             Self::Synthetic { .. } => "synthetic",
+        }
+    }
+}
+
+impl Right {
+    /// In `--dry-run`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::List => "list",
+            Self::Change => "change",
+            Self::Device => "device",
         }
     }
 }
@@ -284,6 +334,9 @@ impl fmt::Display for Plan {
                 mask.reason
             )?;
         }
+        for grant in &self.grants {
+            writeln!(out, "grant              {} {}", grant.at, grant.right.word())?;
+        }
         for variable in self.environment.iter().filter(|variable| variable.change != Change::Unchanged) {
             let what = if variable.change == Change::Replaced { "synthetic" } else { "set" };
             writeln!(out, "variable           {} {what}", Bytes::from(variable.name()))?;
@@ -330,6 +383,7 @@ impl Plan {
             "uid": self.uid, "gid": self.gid,
             "mounts": self.mounts.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "masks": self.masks.iter().map(mask).collect::<Vec<_>>(),
+            "grants": self.grants.iter().map(|grant| json!({"path": grant.at.to_string(), "right": grant.right.word()})).collect::<Vec<_>>(),
             "environment": self.environment.iter().map(variable).collect::<Vec<_>>(),
             "removed": self.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "replaced_arguments": self.replaced_arguments,

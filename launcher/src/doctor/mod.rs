@@ -11,14 +11,18 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use shieldrun_policy::plan::Tier;
 
 use crate::failure::Failure;
+use crate::sys::landlock;
 
 /// What all checks found.
 #[derive(Debug)]
 pub(crate) struct Report {
     findings: Vec<Finding>,
-    tier: Result<&'static str, &'static str>,
+    tier: Tier,
+    /// What full isolation misses, where it is not the tier.
+    missing: Option<&'static str>,
 }
 
 /// One line of the table.
@@ -54,15 +58,15 @@ pub(crate) fn carry_out(json: bool) -> Result<ExitCode, Failure> {
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = if json { format!("{:#}\n", report.to_json()) } else { report.to_text(colour) };
     out.write_all(text.as_bytes()).map_err(|error| Failure::doing("cannot print the report", error))?;
-    Ok(if report.tier == Ok("full") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.tier == Tier::Full { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Report {
     fn of_this_host() -> Self {
         let findings = checks::all();
         let bad = findings.iter().find(|finding| finding.grade == Grade::Bad);
-        let tier = bad.map_or(Ok("full"), |finding| Err(finding.name));
-        Self { findings, tier }
+        let missing = bad.map(|finding| finding.name);
+        Self { tier: best(missing, landlock::abi()), findings, missing }
     }
 
     fn to_json(&self) -> Value {
@@ -76,8 +80,8 @@ impl Report {
         };
         json!({
             "shieldrun": env!("CARGO_PKG_VERSION"),
-            "isolation": self.tier.unwrap_or("preload"),
-            "missing": self.tier.err(),
+            "isolation": self.tier.word(),
+            "missing": self.missing,
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
         })
     }
@@ -95,14 +99,24 @@ impl Report {
                 }
             }
         }
-        text.push_str(&match self.tier {
-            Ok(_) => "\nisolation: full, the kernel enforces\n".to_owned(),
-            Err(missing) => format!(
+        text.push_str(&match self.missing {
+            None => "\nisolation: full, the kernel enforces\n".to_owned(),
+            Some(missing) => format!(
                 "\nisolation: full isolation does not start here ({missing}); \
-                 `--isolation preload` does, and is the weaker mode\n"
+                 `--isolation {}` does, and is a weaker mode\n",
+                self.tier.word()
             ),
         });
         text
+    }
+}
+
+/// The strongest tier that starts here.
+const fn best(missing: Option<&str>, landlock: Option<u32>) -> Tier {
+    match (missing, landlock) {
+        (None, _) => Tier::Full,
+        (Some(_), Some(_)) => Tier::Landlock,
+        (Some(_), None) => Tier::Preload,
     }
 }
 
@@ -171,12 +185,14 @@ mod tests {
             Finding::good("kernel", "6.1"),
             Finding::bad("user namespaces", "refused", "one way\nor another"),
         ];
-        let report = Report { tier: Err(findings[1].name), findings };
+        let report = Report { tier: Tier::Preload, missing: Some(findings[1].name), findings };
         let text = report.to_text(false);
         assert!(text.contains("bad   user namespaces  refused\n"), "{text}");
         assert!(text.contains("or another\n\nisolation: full isolation does not start here"), "{text}");
         assert!(!text.contains('\x1b') && report.to_text(true).contains("\x1b[31;1mbad "));
         assert_eq!(report.to_json()["missing"], "user namespaces");
+        assert_eq!(report.to_json()["isolation"], "preload");
+        assert_eq!(best(Some("mounts"), Some(1)), Tier::Landlock);
         assert_eq!(report.to_json()["findings"][1]["remedy"], "one way\nor another");
     }
 }

@@ -150,28 +150,32 @@ impl Cause {
     pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Maximum => {
-                "`sysctl -w user.max_user_namespaces=10000` as root, or `--isolation preload` for the weaker mode"
+                "`sysctl -w user.max_user_namespaces=10000` as root, or `--isolation landlock` or `--isolation preload` for a weaker mode"
             }
             Self::DebianSwitch => {
-                "`sysctl -w kernel.unprivileged_userns_clone=1` as root, or `--isolation preload` for the weaker mode"
+                "`sysctl -w kernel.unprivileged_userns_clone=1` as root, or `--isolation landlock` or `--isolation preload` for a weaker mode"
             }
             Self::AppArmor => {
                 "allow it for shieldrun with an AppArmor profile that has `userns,`, or \
                  `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` as root; \
-                 `--isolation preload` is the weaker mode"
+                 `--isolation landlock` and `--isolation preload` are weaker modes"
             }
             Self::Seccomp => {
                 "start the container with a seccomp profile that allows user namespaces \
-                 (docker: `--security-opt seccomp=unconfined`), or `--isolation preload` for the weaker mode"
+                 (docker: `--security-opt seccomp=unconfined`), or `--isolation landlock` or `--isolation preload` for a weaker mode"
             }
             Self::CoveredProc => {
                 "start the container with `--security-opt systempaths=unconfined`, \
-                 or `--isolation preload` for the weaker mode"
+                 or `--isolation landlock` or `--isolation preload` for a weaker mode"
             }
             Self::NoOverlay => "with `--writes direct` the workspace itself is written",
             Self::Replaced => "start the run again",
-            Self::OldKernel => "use Linux 5.12 or newer, or `--isolation preload` for the weaker mode",
-            Self::Unknown => "`--isolation preload` is the weaker mode that needs none",
+            Self::OldKernel => {
+                "use Linux 5.12 or newer, or `--isolation landlock` or `--isolation preload` for a weaker mode"
+            }
+            Self::Unknown => {
+                "`--isolation landlock` and `--isolation preload` are weaker modes that need none"
+            }
         }
     }
 }

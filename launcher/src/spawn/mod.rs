@@ -5,9 +5,11 @@
 //! the supervisor gives the word.
 
 mod error;
+mod landlock;
 mod overlay;
 mod prepared;
 mod report;
+mod shared;
 mod steps;
 mod syscalls;
 mod tripwire;
@@ -60,7 +62,7 @@ pub(crate) fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
         .map_err(|error| SpawnError::Socket(error.into()))?;
     let namespaces = match prepared.tier {
         Tier::Full => ALL_NAMESPACES,
-        Tier::Preload => 0,
+        Tier::Landlock | Tier::Preload => 0,
     };
     match clone_into(namespaces).map_err(SpawnError::from_clone)? {
         Cloned::Parent { pid, pidfd } => Ok(Launched { pid, pidfd, control: ours }),

@@ -11,7 +11,8 @@ use std::os::unix::ffi::OsStringExt;
 use seccompiler::{BackendError, BpfProgram};
 use shieldrun_policy::plan::{Access, Bytes, Cover, Mount, Plan, Tier};
 
-use super::{syscalls, tripwire};
+use super::landlock::Wall;
+use super::{shared, syscalls, tripwire};
 use crate::guest::{self, GuestFiles};
 use crate::layers::Pinned;
 use crate::sys::signals::InheritedSignals;
@@ -52,6 +53,9 @@ pub(crate) struct Prepared<'a> {
     pub(super) inherited: InheritedSignals,
     pub(super) argv: Vec<CString>,
     pub(super) envp: Vec<CString>,
+    pub(super) wall: Option<Wall>,
+    /// Empty where namespaces hide what is shared.
+    pub(super) shared: BpfProgram,
     pub(super) filter: BpfProgram,
 }
 
@@ -117,8 +121,13 @@ impl<'a> Prepared<'a> {
                 })
                 .collect::<Result<_, NulError>>()?,
             tripwire_options: tripwire::options(plan.uid, plan.gid),
+            wall: Wall::around(plan)?,
+            shared: match plan.tier {
+                Tier::Landlock => shared::program()?,
+                Tier::Full | Tier::Preload => BpfProgram::new(),
+            },
             filter: match plan.tier {
-                Tier::Full => syscalls::program()?,
+                Tier::Full | Tier::Landlock => syscalls::program()?,
                 Tier::Preload => BpfProgram::new(),
             },
             table,

@@ -50,13 +50,15 @@ pub(crate) enum Place {
     Descriptors,
     /// Giving up privileges.
     Privileges,
+    /// Putting up the second wall.
+    Landlock,
     /// Installing the filter of system calls.
     Filter,
     /// Starting init.
     Init,
 }
 
-const PLACES: [Place; 19] = [
+const PLACES: [Place; 20] = [
     Place::Session,
     Place::UserMap,
     Place::Loopback,
@@ -74,6 +76,7 @@ const PLACES: [Place; 19] = [
     Place::Ready,
     Place::Descriptors,
     Place::Privileges,
+    Place::Landlock,
     Place::Filter,
     Place::Init,
 ];
@@ -148,6 +151,7 @@ impl Place {
             Self::Ready => "cannot tell the launcher that set-up is done",
             Self::Descriptors => "cannot close the inherited descriptors",
             Self::Privileges => "cannot give up privileges",
+            Self::Landlock => "cannot restrict writes with Landlock",
             Self::Filter => "cannot install the filter of system calls",
             Self::Init => "cannot start init",
         }

@@ -70,8 +70,8 @@ pub(super) fn run(prepared: &Prepared<'_>, control: BorrowedFd<'_>) -> Failure {
             .and_then(Mounted::mask)
             .and_then(Masked::confine)
             .and_then(Confined::exec),
-        // The weaker mode has none of the walls; its shim and init lie in the run's own directory.
-        Tier::Preload => enter(prepared, control)
+        // Without namespaces there is nothing to mount; shim and init lie in the run's own directory.
+        Tier::Landlock | Tier::Preload => enter(prepared, control)
             .and_then(|entered| Masked(entered, Handed::default()).confine())
             .and_then(Confined::exec),
     };
@@ -203,8 +203,17 @@ impl<'a> Masked<'a> {
             descriptors::set_close_on_exec(kept, false).map_err(Place::Descriptors.failed())?;
         }
         let proof = privileges::forbid_new_privileges().map_err(Place::Privileges.failed())?;
-        if prepared.tier == Tier::Full {
-            privileges::drop_capabilities(&proof).map_err(Place::Privileges.failed())?;
+        if prepared.tier != Tier::Preload {
+            // Outside a namespace of our own only root has any, and only root may drop them.
+            if prepared.tier.has_namespaces() || prepared.superuser {
+                privileges::drop_capabilities(&proof).map_err(Place::Privileges.failed())?;
+            }
+            if let Some(wall) = &prepared.wall {
+                wall.enforce(&proof)?;
+            }
+            if !prepared.shared.is_empty() {
+                privileges::install_filter(&proof, &prepared.shared).map_err(Place::Filter.failed())?;
+            }
             privileges::install_filter(&proof, &prepared.filter).map_err(Place::Filter.failed())?;
         }
         Ok(Confined(entered))

@@ -99,9 +99,9 @@ const NAMESPACE_FLAGS: [c_int; 7] = [
 ];
 
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: TargetArch = TargetArch::x86_64;
+pub(super) const ARCHITECTURE: TargetArch = TargetArch::x86_64;
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: TargetArch = TargetArch::aarch64;
+pub(super) const ARCHITECTURE: TargetArch = TargetArch::aarch64;
 
 /// The program to install. Each filter costs its compilation at every start, so there is one: denials
 /// with EPERM by the crate's assembler, and in front of it those that are answered with ENOSYS, so that

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use rustix::io::Errno;
 use shieldrun_policy::audit::{self, Action, Outcome as Success, Provider, SecretRef, Text, Treatment};
 use shieldrun_policy::exit;
-use shieldrun_policy::plan::{Bytes, Cover, Tier};
+use shieldrun_policy::plan::{Bytes, Cover};
 use shieldrun_policy::verdict::{ResultExit, ResultSecrets, RunResult, Touched};
 use shieldrun_secrets::Place;
 
@@ -37,7 +37,7 @@ pub(super) fn meaning(trial: &Trial<'_>, witnessed: bool) -> Meaning {
             .map(|mask| PlaceMeaning {
                 rule: mask.rule.clone(),
                 treatment: match mask.cover {
-                    Cover::Synthetic { .. } if trial.plan.tier == Tier::Full => Treatment::Synthetic,
+                    Cover::Synthetic { .. } if trial.plan.tier.has_namespaces() => Treatment::Synthetic,
                     _ => Treatment::Block,
                 },
                 path: Text::from_bytes(&mask.at.0),

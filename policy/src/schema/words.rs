@@ -124,6 +124,7 @@ words! {
     /// How strong the walls must be.
     Isolation {
         Preload = "preload": "the preload shim and the substituted environment alone; a weaker mode",
+        Landlock = "landlock": "Landlock and a filter of system calls, where namespaces are forbidden; between the two",
         Full = "full": "the kernel's walls; refuses to start without them",
     } default Full
 }
