@@ -55,12 +55,13 @@ pub struct Finding {
 pub fn detect(bytes: &[u8], subject: Subject<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
     keys(bytes, &mut out);
-    forms(bytes, &mut out);
+    let mut names = Names { bytes, done: 0, found: Vec::new() };
+    forms(bytes, &mut names, &mut out);
     tokens(bytes, &mut out);
     urls(bytes, &mut out);
     match subject.name {
         Some(name) => named(bytes, name, &mut out),
-        None => assignments(bytes, &mut out),
+        None => out.append(&mut names.found),
     }
     out.sort_by_key(|f| (f.span.start, core::cmp::Reverse((f.confidence, f.span.end))));
     let mut end = 0;
@@ -85,8 +86,8 @@ fn keys(bytes: &[u8], out: &mut Vec<Finding>) {
     }
 }
 
-fn forms(bytes: &[u8], out: &mut Vec<Finding>) {
-    for (at, form) in mold::forms_in(bytes) {
+fn forms(bytes: &[u8], names: &mut Names<'_>, out: &mut Vec<Finding>) {
+    for (at, form) in mold::forms_and_names_in(bytes, |at| names.look(at)) {
         let text = &bytes[at..at + form.len];
         if form.is_obviously_fake(text) {
             continue;
@@ -217,32 +218,56 @@ fn named(bytes: &[u8], name: &str, out: &mut Vec<Finding>) {
 }
 
 /// `name = "value"`, `name: value`, `<name>value</name>` in text of any kind.
-fn assignments(bytes: &[u8], out: &mut Vec<Finding>) {
-    for at in memchr::memchr3_iter(b'=', b':', b'>', bytes) {
-        let element = bytes[at] == b'>';
-        let Some(value) =
-            value_after(bytes, at).filter(|v| !element || bytes.get(v.end..v.end + 2) == Some(b"</"))
-        else {
-            continue;
-        };
-        let Some(name) = name_before(bytes, at) else { continue };
-        if !speaks_of_secrets(name) {
-            continue;
+struct Names<'a> {
+    bytes: &'a [u8],
+    /// How far names have been read.
+    done: usize,
+    found: Vec<Finding>,
+}
+
+impl Names<'_> {
+    /// At a place inside a name that may speak of secrets.
+    fn look(&mut self, at: usize) {
+        const LONGEST: usize = 80;
+        if at < self.done {
+            return;
         }
-        let text = &bytes[value.clone()];
+        let bytes = self.bytes;
+        let of_name = |b: &u8| b.is_ascii_alphanumeric() || b"_-.".contains(b);
+        let end = at + bytes[at..].iter().take(LONGEST).take_while(|b| of_name(b)).count();
+        self.done = end;
+        // Quotes and brackets may close before it is said what the name is of.
+        let between = bytes[end..].iter().take(LONGEST).take_while(|b| b" \t\"'`]".contains(b)).count();
+        let sign = end + between;
+        let element = match bytes.get(sign) {
+            Some(b'=' | b':') => false,
+            Some(b'>') => true,
+            _ => return,
+        };
+        let Some(value) = value_after(bytes, sign) else { return };
+        if element && bytes.get(value.end..value.end + 2) != Some(b"</") {
+            return;
+        }
+        let floor = at.saturating_sub(LONGEST);
+        let start = at - bytes[floor..at].iter().rev().take_while(|b| of_name(b)).count();
+        self.assigned(&bytes[start..end], value);
+    }
+
+    fn assigned(&mut self, name: &[u8], value: Range<usize>) {
+        let text = &self.bytes[value.clone()];
         let drawn = looks_random(text) && is_drawn(text);
         if !drawn || !crate::value::is_plausible(text) || is_placeholder(text) || is_identifier(text) {
-            continue;
+            return;
         }
-        let form = mold::form_of(text, Weak::Count);
         let (kind, confidence) = match says(name) {
             NameSays::Password => ("password", Confidence::Medium),
             NameSays::Secret => ("generic-secret", Confidence::Medium),
             NameSays::Perhaps => ("generic-secret", Confidence::Low),
-            _ => continue,
+            _ => return,
         };
-        let kind = form.map_or(kind, |f| f.kind.name);
-        out.push(Finding { span: value, kind, confidence, reason: "its name and its randomness" });
+        let kind = mold::form_of(text, Weak::Count).map_or(kind, |form| form.kind.name);
+        let reason = "its name and its randomness";
+        self.found.push(Finding { span: value, kind, confidence, reason });
     }
 }
 
@@ -263,40 +288,6 @@ fn value_after(bytes: &[u8], at: usize) -> Option<Range<usize>> {
             .unwrap_or(rest.len()),
     };
     (16..=512).contains(&len).then_some(start..start + len)
-}
-
-fn name_before(bytes: &[u8], at: usize) -> Option<&[u8]> {
-    let floor = at.saturating_sub(80);
-    let before = &bytes[floor..at];
-    let end = before.iter().rposition(|b| !b" \t\"'`:]".contains(b))? + 1;
-    let start = before[..end]
-        .iter()
-        .rposition(|b| !(b.is_ascii_alphanumeric() || b"_-.".contains(b)))
-        .map_or(0, |p| p + 1);
-    (end - start >= 2).then(|| &before[start..end])
-}
-
-/// A cheap look before the rules: three letters of each word that could matter.
-fn speaks_of_secrets(name: &[u8]) -> bool {
-    name.windows(3).any(|w| {
-        let lower = [w[0] | 0x20, w[1] | 0x20, w[2] | 0x20];
-        matches!(
-            &lower,
-            b"key"
-                | b"oke"
-                | b"ecr"
-                | b"ssw"
-                | b"pwd"
-                | b"aut"
-                | b"cre"
-                | b"pas"
-                | b"jwt"
-                | b"bea"
-                | b"sig"
-                | b"dsn"
-                | b"pat"
-        )
-    })
 }
 
 /// `someFunctionName2`, `module.path.to_thing`: code, not a secret.

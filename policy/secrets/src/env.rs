@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::names::{NameSays, glob, says};
-use crate::places::pointer_variables;
+use crate::places::is_pointer;
 use crate::registry::{Place, Registry, SecretId, note};
 use crate::value::{Context, Rule, is_path, rewrite};
 
@@ -103,7 +103,7 @@ fn one(registry: &mut Registry, name: &[u8], value: &[u8], options: &EnvOptions<
     }
     let text = String::from_utf8_lossy(name);
     if !forced {
-        if pointer_variables().contains(&text.as_ref()) && !value.trim_ascii().starts_with(b"{") {
+        if is_pointer(&text) && !value.trim_ascii().starts_with(b"{") {
             return EnvOutcome::Pointer;
         }
         // Under a name that speaks of secrets, a path leads to one.

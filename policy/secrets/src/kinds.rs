@@ -160,18 +160,20 @@ static ANCHORED: [u16; ANCHORED_LEN] = {
     out
 };
 
-/// For each first byte of a prefix, the kinds to try, as one linked list made by the compiler.
+/// For each two first characters of a prefix, the kinds to try, as one linked list made by the compiler.
 pub(crate) struct Index {
-    head: [u16; 256],
+    head: [u16; BUCKETS],
+    /// Those whose prefix is one character.
+    short: u16,
     next: [u16; SLOTS],
     slot: [(u16, u16); SLOTS],
-    /// One bit for each hash of three first characters of a kind that is not weak.
-    starts: [u64; 1024],
 }
 
-const fn start_bit(first: u8, second: u8, third: u8) -> usize {
-    let three = (first as u32) << 16 | (second as u32) << 8 | third as u32;
-    (three.wrapping_mul(0x9E37_79B1) >> 16) as usize
+const BUCKETS: usize = 1 << 11;
+
+const fn bucket(first: u8, second: u8) -> usize {
+    let two = (first as u32) << 8 | second as u32;
+    (two.wrapping_mul(0x9E37_79B1) >> 21) as usize
 }
 
 const SLOTS: usize = {
@@ -190,8 +192,7 @@ const fn kinds() -> &'static [Kind] {
 }
 
 pub(crate) static INDEX: Index = {
-    let mut index =
-        Index { head: [NONE; 256], next: [NONE; SLOTS], slot: [(0, 0); SLOTS], starts: [0; 1024] };
+    let mut index = Index { head: [NONE; BUCKETS], short: NONE, next: [NONE; SLOTS], slot: [(0, 0); SLOTS] };
     let mut used = 0;
     // Backwards, so that the lists run in the table's order.
     let mut kind = KINDS_LEN;
@@ -201,21 +202,11 @@ pub(crate) static INDEX: Index = {
         while prefix > 0 {
             prefix -= 1;
             let text = kinds()[kind].prefixes[prefix].as_bytes();
-            let first = text[0] as usize;
-            if !kinds()[kind].weak {
-                // A prefix of two characters may go on with any third.
-                let mut third = 0;
-                while third < 256 {
-                    if text.len() < 3 || text[2] as usize == third {
-                        let bit = start_bit(text[0], text[1], third as u8);
-                        index.starts[bit >> 6] |= 1 << (bit & 63);
-                    }
-                    third += 1;
-                }
-            }
             index.slot[used] = (kind as u16, prefix as u16);
-            index.next[used] = index.head[first];
-            index.head[first] = used as u16;
+            let head =
+                if text.len() == 1 { &mut index.short } else { &mut index.head[bucket(text[0], text[1])] };
+            index.next[used] = *head;
+            *head = used as u16;
             used += 1;
         }
     }
@@ -223,19 +214,17 @@ pub(crate) static INDEX: Index = {
 };
 
 impl Index {
-    /// Whether a kind that is not weak may begin with these three.
-    #[inline]
-    pub(crate) fn may_begin(&self, first: u8, second: u8, third: u8) -> bool {
-        let bit = start_bit(first, second, third);
-        self.starts[bit >> 6] >> (bit & 63) & 1 == 1
-    }
-
-    /// The kinds, with the prefix, that start with this byte, in the table's order.
+    /// The kinds, with the prefix, that may start with these two, in the table's order.
     pub(crate) fn starting_with(
         &'static self,
         first: u8,
+        second: u8,
     ) -> impl Iterator<Item = (&'static Kind, &'static str)> {
-        let mut at = self.head[usize::from(first)];
+        self.list(self.head[bucket(first, second)]).chain(self.list(self.short))
+    }
+
+    fn list(&'static self, head: u16) -> impl Iterator<Item = (&'static Kind, &'static str)> {
+        let mut at = head;
         core::iter::from_fn(move || {
             if at == NONE {
                 return None;

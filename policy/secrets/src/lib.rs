@@ -27,10 +27,12 @@ mod pem;
 mod places;
 mod registry;
 mod scan;
+mod sieve;
 mod special;
 mod synthesize;
 mod url;
 mod value;
+mod words;
 
 pub use detect::{Confidence, Finding, Subject, detect};
 pub use edit::{Edited, Format, MAX_PARSE, Unparsable, edit, learn};

@@ -7,6 +7,7 @@ use core::ops::Range;
 use crate::checksum::{bech32, crc32, crc32_base64, marvin_key, marvin_storage, nkey, radix, sha256_base32};
 use crate::derive::Stream;
 use crate::kinds::{Anchor, Check, INDEX, Kind, Part, Set, anchored};
+use crate::sieve;
 
 const MARKER: &[u8; 9] = b"SHIELDRUN";
 
@@ -26,20 +27,16 @@ pub(crate) enum Weak {
     Ignore,
 }
 
+impl Weak {
+    fn wants(self, kind: &Kind) -> bool {
+        self == Weak::Count || !kind.weak
+    }
+}
+
 /// The form of the credential that starts right here, if any. Longer than its form is another thing.
-pub(crate) fn form_at(text: &[u8], weak: Weak) -> Option<Form> {
-    let first = *text.first()?;
-    let wanted = |kind: &Kind| weak == Weak::Count || !kind.weak;
-    let second = text.get(1).copied();
-    let near = |prefix: &str| prefix.len() < 2 || prefix.as_bytes().get(1).copied() == second;
-    let prefixed = INDEX.starting_with(first).filter(|(_, p)| near(p)).filter(|(k, _)| wanted(k)).find_map(
-        |(kind, prefix)| {
-            let rest = text.strip_prefix(prefix.as_bytes())?;
-            form(kind, rest, prefix.len())
-        },
-    );
-    prefixed.or_else(|| {
-        anchored().filter(|(kind, _)| wanted(kind)).find_map(|(kind, anchor)| {
+fn form_at(text: &[u8], weak: Weak) -> Option<Form> {
+    prefixed(text, weak).or_else(|| {
+        anchored().filter(|(kind, _)| weak.wants(kind)).find_map(|(kind, anchor)| {
             let (distance, mark) = match anchor {
                 Anchor::At(distance, mark) => (distance, mark),
                 Anchor::AfterDigits(mark) => {
@@ -49,6 +46,12 @@ pub(crate) fn form_at(text: &[u8], weak: Weak) -> Option<Form> {
             text.get(distance..)?.starts_with(mark.as_bytes()).then(|| form(kind, text, 0)).flatten()
         })
     })
+}
+
+fn prefixed(text: &[u8], weak: Weak) -> Option<Form> {
+    let (first, second) = (*text.first()?, *text.get(1)?);
+    let mut kinds = INDEX.starting_with(first, second).filter(|(kind, _)| weak.wants(kind));
+    kinds.find_map(|(kind, prefix)| form(kind, text.strip_prefix(prefix.as_bytes())?, prefix.len()))
 }
 
 fn form(kind: &'static Kind, rest: &[u8], offset: usize) -> Option<Form> {
@@ -64,36 +67,52 @@ pub(crate) fn form_of(text: &[u8], weak: Weak) -> Option<Form> {
 
 /// Every known credential inside a text, left to right, none inside another.
 pub(crate) fn forms_in(text: &[u8]) -> Vec<(usize, Form)> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < text.len() {
-        // A known form is ten characters or more, and few triples of characters begin one.
-        let begins = (at == 0 || !text[at - 1].is_ascii_alphanumeric())
-            && text
-                .get(at..at + 10)
-                .is_some_and(|t| INDEX.may_begin(t[0], t[1], t[2]) || may_hold_anchor(t, &text[at + 10..]));
-        match begins.then(|| form_at(&text[at..], Weak::Ignore)).flatten() {
-            Some(form) => {
-                let len = form.len;
-                found.push((at, form));
-                at += len;
-            }
-            None => at += 1,
+    forms_and_names_in(text, |_| {})
+}
+
+/// The same, and of the same pass each place where a name may speak of secrets.
+pub(crate) fn forms_and_names_in(text: &[u8], mut name: impl FnMut(usize)) -> Vec<(usize, Form)> {
+    let mut found: Vec<(usize, Form)> = Vec::new();
+    let begins = |at: usize| at == 0 || !text[at - 1].is_ascii_alphanumeric();
+    sieve::places(text, |at, hint| {
+        if hint.name() {
+            name(at);
         }
-    }
+        if hint.form()
+            && begins(at)
+            && let Some(form) = prefixed(&text[at..], Weak::Ignore)
+        {
+            found.push((at, form));
+        }
+        if hint.anchor() {
+            found.extend(around_anchor(text, at).filter(|(start, _)| begins(*start)));
+        }
+    });
+    found.sort_by_key(|(at, _)| *at);
+    let mut end = 0;
+    found.retain(|(at, form)| {
+        let outside = *at >= end;
+        if outside {
+            end = at + form.len;
+        }
+        outside
+    });
     found
 }
 
-/// Forms without a prefix begin with a long word, or with a number and a colon.
-#[inline]
-fn may_hold_anchor(start: &[u8], rest: &[u8]) -> bool {
-    let word = |b: &u8| b.is_ascii_alphanumeric() || b"+/_".contains(b);
-    if !start[0].is_ascii_alphanumeric() && !b"+/".contains(&start[0]) {
-        return false;
-    }
-    start.iter().all(word) && rest.iter().take(4).all(word)
-        || start[..8].iter().all(u8::is_ascii_digit)
-            && (start[8..].contains(&b':') || rest.first() == Some(&b':'))
+/// The forms without a prefix whose anchor is at this place, or whose anchor's digits end here.
+fn around_anchor(text: &[u8], at: usize) -> impl Iterator<Item = (usize, Form)> {
+    let is_at = move |at: usize, mark: &str| text[at..].starts_with(mark.as_bytes());
+    anchored().filter(|(kind, _)| !kind.weak).filter_map(move |(kind, anchor)| {
+        let start = match anchor {
+            Anchor::At(distance, mark) if is_at(at, mark) => at.checked_sub(distance)?,
+            Anchor::AfterDigits(mark) if is_at(at + 1, mark) => {
+                at + 1 - text[..=at].iter().rev().take(16).take_while(|b| b.is_ascii_digit()).count()
+            }
+            _ => return None,
+        };
+        Some((start, form(kind, &text[start..], 0)?))
+    })
 }
 
 fn match_parts(

@@ -7,6 +7,7 @@ mod der;
 mod fermat;
 mod keys;
 mod openssh;
+mod pool;
 mod rsa;
 
 use alloc::string::String;

@@ -6,6 +6,7 @@ mod home;
 mod workspace;
 
 use crate::edit::Format;
+use crate::words::Words;
 pub use workspace::workspace_place;
 
 /// What a pattern is relative to.
@@ -164,6 +165,11 @@ pub fn runtime_places() -> impl Iterator<Item = &'static KnownPlace> {
 /// ```
 pub fn pointer_variables() -> &'static [&'static str] {
     POINTERS
+}
+
+pub(crate) fn is_pointer(name: &str) -> bool {
+    static WORDS: Words = Words::of(POINTERS);
+    WORDS.has(name)
 }
 
 #[cfg(test)]

@@ -18,6 +18,10 @@ fn words() -> &'static [&'static str] {
 
 /// Whether this is a recovery phrase: 12 to 24 words of the list.
 pub(crate) fn is_phrase(value: &[u8]) -> bool {
+    const SHORTEST: usize = 12 * 3 + 11;
+    if value.len() < SHORTEST {
+        return false;
+    }
     let count = value.split(|b| *b == b' ').filter(|w| !w.is_empty()).count();
     if !(12..=24).contains(&count)
         || count % 3 != 0
@@ -46,11 +50,11 @@ pub(crate) fn phrase(stream: &mut Stream, real: &[u8]) -> Vec<u8> {
 
 /// Whether this is a card number: 13 to 19 digits, perhaps in groups, the last one right.
 pub(crate) fn is_card(value: &[u8]) -> bool {
+    if value.len() < 13 || !value.iter().all(|b| b.is_ascii_digit() || b" -".contains(b)) {
+        return false;
+    }
     let digits: Vec<u8> = value.iter().copied().filter(u8::is_ascii_digit).collect();
-    (13..=19).contains(&digits.len())
-        && value.iter().all(|b| b.is_ascii_digit() || b" -".contains(b))
-        && (b'3'..=b'6').contains(&digits[0])
-        && luhn_holds(&digits)
+    (13..=19).contains(&digits.len()) && (b'3'..=b'6').contains(&digits[0]) && luhn_holds(&digits)
 }
 
 /// Another number of the same issuer, grouped alike.

@@ -29,14 +29,15 @@ pub(crate) fn secrets_in(text: &[u8]) -> Vec<UrlSecret> {
             .iter()
             .rposition(|b| !(b.is_ascii_alphanumeric() || b"+.-".contains(b)))
             .map_or(0, |p| p + 1);
-        let scheme = String::from_utf8_lossy(&text[scheme_start..at]).to_ascii_lowercase();
+        // Made for the few URLs that hold something.
+        let scheme = || String::from_utf8_lossy(&text[scheme_start..at]).to_ascii_lowercase();
         let begin = at + 3;
         let end = text[begin..]
             .iter()
             .position(|b| b.is_ascii_whitespace() || b"\"'`<>".contains(b))
             .map_or(text.len(), |p| begin + p);
         from = end.max(begin);
-        if scheme.is_empty() {
+        if scheme_start == at {
             continue;
         }
         let authority = authority_end(&text[begin..end]) + begin;
@@ -49,17 +50,13 @@ pub(crate) fn secrets_in(text: &[u8]) -> Vec<UrlSecret> {
                     let user = userinfo.start..userinfo.start + colon;
                     let password = user.end + 1..userinfo.end;
                     if user.len() >= 16 {
-                        out.push(UrlSecret { span: user, what: UrlPart::User, scheme: scheme.clone() });
+                        out.push(UrlSecret { span: user, what: UrlPart::User, scheme: scheme() });
                     }
                     if !password.is_empty() {
-                        out.push(UrlSecret {
-                            span: password,
-                            what: UrlPart::Password,
-                            scheme: scheme.clone(),
-                        });
+                        out.push(UrlSecret { span: password, what: UrlPart::Password, scheme: scheme() });
                     }
                 }
-                None => out.push(UrlSecret { span: userinfo, what: UrlPart::User, scheme: scheme.clone() }),
+                None => out.push(UrlSecret { span: userinfo, what: UrlPart::User, scheme: scheme() }),
             }
         }
         if let Some(question) = text[rest..end].iter().position(|b| *b == b'?') {
@@ -71,7 +68,7 @@ pub(crate) fn secrets_in(text: &[u8]) -> Vec<UrlSecret> {
                     out.push(UrlSecret {
                         span: at + equals + 1..at + pair.len(),
                         what: UrlPart::Query,
-                        scheme: scheme.clone(),
+                        scheme: scheme(),
                     });
                 }
                 at += pair.len() + 1;
@@ -164,7 +161,11 @@ pub(crate) fn find(text: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     }
     // A searcher is not worth making for the length of an ordinary value.
     let found = if rest.len() < 96 {
-        rest.windows(needle.len()).position(|w| w[0] == needle[0] && w == needle)
+        // A letter in lower case is the worst to look for.
+        let rare = needle.iter().position(|b| !b.is_ascii_lowercase()).unwrap_or(0);
+        memchr::memchr_iter(needle[rare], rest)
+            .filter_map(|at| at.checked_sub(rare))
+            .find(|at| rest[*at..].starts_with(needle))
     } else {
         memchr::memmem::find(rest, needle)
     };

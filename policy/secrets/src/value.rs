@@ -53,9 +53,6 @@ pub(crate) fn rewrite(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Opt
     if let Some(found) = in_base64(reg, cx, value).or_else(|| by_content(reg, cx, value)) {
         return Some(found);
     }
-    if is_placeholder(value) && cx.rule == Rule::ByRules {
-        return None;
-    }
     by_name(reg, cx, value)
 }
 
@@ -181,8 +178,16 @@ fn by_name(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replace
         }
     }
     // So does an authorization scheme.
-    for scheme in [&b"Bearer "[..], b"bearer ", b"Basic ", b"basic ", b"token ", b"Token "] {
+    let schemes: &[&[u8]] = match (value.get(5), value.get(6)) {
+        (Some(b' '), _) => &[b"Basic ", b"basic ", b"token ", b"Token "],
+        (_, Some(b' ')) => &[b"Bearer ", b"bearer "],
+        _ => &[],
+    };
+    for &scheme in schemes {
         if let Some(rest) = value.strip_prefix(scheme).filter(|r| !r.trim_ascii().is_empty()) {
+            if cx.rule == Rule::ByRules && is_placeholder(value) {
+                return None;
+            }
             let inner = match scheme[1] {
                 b'a' => basic_auth(reg, cx, rest),
                 _ => None,
@@ -208,7 +213,7 @@ fn by_name(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replace
             cx.rule != Rule::ByRules || !(is_flag(value) || is_path(value) || is_url(value))
         }
     };
-    if !wanted {
+    if !wanted || (cx.rule == Rule::ByRules && is_placeholder(value)) {
         return None;
     }
     if let Some(id) = whole_form(reg, cx, value) {

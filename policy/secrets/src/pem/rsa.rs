@@ -1,13 +1,14 @@
 //! RSA keys, drawn from the run's stream.
 //!
-//! A throwaway key must load in every program, no more: nothing is ever signed with it that matters. So one
-//! Fermat test a candidate, after a sieve, is enough proof.
+//! A throwaway key must load in every program, no more: nothing is ever signed with it that matters. So two
+//! primes of a pool that everybody knows will do, and where the pool has none of the size, one Fermat test a
+//! candidate, after a sieve, is enough proof.
 
 use alloc::vec::Vec;
 
 use num_bigint::BigUint;
 
-use super::fermat;
+use super::{fermat, pool};
 use crate::derive::Stream;
 
 const EXPONENT: u32 = 65537;
@@ -31,7 +32,8 @@ impl Key {
         let bits = bits.clamp(*SIZES.start(), *SIZES.end());
         loop {
             // Whole words: the test wants the highest bit of the highest word set.
-            let (p, q) = (prime(stream, bits.div_ceil(128)), prime(stream, bits / 128));
+            let (p, q) = pool::pair(stream, bits)
+                .unwrap_or_else(|| (prime(stream, bits.div_ceil(128)), prime(stream, bits / 128)));
             let (p, q) = if p > q { (p, q) } else { (q, p) };
             let (p1, q1) = (&p - 1_u32, &q - 1_u32);
             let Some(qinv) = q.modinv(&p) else { continue };
@@ -67,8 +69,6 @@ fn inverse_of_exponent(m: &BigUint) -> BigUint {
 
 /// A prime of exactly this many words, its two highest bits set so that a product has its full length.
 fn prime(stream: &mut Stream, words: usize) -> BigUint {
-    const SPAN: usize = 4096;
-    let sieve = small_primes();
     loop {
         let mut start: Vec<u64> = Vec::with_capacity(words);
         for _ in 0..words {
@@ -76,26 +76,46 @@ fn prime(stream: &mut Stream, words: usize) -> BigUint {
             stream.fill(&mut word);
             start.push(u64::from_le_bytes(word));
         }
-        start[0] |= 1;
-        start[words - 1] |= 3 << 62;
-        let mut composite = alloc::vec![false; SPAN];
-        for &small in &sieve {
-            // The first k with start + 2k divisible by `small`: k = -start / 2 modulo it.
-            let minus = (small - remainder(&start, small)) % small;
-            let mut k = (if minus.is_multiple_of(2) { minus / 2 } else { (minus + small) / 2 }) as usize;
-            while k < SPAN {
-                composite[k] = true;
-                k += small as usize;
-            }
-        }
-        for k in (0..SPAN).filter(|k| !composite[*k]) {
-            let Some(candidate) = plus(&start, 2 * k as u64) else { break };
-            if remainder(&candidate, u64::from(EXPONENT)) != 1 && fermat::passes(&candidate) {
-                let bytes: Vec<u8> = candidate.iter().flat_map(|w| w.to_le_bytes()).collect();
-                return BigUint::from_bytes_le(&bytes);
-            }
+        framed(&mut start);
+        if let Some((_, prime)) = next_prime(&start) {
+            return number(&prime);
         }
     }
+}
+
+/// Odd, and its two highest bits set.
+pub(super) fn framed(start: &mut [u64]) {
+    if let Some(lowest) = start.first_mut() {
+        *lowest |= 1;
+    }
+    if let Some(highest) = start.last_mut() {
+        *highest |= 3 << 62;
+    }
+}
+
+pub(super) fn number(words: &[u64]) -> BigUint {
+    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    BigUint::from_bytes_le(&bytes)
+}
+
+/// The first k for which start + 2k is a prime that goes with our exponent, and that prime.
+pub(super) fn next_prime(start: &[u64]) -> Option<(usize, Vec<u64>)> {
+    const SPAN: usize = 1 << 14;
+    let mut composite = alloc::vec![false; SPAN];
+    for small in small_primes() {
+        // The first k with start + 2k divisible by `small`: k = -start / 2 modulo it.
+        let minus = (small - remainder(start, small)) % small;
+        let mut k = (if minus.is_multiple_of(2) { minus / 2 } else { (minus + small) / 2 }) as usize;
+        while k < SPAN {
+            composite[k] = true;
+            k += small as usize;
+        }
+    }
+    (0..SPAN).filter(|k| !composite[*k]).find_map(|k| {
+        let candidate = plus(start, 2 * k as u64)?;
+        let prime = remainder(&candidate, u64::from(EXPONENT)) != 1 && fermat::passes(&candidate);
+        prime.then_some((k, candidate))
+    })
 }
 
 /// The rest by a number of 32 bits or less, a half word at a time so that no wide division is needed.
@@ -106,7 +126,7 @@ fn remainder(words: &[u64], small: u64) -> u64 {
     })
 }
 
-fn plus(words: &[u64], mut add: u64) -> Option<Vec<u64>> {
+pub(super) fn plus(words: &[u64], mut add: u64) -> Option<Vec<u64>> {
     let sum = words
         .iter()
         .map(|word| {

@@ -5,6 +5,10 @@
 //! begins. We look at those positions only, ask a bitmap whether that block occurs there in any needle, and
 //! compare in full on a hit. The steps do not depend on each other, so the processor overlaps them; an
 //! automaton waits for each state.
+//!
+//! With thousands of secrets the bitmap outgrows the caches, and what counts is how rarely it is asked and how
+//! rarely it is wrong. Then each block has two bits in one word, and text outside ASCII is not asked about at
+//! all if no needle is.
 
 use alloc::vec::Vec;
 
@@ -18,6 +22,8 @@ const LEAST_PENDING: usize = 6;
 /// A longer head would lengthen the stride, but also the table.
 const LONGEST_HEAD: usize = 16;
 const LOAD: usize = 8;
+/// From so many blocks on a block has two bits.
+const MANY: usize = 1 << 16;
 /// Blocks a round: one branch for all of them, since nearly always none is a candidate.
 const ROUND: usize = 4;
 
@@ -30,8 +36,11 @@ pub(crate) struct Table {
     stride: usize,
     /// Which bytes of a load are the block.
     mask: u64,
-    /// One bit per hash of a block.
+    /// One bit per hash of a block, or two in one word.
     bitmap: Vec<u64>,
+    many: bool,
+    /// The bits of a block that no needle has set.
+    unset: u64,
     bitmap_shift: u32,
     /// `slots[starts[h]..starts[h + 1]]` are the needles with a block of hash `h`.
     starts: Vec<u32>,
@@ -74,8 +83,11 @@ impl Table {
         let stride = head - block + 1;
         let mask = u64::MAX >> (64 - 8 * block);
         let blocks = needles.len() * stride;
-        // At most one bit in thirty-two set: a miss is then nearly always decided by the bitmap alone.
-        let bitmap_shift = 64 - (blocks.max(1) * 32).next_power_of_two().ilog2().clamp(14, 26);
+        let many = blocks >= MANY;
+        // At most one bit in thirty-two set, or two pairs in thirty-two: a miss is then nearly always decided
+        // by the bitmap alone.
+        let room = if many { 16 } else { 32 };
+        let bitmap_shift = 64 - (blocks.max(1) * room).next_power_of_two().ilog2().clamp(14, 26);
         let starts_shift = 64 - blocks.max(1).next_power_of_two().ilog2().clamp(8, 22);
         let mut bitmap = alloc::vec![0_u64; 1 << (64 - bitmap_shift - 6)];
         let mut starts = alloc::vec![0_u32; (1 << (64 - starts_shift)) + 1];
@@ -87,9 +99,12 @@ impl Table {
                 }
             }
         };
+        let mut set = 0;
         each(&needles, &mut |slot| {
-            let bit = hash(slot.block, bitmap_shift);
-            bitmap[bit >> 6] |= 1 << (bit & 63);
+            let (word, bits) =
+                if many { two_bits(slot.block, bitmap_shift) } else { one_bit(slot.block, bitmap_shift) };
+            bitmap[word] |= bits;
+            set |= slot.block;
             starts[hash(slot.block, starts_shift) + 1] += 1;
         });
         for at in 1..starts.len() {
@@ -102,7 +117,21 @@ impl Table {
             slots[*place as usize] = slot;
             *place += 1;
         });
-        Self { needles, longest, head, stride, mask, bitmap, bitmap_shift, starts, starts_shift, slots }
+        let unset = mask & !set;
+        Self {
+            needles,
+            longest,
+            head,
+            stride,
+            mask,
+            bitmap,
+            many,
+            unset,
+            bitmap_shift,
+            starts,
+            starts_shift,
+            slots,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -162,6 +191,31 @@ impl Table {
 
     /// Some occurrence that begins at `from` or later; no other ends before this one begins.
     fn candidate(&self, text: &[u8], from: usize, suspected: &mut Option<Found>) -> Option<Found> {
+        if self.many {
+            self.search(text, from, suspected, |block| {
+                if block & self.unset != 0 {
+                    return 0;
+                }
+                let (word, bits) = two_bits(block, self.bitmap_shift);
+                u64::from(self.bitmap[word] & bits == bits)
+            })
+        } else {
+            self.search(text, from, suspected, |block| {
+                let bit = hash(block, self.bitmap_shift);
+                self.bitmap[bit >> 6] >> (bit & 63) & 1
+            })
+        }
+    }
+
+    /// `seen` tells by its lowest bit whether a needle may have the block.
+    #[inline]
+    fn search(
+        &self,
+        text: &[u8],
+        from: usize,
+        suspected: &mut Option<Found>,
+        seen: impl Fn(u64) -> u64,
+    ) -> Option<Found> {
         if self.needles.is_empty() || text.len() < self.head {
             return None;
         }
@@ -171,7 +225,7 @@ impl Table {
         while let Some(window) = text.get(at..at + round) {
             let mut any = 0;
             for lane in 0..ROUND {
-                any |= self.bit(load_whole(window, lane * self.stride) & self.mask) << lane;
+                any |= seen(load_whole(window, lane * self.stride) & self.mask) << lane;
             }
             while any != 0 {
                 let lane = any.trailing_zeros() as usize;
@@ -191,12 +245,6 @@ impl Table {
             at += self.stride;
         }
         None
-    }
-
-    #[inline]
-    fn bit(&self, block: u64) -> u64 {
-        let bit = hash(block, self.bitmap_shift);
-        self.bitmap[bit >> 6] >> (bit & 63) & 1
     }
 
     /// Reports every needle that lies in `text[from..]` and has the block at `at` in its head.
@@ -243,4 +291,19 @@ fn load_whole(text: &[u8], at: usize) -> u64 {
 #[inline]
 fn hash(block: u64, shift: u32) -> usize {
     (block.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> shift) as usize
+}
+
+/// The word of the bitmap and the bit in it.
+#[inline]
+fn one_bit(block: u64, shift: u32) -> (usize, u64) {
+    let bit = hash(block, shift);
+    (bit >> 6, 1 << (bit & 63))
+}
+
+/// The same with a second bit, from the hash's next digits.
+#[inline]
+fn two_bits(block: u64, shift: u32) -> (usize, u64) {
+    let bit = hash(block, shift);
+    let next = hash(block, shift - 6);
+    (bit >> 6, 1 << (bit & 63) | 1 << (next & 63))
 }
