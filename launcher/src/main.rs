@@ -26,6 +26,9 @@ mod trial;
 mod audit;
 mod record;
 
+mod beneath;
+mod changes;
+
 use std::process::ExitCode;
 use std::time::SystemTime;
 

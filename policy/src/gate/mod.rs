@@ -16,6 +16,7 @@ use crate::schema::{Place, Policy, Review};
 use crate::verdict::{Reason, Verdict, VerdictRecord};
 
 pub use content::package_scripts_differ;
+pub use usage::is_run;
 
 /// What becomes of each change, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,30 +12,34 @@ const PROSE: &[&str] =
     &["md", "markdown", "txt", "rst", "adoc", "org", "tex", "html", "htm", "po", "csv", "svg", "log"];
 const PROSE_NAMES: &[&str] = &["README", "LICENSE", "COPYING", "CHANGELOG", "AUTHORS", "NOTICE", "TODO"];
 
+/// Whether a file of this name is run, whatever is in it.
+pub fn is_run(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    listed(SCRIPTS, extension(name)) || name == b"package.json" || later::when(path).is_some()
+}
+
 /// A file that is run, other source, or prose: as `in:` of a pattern names it.
 pub(super) fn of(change: &Change) -> Place {
     let name = change.path.0.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let is = |list: &[&str], text: &[u8]| list.iter().any(|own| text.eq_ignore_ascii_case(own.as_bytes()));
-    let extension = name
-        .iter()
-        .rposition(|byte| *byte == b'.')
-        .filter(|at| *at > 0)
-        .and_then(|at| name.get(at + 1..))
-        .unwrap_or_default();
     let executable = change.after.as_ref().is_some_and(|node| node.kind.is_file() && node.mode & 0o111 != 0);
     let found = |wanted: &Found| change.findings.iter().any(|finding| finding.what == *wanted);
-    if is(SCRIPTS, extension)
-        || executable
-        || found(&Found::Shebang)
-        || name == b"package.json"
-        || later::when(&change.path.0).is_some()
-    {
+    if executable || found(&Found::Shebang) || is_run(&change.path.0) {
         Place::Scripts
-    } else if is(PROSE, extension) || is(PROSE_NAMES, name) {
+    } else if listed(PROSE, extension(name)) || listed(PROSE_NAMES, name) {
         Place::Prose
     } else {
         Place::Source
     }
+}
+
+fn listed(list: &[&str], text: &[u8]) -> bool {
+    list.iter().any(|own| text.eq_ignore_ascii_case(own.as_bytes()))
+}
+
+/// After the last dot, which is not the first byte.
+fn extension(name: &[u8]) -> &[u8] {
+    let dot = name.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0);
+    dot.and_then(|at| name.get(at + 1..)).unwrap_or_default()
 }
 
 /// Whether a link leads out of the workspace, as far as its text tells.
