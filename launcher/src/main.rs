@@ -30,6 +30,9 @@ mod tripwire;
 mod audit;
 mod record;
 
+mod beneath;
+mod changes;
+
 mod doctor;
 mod selftest;
 

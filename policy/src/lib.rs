@@ -5,7 +5,9 @@
 //! it): texts come in as bytes, decisions go out as plain data, and the launcher carries them out.
 
 pub mod audit;
+pub mod changes;
 pub mod exit;
+pub mod gate;
 pub mod home;
 pub mod plan;
 pub mod schema;

@@ -1,0 +1,169 @@
+//! Reads what a path holds, on both sides, once: its digest, whether it differs, what is found in it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, FileType, Mode, Stat, chmodat, readlinkat};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use shieldrun_policy::changes::{Finding, Node, NodeKind};
+use shieldrun_policy::plan::Bytes;
+
+use super::attributes;
+use super::eyes::{Eyes, Look};
+use super::text::is_text;
+use super::walk::file_type;
+use crate::beneath::Tree;
+
+/// A side of a change, read.
+pub(super) struct Side {
+    pub(super) node: Node,
+    /// All of a file that is not too large to be kept in memory, or where a link points.
+    pub(super) content: Option<Vec<u8>>,
+    /// What was found while it was read.
+    pub(super) found: Vec<Finding>,
+}
+
+/// Larger files are read in pieces: their digest and what is found in them count, a diff is not made.
+pub(super) const MOST_KEPT: u64 = 16 << 20;
+
+/// Who may not read a file of the run's own layer?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The layer of the run: what it closed to its owner is opened for the moment.
+    Run,
+    /// The user's tree: what cannot be read stays unread.
+    User,
+}
+
+/// Reads one side. `eyes` for what the run wrote.
+pub(super) fn read(
+    tree: &mut Tree<'_>,
+    path: &[u8],
+    stat: &Stat,
+    owner: Owner,
+    eyes: Option<&Eyes<'_>>,
+) -> io::Result<Side> {
+    let mut side = Side { node: plain(stat), content: None, found: Vec::new() };
+    match file_type(stat) {
+        FileType::RegularFile => {
+            let file = match open(tree, path, stat, owner) {
+                Ok(file) => file,
+                // A digest of nothing equals no other: whoever compares sees a change.
+                Err(error) if owner == Owner::User && is_closed(&error) => return Ok(side),
+                Err(error) => return Err(error),
+            };
+            side.node.attributes = attributes::digest(&attributes::read(&file)?);
+            read_file(file, stat.st_size, &mut side, eyes)?;
+        }
+        FileType::Directory => {
+            // Only where the owner can open it: attributes of a closed one are not seen.
+            if let Ok(directory) = tree.directory(path) {
+                side.node.attributes = attributes::digest(&attributes::read(directory.as_fd())?);
+            }
+        }
+        FileType::Symlink => {
+            let spot = tree.spot(path)?;
+            let target = readlinkat(spot.directory, spot.name.as_slice(), Vec::new())?.into_bytes();
+            if let Some(eyes) = eyes {
+                let mut look = eyes.look();
+                look.feed(&target);
+                side.found = look.finish();
+            }
+            side.content = Some(target.clone());
+            side.node.kind = NodeKind::Symlink(Bytes(target));
+        }
+        _ => {}
+    }
+    Ok(side)
+}
+
+/// The digest alone, to find what moved.
+pub(super) fn digest(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner) -> io::Result<[u8; 32]> {
+    let mut file = open(tree, path, stat, owner)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 128 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            count => hash.update(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+}
+
+/// What can be told without reading.
+fn plain(stat: &Stat) -> Node {
+    let kind = match file_type(stat) {
+        FileType::RegularFile => NodeKind::Binary,
+        FileType::Directory => NodeKind::Directory,
+        FileType::Symlink => NodeKind::Symlink(Bytes::default()),
+        FileType::Fifo => NodeKind::Fifo,
+        _ => NodeKind::Special,
+    };
+    let size = if kind.is_file() { u64::try_from(stat.st_size).unwrap_or_default() } else { 0 };
+    // The permissions of a link are those of nothing.
+    let mode = if matches!(kind, NodeKind::Symlink(_)) { 0o777 } else { stat.st_mode & 0o7777 };
+    let modified = (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or_default());
+    Node { kind, mode, size, modified, digest: None, attributes: None }
+}
+
+fn read_file(mut file: File, size: i64, side: &mut Side, eyes: Option<&Eyes<'_>>) -> io::Result<()> {
+    let size = u64::try_from(size).unwrap_or_default();
+    let mut hash = Sha256::new();
+    let mut look = eyes.map(Eyes::look);
+    let mut kept = (size <= MOST_KEPT).then(|| Vec::with_capacity(usize::try_from(size).unwrap_or_default()));
+    let mut total = 0u64;
+    let mut buffer = vec![0u8; (128 << 10).min(usize::try_from(size).unwrap_or_default() + 1)];
+    loop {
+        let chunk = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => buffer.get(..count).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if total == 0 && is_text(chunk) {
+            side.node.kind = NodeKind::Text;
+        }
+        total += chunk.len() as u64;
+        hash.update(chunk);
+        if let Some(look) = &mut look {
+            look.feed(chunk);
+        }
+        // It may grow while it is read, if it is the user's.
+        if total > MOST_KEPT {
+            kept = None;
+        }
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(chunk);
+        }
+    }
+    if total == 0 {
+        side.node.kind = NodeKind::Text;
+    }
+    side.node.size = total;
+    side.node.digest = Some(hash.finalize().into());
+    side.content = kept;
+    side.found = look.map(Look::finish).unwrap_or_default();
+    Ok(())
+}
+
+/// Opens a file; one that the run closed to its owner is opened for the moment, as the run is over.
+pub(super) fn open(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner) -> io::Result<File> {
+    match tree.file(path) {
+        Err(error) if owner == Owner::Run && is_closed(&error) => {
+            let spot = tree.spot(path)?;
+            let name = spot.name.as_slice();
+            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+            chmodat(spot.directory, name, mode | Mode::RUSR, AtFlags::empty())?;
+            let opened = spot.file();
+            chmodat(spot.directory, name, mode, AtFlags::empty())?;
+            opened
+        }
+        other => other,
+    }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::ACCESS)
+}
