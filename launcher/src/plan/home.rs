@@ -7,6 +7,7 @@
 mod programs;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -51,6 +52,7 @@ pub(super) fn private(policy: &Policy, host: &Host, found: &Found<'_>, layer: La
     }
     let mut view = View {
         home,
+        entries: entries(home),
         workspace: &host.workspace,
         registry: found.registry,
         masked: found.masks.iter().map(|mask| mask.at.0.as_slice()).collect(),
@@ -74,6 +76,8 @@ pub(super) fn private(policy: &Policy, host: &Host, found: &Found<'_>, layer: La
 
 struct View<'a> {
     home: &'a Path,
+    /// What lies in the home: most of what is asked for does not, and needs no look of its own.
+    entries: Option<BTreeSet<OsString>>,
     workspace: &'a Path,
     registry: &'a Registry,
     masked: BTreeSet<&'a [u8]>,
@@ -184,7 +188,10 @@ impl View<'_> {
                 path = normal(&path);
                 continue;
             }
-            if relative.as_os_str().is_empty() || path.starts_with(self.workspace) {
+            let first = relative.components().next()?;
+            if path.starts_with(self.workspace)
+                || self.entries.as_ref().is_some_and(|entries| !entries.contains(first.as_os_str()))
+            {
                 return None;
             }
             let Some((link, target)) = first_link(self.home, relative) else {
@@ -256,6 +263,11 @@ fn read_settings(path: &Path) -> Settings {
         Ok(_) => Settings::Read(content, metadata.permissions().mode() & 0o777),
         Err(_) => Settings::None,
     }
+}
+
+fn entries(home: &Path) -> Option<BTreeSet<OsString>> {
+    let entries = fs::read_dir(home).ok()?;
+    entries.map(|entry| entry.ok().map(|entry| entry.file_name())).collect()
 }
 
 /// The first link on the way from `home` down, and what it holds.
