@@ -11,6 +11,7 @@ mod doctor;
 mod elsewhere;
 mod environment;
 mod files;
+mod home;
 mod hosts;
 mod input;
 mod landlock;

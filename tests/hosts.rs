@@ -93,7 +93,7 @@ fn a_run_within_a_run_says_why_it_cannot() {
     let world = World::new();
     // Inside there are no user namespaces to be had: the inner one refuses, it does not run unprotected.
     let binary = crate::harness::put(
-        &world.home.join("bin/shieldrun"),
+        &world.home.join(".local/bin/shieldrun"),
         &std::fs::read(crate::harness::binary()).expect("read the binary"),
         0o755,
     );

@@ -81,6 +81,15 @@ impl Host {
         runs_dir(state.as_deref().map(Path::as_os_str), self.home.as_deref().map(Path::as_os_str))
     }
 
+    /// A path of the policy: absolute, under `~/`, or relative to the workspace.
+    pub(crate) fn path_of(&self, written: &str) -> PathBuf {
+        match written.strip_prefix('~') {
+            Some(rest) => self.home_or_root().join(rest.trim_start_matches('/')),
+            // An absolute path replaces the workspace.
+            None => self.workspace.join(written),
+        }
+    }
+
     /// The home, or `/` where there is none.
     pub(crate) fn home_or_root(&self) -> &Path {
         self.home.as_deref().unwrap_or(Path::new("/"))

@@ -1,4 +1,4 @@
-//! Owns the layers of a run's overlay on the host's side: what lies below and stays as it is, and what
+//! Owns the layers of a run's overlays on the host's side: what lies below and stays as it is, and what
 //! the run wrote.
 //!
 //! The set-up child mounts them; here they are made, held open for the diff, and cleared away. The child
@@ -7,23 +7,26 @@
 
 mod tree;
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use rustix::fs::{CWD, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, fstat, openat};
+use rustix::fs::{CWD, Dir, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, fstat, openat};
 
 use shieldrun_policy::plan::{Bytes, Layer, Mount, Plan};
 
 use crate::record::RunDir;
 
-/// What a run wrote, in its record; `c 0 0` is a deletion, `user.overlay.opaque` a directory that hides
-/// the one below.
+/// What a run wrote to the workspace, in its record; `c 0 0` is a deletion, `user.overlay.opaque` a
+/// directory that hides the one below.
 pub(crate) const UPPER: &str = "upper";
-/// The kernel's own, of no use afterwards.
-const WORK: &str = "work";
+/// What it wrote to its private home, and to toolchains and caches in it: of use to the run alone.
+const HOME: &str = "home";
+const TOOLS: &str = "tools";
+/// The kernel's own directory of each.
+const WORK: [(&str, &str); 3] = [(UPPER, "upper.work"), (HOME, "home.work"), (TOOLS, "tools.work")];
 
 /// The layers of the workspace: what the diff compares.
 #[derive(Debug)]
@@ -34,17 +37,33 @@ pub(crate) struct Layers {
     /// What the run wrote. With a layer in memory it is empty until the child has said where that is.
     pub(crate) upper: OwnedFd,
     place: Layer,
-    pinned: [Pinned; 1],
 }
 
-/// What the set-up child needs to make the overlay.
+/// What the set-up child needs to make the overlays.
+#[derive(Debug, Default)]
+pub(crate) struct Pins {
+    /// The workspace's.
+    pub(crate) workspace: Option<Pinned>,
+    /// The home's.
+    pub(crate) home: Option<PinnedHome>,
+}
+
+/// One overlay.
 #[derive(Debug)]
 pub(crate) struct Pinned {
     pub(crate) lower: Directory,
     /// Absent where the layer is in memory.
     pub(crate) written: Option<Written>,
-    /// What the root of the layer must look like: the guest sees it as the root of the workspace.
+    /// What the root of the layer must look like: the guest sees it as the root of the overlay.
     pub(crate) root: Looks,
+}
+
+/// The private home: an overlay over nothing but what is put there, and one over the host's home, of
+/// which the toolchains are shown.
+#[derive(Debug)]
+pub(crate) struct PinnedHome {
+    pub(crate) own: Option<Written>,
+    pub(crate) tools: Pinned,
 }
 
 /// Upper and work of one overlay: on one file system, each used once.
@@ -78,64 +97,109 @@ pub(crate) struct LayersError {
     source: io::Error,
 }
 
-impl Layers {
-    /// Those that the plan asks for, in the run's record.
-    ///
-    /// # Errors
-    /// When the workspace cannot be read or the record cannot be written.
-    pub(crate) fn make(plan: &Plan, directory: &RunDir) -> Result<Option<Self>, LayersError> {
-        let overlay = plan.mounts.iter().find_map(|mount| match mount {
-            Mount::Overlay { at, layer } if *at == plan.workspace => Some((at, *layer)),
-            _ => None,
-        });
-        overlay.map(|(at, layer)| Self::over(at, layer, directory)).transpose()
-    }
-
-    fn over(at: &Bytes, place: Layer, directory: &RunDir) -> Result<Self, LayersError> {
-        let below = Path::new(std::ffi::OsStr::from_bytes(&at.0));
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source: io::Error| LayersError { path, source }
-        };
-        let lower = open(CWD, below).map_err(failed(below))?;
-        let stat = fstat(&lower).map_err(io::Error::from).map_err(failed(below))?;
-        let path = directory.path().join(UPPER);
-        let upper = directory.create_directory(UPPER, 0o700).map_err(failed(&path))?;
-        let root = Looks::of(&stat);
-        let written = match place {
-            Layer::Memory => None,
-            Layer::Record => {
-                root.put_on(&upper).map_err(failed(&path))?;
-                let work = directory.create_directory(WORK, 0o700).map_err(failed(&path))?;
-                Some(Written {
-                    upper: Directory::of(&upper, &path).map_err(failed(&path))?,
-                    work: Directory::of(&work, &directory.path().join(WORK)).map_err(failed(&path))?,
-                })
+/// Makes the layers that the plan asks for, in the run's record.
+///
+/// # Errors
+/// When a directory cannot be read or the record cannot be written.
+pub(crate) fn make(plan: &Plan, directory: &RunDir) -> Result<(Option<Layers>, Pins), LayersError> {
+    let mut pins = Pins::default();
+    let mut layers = None;
+    for mount in &plan.mounts {
+        match mount {
+            Mount::Overlay { at, layer } if *at == plan.workspace => {
+                let (lower, stat) = below(at)?;
+                let (upper, written) = above(directory, UPPER, *layer, &Looks::of(&stat))?;
+                pins.workspace = Some(pinned(at, &lower, &stat, written)?);
+                layers = Some(Layers { lower, upper, place: *layer });
             }
-        };
-        let pinned = Pinned { lower: Directory::of(&lower, below).map_err(failed(below))?, written, root };
-        Ok(Self { lower, upper, place, pinned: [pinned] })
+            Mount::Home { at, layer } => {
+                let (lower, stat) = below(at)?;
+                // It is nobody else's.
+                let root = Looks { mode: Looks::of(&stat).mode & 0o700, ..Looks::of(&stat) };
+                let (_, own) = above(directory, HOME, *layer, &root)?;
+                let (_, tools) = above(directory, TOOLS, *layer, &root)?;
+                pins.home =
+                    Some(PinnedHome { own, tools: Pinned { root, ..pinned(at, &lower, &stat, tools)? } });
+            }
+            _ => {}
+        }
     }
+    Ok((layers, pins))
+}
 
-    /// For the set-up child, in the order of the plan.
-    pub(crate) fn pinned(&self) -> &[Pinned] {
-        &self.pinned
-    }
-
+impl Layers {
     /// Takes the layer that the child made in memory; it lives as long as this descriptor.
     pub(crate) fn adopt(&mut self, upper: Option<OwnedFd>) {
         if let (Layer::Memory, Some(upper)) = (self.place, upper) {
             self.upper = upper;
         }
     }
+}
 
-    /// Removes what is of no use once the run's namespaces are gone: the kernel's work directory, and
-    /// the upper layer of a run that wrote nothing. Best effort: what stays is in the record's own
-    /// directory, and `prune` takes it.
-    pub(crate) fn tidy(&self, directory: &RunDir) {
-        let _ = tree::remove(directory.as_fd(), WORK);
-        let _ = rustix::fs::unlinkat(directory.as_fd(), UPPER, rustix::fs::AtFlags::REMOVEDIR);
+/// Removes what a run wrote to its own home, once its namespaces are gone.
+///
+/// What is empty stays for `prune`, and so do the kernel's work directories: on a file system that
+/// discards freed blocks at once, each removed directory costs milliseconds, which every run would pay.
+/// Best effort: all of it lies in the record's own directory.
+pub(crate) fn tidy(directory: &RunDir) {
+    for name in [HOME, TOOLS] {
+        if has_entries(directory, name).unwrap_or(false) {
+            let _ = tree::remove(directory.as_fd(), name);
+        }
     }
+}
+
+fn has_entries(directory: &RunDir, name: &str) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(directory, name, flags, Mode::empty())?;
+    let mut entries = Dir::new(opened)?.filter_map(Result::ok);
+    Ok(entries.any(|entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")))
+}
+
+/// Opens what lies below an overlay.
+fn below(at: &Bytes) -> Result<(OwnedFd, Stat), LayersError> {
+    let path = Path::new(OsStr::from_bytes(&at.0));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(CWD, path, flags, Mode::empty()).map_err(failed(path))?;
+    let stat = fstat(&opened).map_err(failed(path))?;
+    Ok((opened, stat))
+}
+
+fn pinned(at: &Bytes, lower: &OwnedFd, stat: &Stat, written: Option<Written>) -> Result<Pinned, LayersError> {
+    let path = Path::new(OsStr::from_bytes(&at.0));
+    let lower = Directory::of(lower, path).map_err(failed(path))?;
+    Ok(Pinned { lower, written, root: Looks::of(stat) })
+}
+
+/// Makes the directory that an overlay writes to; with a layer in memory it is only where that is kept
+/// afterwards.
+fn above(
+    directory: &RunDir,
+    name: &'static str,
+    layer: Layer,
+    root: &Looks,
+) -> Result<(OwnedFd, Option<Written>), LayersError> {
+    let path = directory.path().join(name);
+    let make = || {
+        let upper = directory.create_directory(name, 0o700)?;
+        if layer == Layer::Memory {
+            return Ok((upper, None));
+        }
+        root.put_on(&upper)?;
+        let work_name = WORK.iter().find(|(own, _)| *own == name).map_or(name, |(_, work)| work);
+        let work = directory.create_directory(work_name, 0o700)?;
+        let written = Written {
+            upper: Directory::of(&upper, &path)?,
+            work: Directory::of(&work, &directory.path().join(work_name))?,
+        };
+        Ok((upper, Some(written)))
+    };
+    make().map_err(failed::<io::Error>(&path))
+}
+
+fn failed<E: Into<io::Error>>(path: &Path) -> impl FnOnce(E) -> LayersError {
+    let path = path.to_owned();
+    move |error| LayersError { path, source: error.into() }
 }
 
 impl Directory {
@@ -197,14 +261,9 @@ pub(crate) fn place_for(record: &Path) -> Layer {
     }
 }
 
-fn open(at: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(at, path, flags, Mode::empty())?)
-}
-
 impl fmt::Display for LayersError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "cannot make the layers of the workspace: `{}`", self.path.display())
+        write!(out, "cannot make the layers of the run: `{}`", self.path.display())
     }
 }
 

@@ -1,10 +1,14 @@
 //! Owns the step from policy, host and inventory to the plan: every mount, in order.
 
+mod home;
+mod system;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use shieldrun_policy::plan::{Access, Bytes, Change, Cover, Mask, Mount, Plan, Tier, Variable};
+use shieldrun_policy::home::NO_HOMES;
+use shieldrun_policy::plan::{Access, Bytes, Change, Cover, Layer, Mask, Mount, Plan, Tier, Variable};
 use shieldrun_policy::schema::{Isolation, Policy, Writes};
 
 use crate::cli::RunArguments;
@@ -15,11 +19,16 @@ use crate::inventory::Inventory;
 use crate::inventory::path::contains;
 use crate::layers;
 
+use home::Home;
+
 /// Directories that programs of one machine share: what lies there is not for the guest.
 const PRIVATE: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
 
 /// `rule.name` of the mask over the records.
 pub(crate) const RECORDS_RULE: &str = "shieldrun.records";
+
+/// Where the homes of others lie: each of them is theirs.
+const HOMES: [(&str, u32); 2] = [("/home", 0o755), ("/root", 0o700)];
 
 /// Variables whose directory a program expects to exist.
 const EXPECTED_DIRECTORIES: [&str; 2] = ["TMPDIR", "XDG_RUNTIME_DIR"];
@@ -37,11 +46,18 @@ pub(crate) fn make(
         Isolation::Landlock => Tier::Landlock,
         Isolation::Preload => Tier::Preload,
     };
-    let view = View::of(host);
-    let mounts = if tier.has_namespaces() { view.mounts(policy, host, record) } else { Vec::new() };
+    let layer = layers::place_for(record);
+    let found =
+        home::Found { registry: &inventory.registry, masks: &inventory.masks, command: &inventory.command };
+    let private = tier.has_namespaces().then(|| home::private(policy, host, &found, layer)).flatten();
+    let view = View::of(policy, host, private);
     let mut masks = std::mem::take(&mut inventory.masks);
+    if tier.has_namespaces() {
+        masks.extend(system::masks(host.uid, &masks));
+    }
     masks.extend(mask_of_records(tier, record));
-    masks.retain(|mask| !tier.has_namespaces() || view.shows(&mask.at.0));
+    masks.retain(|mask| !tier.has_namespaces() || view.shows(&mask.at.0) || view.is_kept_out(mask));
+    let mounts = if tier.has_namespaces() { view.mounts(policy, host, layer) } else { Vec::new() };
     let grants = if tier == Tier::Landlock {
         grants::make(policy, host, &masks, GuestFiles::of(tier, record).directory())
     } else {
@@ -77,43 +93,55 @@ struct View {
     private: Vec<(PathBuf, u32)>,
     /// Put back: beneath a private mount, or writable.
     kept: Vec<PathBuf>,
+    /// Those of them whose changes are for the host.
+    persistent: Vec<PathBuf>,
+    home: Option<Home>,
 }
 
 impl View {
-    fn of(host: &Host) -> Self {
+    fn of(policy: &Policy, host: &Host, home: Option<Home>) -> Self {
+        let homes = HOMES.iter().filter(|(path, _)| home.is_some() && can_be_entered(Path::new(path)));
         let private: Vec<_> = PRIVATE
             .iter()
+            .chain(homes)
             .filter_map(|(path, mode)| Some((Path::new(path).canonicalize().ok()?, *mode)))
-            .filter(|(path, _)| path.is_dir() && path != Path::new("/"))
+            .filter(|(path, _)| path.is_dir() && path != Path::new("/") && host.home.as_ref() != Some(path))
             .collect();
+        let in_home = |path: &Path| host.home.as_ref().is_some_and(|home| path.starts_with(home));
         let hidden = |path: &Path| {
-            private.iter().any(|(above, _)| path.starts_with(above)) || path.starts_with("/dev")
+            private.iter().any(|(above, _)| path.starts_with(above))
+                || path.starts_with("/dev")
+                || (home.is_some() && in_home(path))
         };
-        let mut kept = Vec::new();
-        // A home beneath `/tmp` is a home all the same.
-        kept.extend(
-            host.home.iter().filter(|home| hidden(home) && !home.starts_with(&host.workspace)).cloned(),
-        );
+        let mut kept: Vec<PathBuf> =
+            NO_HOMES.iter().map(PathBuf::from).filter(|path| hidden(path) && path.is_dir()).collect();
+        // In the home they are the home's.
+        let outside = |path: &PathBuf| !in_home(path) && is_canonical(path);
+        let named = |paths: &[String]| paths.iter().map(|path| host.path_of(path)).filter(outside).collect();
+        let visible: Vec<_> = named(&policy.files.visible);
+        kept.extend(visible.into_iter().filter(|path| hidden(path)));
+        let persistent: Vec<_> = named(&policy.files.persist);
+        kept.extend(persistent.iter().cloned());
         kept.push(host.workspace.clone());
         // The working directory lies in the workspace, except where that was cut at the home.
         if !host.working_directory.starts_with(&host.workspace) && hidden(&host.working_directory) {
             kept.push(host.working_directory.clone());
         }
-        Self { private, kept }
+        Self { private, kept, persistent, home }
     }
 
     /// Sources are taken from the host's view before the first of these is made; see the set-up steps.
-    fn mounts(&self, policy: &Policy, host: &Host, record: &Path) -> Vec<Mount> {
+    fn mounts(&self, policy: &Policy, host: &Host, layer: Layer) -> Vec<Mount> {
         let mut mounts = vec![Mount::Root, Mount::Proc, Mount::Devices];
         mounts
             .extend(self.private.iter().map(|(path, mode)| Mount::Private { at: bytes(path), mode: *mode }));
+        mounts.extend(self.home.iter().flat_map(|home| home.mounts.iter().cloned()));
         mounts.extend(self.kept.iter().map(|path| {
             let at = bytes(path);
             match policy.files.writes {
-                Writes::Overlay if *path == host.workspace => {
-                    Mount::Overlay { at, layer: layers::place_for(record) }
-                }
+                Writes::Overlay if *path == host.workspace => Mount::Overlay { at, layer },
                 Writes::Direct if *path == host.workspace => Mount::Keep { at, access: Access::ReadWrite },
+                _ if self.persistent.contains(path) => Mount::Keep { at, access: Access::ReadWrite },
                 _ => Mount::Keep { at, access: Access::ReadOnly },
             }
         }));
@@ -132,8 +160,24 @@ impl View {
     fn shows(&self, path: &[u8]) -> bool {
         let beneath = |directory: &Path| contains(directory.as_os_str().as_bytes(), path);
         let covered = self.private.iter().any(|(above, _)| beneath(above))
-            || ["/proc", "/dev"].iter().any(|above| beneath(Path::new(above)));
-        !covered || self.kept.iter().any(|kept| beneath(kept))
+            || ["/proc", "/dev"].iter().any(|above| beneath(Path::new(above)))
+            || self.home_directory().is_some_and(beneath);
+        let shown = self.home.iter().flat_map(|home| &home.shown);
+        !covered || self.kept.iter().chain(shown).any(|kept| beneath(kept))
+    }
+
+    /// Whether a path of the host's home is not there by itself, and a masked one stands in its place: a
+    /// program that looks for its credentials finds what it expects, and that it looked is known.
+    fn is_kept_out(&self, mask: &Mask) -> bool {
+        let home = self.home_directory().map(|home| home.as_os_str().as_bytes());
+        home.is_some_and(|home| contains(home, &mask.at.0)) && mask.rule.starts_with("secrets.")
+    }
+
+    fn home_directory(&self) -> Option<&Path> {
+        self.home.as_ref().and_then(|home| home.mounts.first()).and_then(|mount| match mount {
+            Mount::Home { at, .. } => Some(as_path(at)),
+            _ => None,
+        })
     }
 }
 
@@ -173,6 +217,23 @@ fn mask_of_records(tier: Tier, record: &Path) -> Option<Mask> {
         rule: RECORDS_RULE.to_owned(),
         reason: "the records of shieldrun".to_owned(),
     })
+}
+
+/// What the user cannot enter needs no cover.
+fn can_be_entered(directory: &Path) -> bool {
+    rustix::fs::access(directory, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+fn is_canonical(path: &Path) -> bool {
+    path.canonicalize().is_ok_and(|real| real == path)
+}
+
+fn as_path(path: &Bytes) -> &Path {
+    as_path_of(&path.0)
+}
+
+fn as_path_of(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
 }
 
 fn bytes(path: impl AsRef<OsStr>) -> Bytes {

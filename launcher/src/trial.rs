@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use shieldrun_policy::audit::{Event, Provider};
-use shieldrun_policy::plan::{Cover, Plan, Tier};
+use shieldrun_policy::plan::{Cover, Layer, Mask, Mount, Plan, Tier};
 use shieldrun_policy::schema::Policy;
 
 use crate::audit::{Log, Sender};
@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::guest::GuestFiles;
 use crate::guest_table::{Extent, GuestTable, Treatment};
 use crate::inventory::{Inventory, sockets};
-use crate::layers::Layers;
+use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
@@ -78,6 +78,7 @@ pub(crate) struct Ended {
     seen: Seen,
     init: OwnedFd,
     /// What the run wrote, where it wrote to an overlay.
+    #[expect(dead_code, reason = "the diff reads it")]
     layers: Option<Layers>,
 }
 
@@ -102,9 +103,8 @@ impl Trial<'_> {
         });
         let files = GuestFiles::of(self.plan.tier, self.directory.path());
         let table = self.guest_table();
-        let layers = Layers::make(self.plan, self.directory)?;
-        let overlays = layers.as_ref().map(Layers::pinned).unwrap_or_default();
-        let prepared = Prepared::new(self.plan, &table, overlays, streams, &files, inherited)
+        let (layers, pins) = layers::make(self.plan, self.directory)?;
+        let prepared = Prepared::new(self.plan, &table, &pins, streams, &files, inherited)
             .map_err(|error| Failure::new(error, None))?;
         if !self.plan.tier.has_namespaces() {
             files
@@ -128,7 +128,7 @@ impl Trial<'_> {
             policy_digest: self.policy.digest().to_owned(),
             policy: self.policy.to_json(),
             isolation: self.plan.tier.word().to_owned(),
-            gaps: gaps(self.plan.tier),
+            gaps: gaps(self.plan),
             shieldrun: env!("CARGO_PKG_VERSION").to_owned(),
             host: HostRecord::here(),
             started_at: time(SystemTime::now()),
@@ -167,6 +167,7 @@ impl Trial<'_> {
         if let Some(layers) = &mut layers {
             layers.adopt(ready.upper.take());
         }
+        recording.record.gaps.extend(late_gap(&ready));
         let guard = self.guard(&ready)?;
         let drain = self.drain(&ready, recording, tripwire.is_some())?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
@@ -217,9 +218,9 @@ impl Trial<'_> {
         let failed = |error| Failure::doing("cannot watch over the masked files", error);
         match self.plan.tier {
             Tier::Full => {
-                // A mask on an overlay lies on the overlay's own entry, which the host cannot replace.
-                let masks: Vec<_> =
-                    self.plan.masks.iter().filter(|mask| !self.plan.overlays(&mask.at.0)).cloned().collect();
+                // The others lie on entries of the run's own, which the host cannot replace.
+                let can_be_lost = |mask: &&Mask| ready.tools_are_shared || !self.plan.is_own(&mask.at.0);
+                let masks: Vec<_> = self.plan.masks.iter().filter(can_be_lost).cloned().collect();
                 if masks.is_empty() {
                     return Ok(None);
                 }
@@ -295,19 +296,45 @@ fn now() -> (i64, i64) {
     (now.tv_sec, now.tv_nsec)
 }
 
-/// What the tier does not give.
-fn gaps(tier: Tier) -> Vec<String> {
-    match tier {
-        Tier::Full if landlock::abi().is_none() => {
-            vec!["no Landlock: the namespaces are the only wall".to_owned()]
+/// What this run does not give, as far as the plan tells.
+fn gaps(plan: &Plan) -> Vec<String> {
+    match plan.tier {
+        Tier::Full => {}
+        Tier::Landlock => return without_namespaces(landlock::abi().unwrap_or(0)),
+        Tier::Preload => {
+            return vec![
+                "no namespaces: files, network and other processes are as on the host".to_owned(),
+                "secret files are refused by the preload shim only: static programs and raw system calls read them".to_owned(),
+            ];
         }
-        Tier::Full => Vec::new(),
-        Tier::Landlock => without_namespaces(landlock::abi().unwrap_or(0)),
-        Tier::Preload => vec![
-            "no namespaces: files, network and other processes are as on the host".to_owned(),
-            "secret files are refused by the preload shim only: static programs and raw system calls read them".to_owned(),
-        ],
     }
+    let mut gaps = Vec::new();
+    if landlock::abi().is_none() {
+        gaps.push("no Landlock: the namespaces are the only wall".to_owned());
+    }
+    if plan.home().is_none() {
+        gaps.push("no private home: the workspace holds the home directory, or there is none".to_owned());
+    }
+    let in_memory = |mount: &Mount| {
+        matches!(
+            mount,
+            Mount::Overlay { layer: Layer::Memory, .. } | Mount::Home { layer: Layer::Memory, .. }
+        )
+    };
+    if plan.mounts.iter().any(in_memory) {
+        gaps.push(
+            "the record lies on a file system that cannot hold a layer: what the run wrote was kept in memory"
+                .to_owned(),
+        );
+    }
+    gaps
+}
+
+/// The same, as far as it showed only when the walls stood.
+fn late_gap(ready: &Ready) -> Option<String> {
+    let shared =
+        "something is mounted in the home, so no overlay can be: toolchains and caches are read-only";
+    ready.tools_are_shared.then(|| shared.to_owned())
 }
 
 /// What Landlock of this version leaves open where it is the only wall.

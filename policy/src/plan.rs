@@ -43,7 +43,7 @@ pub enum Layer {
 }
 
 /// One mount, in the order of the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Mount {
     /// The host's `/` and all beneath it, read-only.
     Root,
@@ -71,6 +71,29 @@ pub enum Mount {
         at: Bytes,
         /// Where the layer lies.
         layer: Layer,
+    },
+    /// A home directory of the run's own: empty but for what the plan puts into it.
+    Home {
+        /// Where, on both sides.
+        at: Bytes,
+        /// Where what is written to it goes.
+        layer: Layer,
+    },
+    /// A settings file of the home: a copy, which programs may replace.
+    Copy {
+        /// Where, on both sides.
+        at: Bytes,
+        /// Its bytes, with synthetic values for real ones.
+        content: Vec<u8>,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A symbolic link of the home.
+    Link {
+        /// Where.
+        at: Bytes,
+        /// What it holds.
+        target: Bytes,
     },
     /// An empty directory in a private mount, because a variable names it.
     Directory {
@@ -283,6 +306,13 @@ impl Right {
     }
 }
 
+/// Without the content of copies.
+impl fmt::Debug for Mount {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Mount({self})")
+    }
+}
+
 impl fmt::Display for Mount {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -296,6 +326,10 @@ impl fmt::Display for Mount {
             Self::Overlay { at, layer: Layer::Memory } => {
                 write!(out, "{at} overlay, writes go to memory and then to the run")
             }
+            Self::Home { at, layer: Layer::Record } => write!(out, "{at} private home, writes go to the run"),
+            Self::Home { at, layer: Layer::Memory } => write!(out, "{at} private home, in memory"),
+            Self::Copy { at, .. } => write!(out, "{at} copy"),
+            Self::Link { at, target } => write!(out, "{at} link to {target}"),
             Self::Directory { at } => write!(out, "{at} empty directory"),
             Self::Guest => write!(out, "/run/shieldrun shim, table, ring"),
         }
@@ -352,15 +386,30 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    /// Whether what is seen at `path` comes through an overlay.
+    /// The private home, if there is one.
     #[must_use]
-    pub fn overlays(&self, path: &[u8]) -> bool {
-        self.mounts.iter().any(|mount| match mount {
-            Mount::Overlay { at, .. } => path
-                .strip_prefix(at.0.as_slice())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")),
-            _ => false,
+    pub fn home(&self) -> Option<&Bytes> {
+        self.mounts.iter().find_map(|mount| match mount {
+            Mount::Home { at, .. } => Some(at),
+            _ => None,
         })
+    }
+
+    /// Whether what is seen at `path` is on a file system of the run's own, whose entries the host cannot
+    /// replace: the last mount that shows the path decides.
+    #[must_use]
+    pub fn is_own(&self, path: &[u8]) -> bool {
+        let shows = |at: &Bytes| {
+            path.strip_prefix(at.0.as_slice()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        };
+        let own = self.mounts.iter().rev().find_map(|mount| match mount {
+            Mount::Overlay { at, .. } | Mount::Home { at, .. } | Mount::Private { at, .. } => {
+                shows(at).then_some(true)
+            }
+            Mount::Keep { at, .. } => shows(at).then_some(false),
+            _ => None,
+        });
+        own.unwrap_or(false)
     }
 
     /// The same as one JSON object, for `--dry-run --json`.

@@ -59,9 +59,9 @@ impl Probe {
 }
 
 impl World {
-    /// A copy of the probe in the world's home, where the sandbox shows it.
+    /// A copy of the probe where the home of the sandbox shows programs.
     pub(crate) fn probe(&self, probe: &Probe) -> PathBuf {
-        put(&self.home.join("bin").join(probe.name), &compiled(probe), 0o755)
+        put(&self.home.join(".local/bin").join(probe.name), &compiled(probe), 0o755)
     }
 }
 

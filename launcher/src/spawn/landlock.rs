@@ -22,6 +22,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use shieldrun_policy::plan::{Access, Bytes, Mount, Plan, Right, Tier};
 
 use super::report::{Failure, Place};
+use crate::inventory::path::contains;
 use crate::sys::landlock::{Handled, Ruleset, abi, access, scope};
 use crate::sys::privileges::NoNewPrivs;
 
@@ -46,7 +47,10 @@ impl Wall {
                 let fs = access::WRITE_FILE | access::CHANGE_DIR | access::REFER | access::IOCTL_DEV;
                 // Some files of `/proc` and of `/dev` are there to be written.
                 let own = [Bytes(b"/proc".to_vec()), Bytes(b"/dev".to_vec())];
-                let writable = plan.mounts.iter().filter_map(written).chain(&own);
+                // A right at the home reaches what lies beneath it, mounts too.
+                let covered =
+                    |at: &&Bytes| plan.home().is_some_and(|home| *at != home && contains(&home.0, &at.0));
+                let writable = plan.mounts.iter().filter_map(written).chain(&own).filter(|at| !covered(at));
                 (fs, writable.map(|at| Ok((c_string(at)?, fs))).collect::<Result<_, _>>()?)
             }
             Tier::Landlock => {
@@ -107,13 +111,17 @@ fn allow(ruleset: &Ruleset, path: &CStr, rights: u64) -> std::io::Result<()> {
 /// Where the guest may write through this mount.
 fn written(mount: &Mount) -> Option<&Bytes> {
     match mount {
-        Mount::Private { at, .. } | Mount::Keep { at, access: Access::ReadWrite } | Mount::Overlay { at, .. } => {
-            Some(at)
-        }
+        Mount::Private { at, .. }
+        | Mount::Keep { at, access: Access::ReadWrite }
+        | Mount::Overlay { at, .. }
+        | Mount::Home { at, .. } => Some(at),
         Mount::Root
         | Mount::Proc
         | Mount::Devices
         | Mount::Keep { access: Access::ReadOnly, .. }
+        // In the home.
+        | Mount::Copy { .. }
+        | Mount::Link { .. }
         // Both lie in private mounts.
         | Mount::Directory { .. }
         | Mount::Guest => None,

@@ -5,11 +5,13 @@
 //! the supervisor gives the word.
 
 mod error;
+mod home;
 mod landlock;
 mod overlay;
 mod prepared;
 mod report;
 mod shared;
+mod skeleton;
 mod steps;
 mod syscalls;
 mod tripwire;
@@ -51,6 +53,8 @@ pub(crate) struct Ready {
     pub terminal: Option<OwnedFd>,
     /// The upper layer of the workspace, where it is in memory.
     pub upper: Option<OwnedFd>,
+    /// Whether toolchains of the home are the host's own, read-only, because no overlay could be made.
+    pub tools_are_shared: bool,
 }
 
 /// Clones the set-up child.
@@ -95,9 +99,15 @@ impl Launched {
             }
         };
         match report {
-            Report::Ready(Handed { ring, terminal, upper }) => {
-                Ok(Ready { pid: self.pid, pidfd: self.pidfd, control: self.control, ring, terminal, upper })
-            }
+            Report::Ready(Handed { ring, terminal, upper, tools_are_shared }) => Ok(Ready {
+                pid: self.pid,
+                pidfd: self.pidfd,
+                control: self.control,
+                ring,
+                terminal,
+                upper,
+                tools_are_shared,
+            }),
             Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
             Report::Tripwire(_) | Report::Gone => Err(SpawnError::Gone),
         }

@@ -23,7 +23,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
-use crate::layers::{Directory, Pinned};
+use crate::layers::{Directory, Pinned, Written};
 
 /// An overlay that is not attached yet.
 pub(super) struct Made {
@@ -32,28 +32,37 @@ pub(super) struct Made {
     pub(super) upper: Option<OwnedFd>,
 }
 
-/// Mounts one, detached.
-pub(super) fn make(pinned: &Pinned, memory_options: &[(&'static CStr, &CStr)]) -> io::Result<Made> {
+/// Mounts one, detached. `size` bounds a layer in memory.
+pub(super) fn make(pinned: &Pinned, size: &CStr) -> io::Result<Made> {
     let lower = open_pinned(&pinned.lower)?;
     match &pinned.written {
         Some(written) => {
-            let (upper, work) = (open_pinned(&written.upper)?, open_pinned(&written.work)?);
+            let (upper, work) = open(written)?;
             Ok(Made { tree: mount(&lower, &upper, &work)?, upper: None })
         }
-        None => in_memory(pinned, &lower, memory_options),
+        None => in_memory(pinned, &lower, size),
     }
+}
+
+/// The layer's two directories.
+pub(super) fn open(written: &Written) -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok((open_pinned(&written.upper)?, open_pinned(&written.work)?))
+}
+
+/// An empty file system in memory, detached.
+pub(super) fn memory(size: &CStr) -> io::Result<OwnedFd> {
+    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), c"mode", c"0700")?;
+    fsconfig_set_string(context.as_fd(), c"size", size)?;
+    fsconfig_create(context.as_fd())?;
+    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, restricted())?)
 }
 
 /// A layer must be attached while the overlay is made: it is, for that moment, on top of the directory
 /// that it will be a layer of. The overlay keeps it alive, and so does the launcher's descriptor.
-fn in_memory(pinned: &Pinned, lower: &OwnedFd, options: &[(&'static CStr, &CStr)]) -> io::Result<Made> {
+fn in_memory(pinned: &Pinned, lower: &OwnedFd, size: &CStr) -> io::Result<Made> {
     let at = pinned.lower.path.as_c_str();
-    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for &(key, value) in options {
-        fsconfig_set_string(&context, key, value)?;
-    }
-    fsconfig_create(&context)?;
-    let memory = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, restricted())?;
+    let memory = memory(size)?;
     move_mount(memory.as_fd(), c"", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     let directory = |name: &CStr| {
         rustix::fs::mkdirat(&memory, name, Mode::RWXU)?;
@@ -66,7 +75,8 @@ fn in_memory(pinned: &Pinned, lower: &OwnedFd, options: &[(&'static CStr, &CStr)
     Ok(Made { tree, upper: Some(upper) })
 }
 
-fn mount(lower: &OwnedFd, upper: &OwnedFd, work: &OwnedFd) -> io::Result<OwnedFd> {
+/// The overlay of these three, detached.
+pub(super) fn mount(lower: &OwnedFd, upper: &OwnedFd, work: &OwnedFd) -> io::Result<OwnedFd> {
     let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     for (key, layer) in [(c"lowerdir", lower), (c"upperdir", upper), (c"workdir", work)] {

@@ -12,9 +12,11 @@ use seccompiler::{BackendError, BpfProgram};
 use shieldrun_policy::plan::{Access, Bytes, Cover, Mount, Plan, Tier};
 
 use super::landlock::Wall;
+use super::skeleton::{self, Point};
 use super::{shared, syscalls, tripwire};
 use crate::guest::{self, GuestFiles};
-use crate::layers::Pinned;
+use crate::inventory::path::contains;
+use crate::layers::{Pinned, PinnedHome, Pins};
 use crate::sys::signals::InheritedSignals;
 use crate::tripwire::is_wired;
 
@@ -36,9 +38,7 @@ pub(crate) struct Prepared<'a> {
     pub(super) uid_map: Vec<u8>,
     pub(super) gid_map: Vec<u8>,
     pub(super) superuser: bool,
-    pub(super) mounts: Vec<Step>,
-    /// In the order of the overlays among `mounts`.
-    pub(super) overlays: &'a [Pinned],
+    pub(super) mounts: Vec<Step<'a>>,
     /// Size of an overlay's layer, where that is in memory.
     pub(super) memory_size: CString,
     pub(super) masks: Vec<MaskStep<'a>>,
@@ -61,15 +61,44 @@ pub(crate) struct Prepared<'a> {
 
 /// A mount of the plan.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum Step<'a> {
     Root,
-    Private { at: CString, options: CString },
+    Private {
+        at: CString,
+        options: CString,
+    },
     Proc,
     Devices,
-    Keep { at: CString, writable: bool, parents: Vec<CString> },
-    Overlay { at: CString, parents: Vec<CString> },
-    Directory { parents: Vec<CString> },
+    Keep {
+        at: CString,
+        writable: bool,
+        parents: Vec<CString>,
+    },
+    Overlay {
+        at: CString,
+        parents: Vec<CString>,
+        pinned: &'a Pinned,
+    },
+    Home(HomeStep<'a>),
+    /// One of the home's, cloned with it.
+    Tool {
+        at: CString,
+    },
+    Directory {
+        parents: Vec<CString>,
+    },
     Guest,
+}
+
+/// The private home and its toolchains.
+#[derive(Debug)]
+pub(super) struct HomeStep<'a> {
+    pub(super) at: CString,
+    pub(super) parents: Vec<CString>,
+    pub(super) pinned: &'a PinnedHome,
+    pub(super) points: Vec<Point<'a>>,
+    /// In the order of the `Tool` steps, which follow.
+    pub(super) tools: Vec<CString>,
 }
 
 /// A mask of the plan.
@@ -91,7 +120,7 @@ impl<'a> Prepared<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
         table: &'a [u8],
-        overlays: &'a [Pinned],
+        pins: &'a Pins,
         streams: [ChildStream<'a>; 3],
         files: &GuestFiles,
         inherited: InheritedSignals,
@@ -106,9 +135,8 @@ impl<'a> Prepared<'a> {
             uid_map: format!("{0} {0} 1", plan.uid).into_bytes(),
             gid_map: format!("{0} {0} 1", plan.gid).into_bytes(),
             superuser: plan.uid == 0,
-            overlays,
             memory_size: CString::from(c"50%"),
-            mounts: plan.mounts.iter().map(step).collect::<Result<_, _>>()?,
+            mounts: steps(plan, pins)?,
             masks: plan
                 .masks
                 .iter()
@@ -187,23 +215,50 @@ impl std::error::Error for PrepareError {
     }
 }
 
-fn step(mount: &Mount) -> Result<Step, NulError> {
-    Ok(match mount {
-        Mount::Root => Step::Root,
-        Mount::Private { at, mode } => {
-            Step::Private { at: c_string(at)?, options: CString::new(format!("mode={mode:o}"))? }
-        }
-        Mount::Proc => Step::Proc,
-        Mount::Devices => Step::Devices,
-        Mount::Keep { at, access } => Step::Keep {
-            at: c_string(at)?,
-            writable: *access == Access::ReadWrite,
-            parents: with_parents(at)?,
-        },
-        Mount::Overlay { at, .. } => Step::Overlay { at: c_string(at)?, parents: with_parents(at)? },
-        Mount::Directory { at } => Step::Directory { parents: with_parents(at)? },
-        Mount::Guest => Step::Guest,
-    })
+fn steps<'a>(plan: &'a Plan, pins: &'a Pins) -> Result<Vec<Step<'a>>, NulError> {
+    let home = plan.home().zip(pins.home.as_ref());
+    let is_tool =
+        |at: &Bytes| *at != plan.workspace && home.is_some_and(|(home, _)| contains(&home.0, &at.0));
+    let mut steps = Vec::new();
+    for mount in &plan.mounts {
+        steps.push(match mount {
+            Mount::Root => Step::Root,
+            Mount::Private { at, mode } => {
+                Step::Private { at: c_string(at)?, options: CString::new(format!("mode={mode:o}"))? }
+            }
+            Mount::Proc => Step::Proc,
+            Mount::Devices => Step::Devices,
+            Mount::Keep { at, access } => Step::Keep {
+                at: c_string(at)?,
+                writable: *access == Access::ReadWrite,
+                parents: with_parents(at)?,
+            },
+            Mount::Home { at, .. } => {
+                let Some((_, pinned)) = home else { continue };
+                let tools = plan.mounts.iter().filter_map(|mount| match mount {
+                    Mount::Overlay { at, .. } if is_tool(at) => Some(c_string(at)),
+                    _ => None,
+                });
+                Step::Home(HomeStep {
+                    at: c_string(at)?,
+                    parents: with_parents(at)?,
+                    pinned,
+                    points: skeleton::points(plan, at)?,
+                    tools: tools.collect::<Result<_, _>>()?,
+                })
+            }
+            Mount::Overlay { at, .. } if is_tool(at) => Step::Tool { at: c_string(at)? },
+            Mount::Overlay { at, .. } => {
+                let Some(pinned) = &pins.workspace else { continue };
+                Step::Overlay { at: c_string(at)?, parents: with_parents(at)?, pinned }
+            }
+            // Part of the home's own step.
+            Mount::Copy { .. } | Mount::Link { .. } => continue,
+            Mount::Directory { at } => Step::Directory { parents: with_parents(at)? },
+            Mount::Guest => Step::Guest,
+        });
+    }
+    Ok(steps)
 }
 
 /// `/a`, `/a/b`, `/a/b/c` of `/a/b/c`: what may have to be made where a private mount hides it.

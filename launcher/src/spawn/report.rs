@@ -34,6 +34,8 @@ pub(crate) enum Place {
     Keep,
     /// An overlay over a host directory.
     Overlay,
+    /// A home of the run's own.
+    Home,
     /// The directory of shim and covers.
     Guest,
     /// Covering a secret file.
@@ -58,7 +60,7 @@ pub(crate) enum Place {
     Init,
 }
 
-const PLACES: [Place; 20] = [
+const PLACES: [Place; 21] = [
     Place::Session,
     Place::UserMap,
     Place::Loopback,
@@ -68,6 +70,7 @@ const PLACES: [Place; 20] = [
     Place::Devices,
     Place::Keep,
     Place::Overlay,
+    Place::Home,
     Place::Guest,
     Place::Mask,
     Place::WorkingDirectory,
@@ -143,6 +146,7 @@ impl Place {
             Self::Devices => "cannot make a minimal `/dev`",
             Self::Keep => "cannot put a directory of the host back",
             Self::Overlay => "cannot mount an overlay",
+            Self::Home => "cannot make a private home",
             Self::Guest => "cannot make the directory of the shim",
             Self::Mask => "cannot mask a secret file",
             Self::WorkingDirectory => "cannot enter the working directory inside",
@@ -180,11 +184,13 @@ pub(super) struct Handed<T> {
     pub(super) terminal: Option<T>,
     /// The upper layer of the workspace, where it is in memory.
     pub(super) upper: Option<T>,
+    /// Whether toolchains of the home are the host's own, read-only.
+    pub(super) tools_are_shared: bool,
 }
 
 impl<T> Default for Handed<T> {
     fn default() -> Self {
-        Self { ring: None, terminal: None, upper: None }
+        Self { ring: None, terminal: None, upper: None, tools_are_shared: false }
     }
 }
 
@@ -194,17 +200,21 @@ impl Handed<OwnedFd> {
             ring: self.ring.as_ref().map(AsFd::as_fd),
             terminal: self.terminal.as_ref().map(AsFd::as_fd),
             upper: self.upper.as_ref().map(AsFd::as_fd),
+            tools_are_shared: self.tools_are_shared,
         }
     }
 }
 
 /// How many those can be.
 const HANDED: usize = 3;
+/// A bit above those of the descriptors.
+const TOOLS_ARE_SHARED: i32 = 1 << 16;
 
 /// Tells the launcher, with the descriptors. The value says which came, a bit each in the order of the fields.
 pub(super) fn send_ready(control: BorrowedFd<'_>, handed: &Handed<BorrowedFd<'_>>) -> io::Result<()> {
     let all = [handed.ring, handed.terminal, handed.upper];
-    let (mut sent, mut count, mut value) = ([control; HANDED], 0, 0);
+    let (mut sent, mut count) = ([control; HANDED], 0);
+    let mut value = if handed.tools_are_shared { TOOLS_ARE_SHARED } else { 0 };
     for (bit, descriptor) in all.into_iter().enumerate() {
         if let (Some(descriptor), Some(slot)) = (descriptor, sent.get_mut(count)) {
             *slot = descriptor;
@@ -257,7 +267,8 @@ pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
     Ok(match Message::decode(head) {
         Some(Message { tag: tag::READY, value }) => {
             let mut next = |bit| if value & (1 << bit) != 0 { descriptors.next() } else { None };
-            Report::Ready(Handed { ring: next(0), terminal: next(1), upper: next(2) })
+            let tools_are_shared = value & TOOLS_ARE_SHARED != 0;
+            Report::Ready(Handed { ring: next(0), terminal: next(1), upper: next(2), tools_are_shared })
         }
         Some(Message { tag: tag::TRIPWIRE, .. }) => descriptors.next().map_or(Report::Gone, Report::Tripwire),
         Some(Message { tag: tag::SETUP_FAILED, value }) => {

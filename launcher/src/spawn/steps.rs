@@ -16,8 +16,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
+use super::home::{self, Tools};
 use super::overlay;
-use super::prepared::{ChildStream, MaskStep, Prepared, Step};
+use super::prepared::{ChildStream, HomeStep, MaskStep, Prepared, Step};
 use super::report::{Failure, Handed, Place, send_ready, send_tripwire};
 use super::tripwire;
 use crate::guest;
@@ -29,7 +30,7 @@ use shieldrun_policy::plan::{Cover, Tier};
 type Done<T> = Result<T, Failure>;
 
 /// At most this many kept directories and overlays; more is a plan nobody makes.
-const TREES: usize = 64;
+const TREES: usize = 256;
 
 /// In the new namespaces, with the identity of nobody, and bound to the launcher's life.
 struct Entered<'a> {
@@ -112,20 +113,26 @@ impl<'a> Mapped<'a> {
         mount::change(CWD, c"/", Change::Private, Reach::Tree).map_err(Place::Root.failed())?;
         let mut trees = [const { None }; TREES];
         let mut handed = Handed::default();
-        let (mut slots, mut overlays) = (trees.iter_mut(), prepared.overlays.iter());
-        for step in steps {
-            let tree = match step {
-                Step::Keep { at, .. } => clone_tree(CWD, at).map_err(Place::Keep.failed_at(at))?,
-                Step::Overlay { at, .. } => {
-                    let pinned = overlays.next().ok_or(Failure::new(Place::Overlay, libc::EINVAL))?;
-                    let options = [(c"mode", c"0700"), (c"size", prepared.memory_size.as_c_str())];
-                    let made = overlay::make(pinned, &options).map_err(Place::Overlay.failed_at(at))?;
-                    handed.upper = handed.upper.or(made.upper);
-                    made.tree
-                }
-                _ => continue,
-            };
+        let mut slots = trees.iter_mut();
+        let mut put = |tree| {
             *slots.next().ok_or(Failure::new(Place::Keep, libc::E2BIG))? = Some(tree);
+            Ok(())
+        };
+        for step in steps {
+            match step {
+                Step::Keep { at, .. } => put(clone_tree(CWD, at).map_err(Place::Keep.failed_at(at))?)?,
+                Step::Overlay { at, pinned, .. } => {
+                    let made =
+                        overlay::make(pinned, &prepared.memory_size).map_err(Place::Overlay.failed_at(at))?;
+                    handed.upper = made.upper;
+                    put(made.tree)?;
+                }
+                Step::Home(step) => {
+                    let tools = home::make(step, &prepared.memory_size, &mut put)?;
+                    handed.tools_are_shared = tools == Tools::ReadOnly;
+                }
+                _ => {}
+            }
         }
         let mut trees = trees.into_iter().flatten();
         let mut device = tripwire::open(prepared);
@@ -155,10 +162,19 @@ impl<'a> Mapped<'a> {
                         .map_err(Place::Keep.failed_at(at))?;
                     attach(&tree, at).map_err(Place::Keep.failed_at(at))?;
                 }
-                Step::Overlay { at, parents } => {
+                Step::Overlay { at, parents, .. } => {
                     let tree = trees.next().ok_or(Failure::new(Place::Overlay, libc::E2BIG))?;
                     make_directories(parents);
                     attach(&tree, at).map_err(Place::Overlay.failed_at(at))?;
+                }
+                Step::Home(HomeStep { at, parents, .. }) => {
+                    let tree = trees.next().ok_or(Failure::new(Place::Home, libc::E2BIG))?;
+                    make_directories(parents);
+                    attach(&tree, at).map_err(Place::Home.failed_at(at))?;
+                }
+                Step::Tool { at } => {
+                    let tree = trees.next().ok_or(Failure::new(Place::Home, libc::E2BIG))?;
+                    attach(&tree, at).map_err(Place::Home.failed_at(at))?;
                 }
                 Step::Directory { parents } => make_directories(parents),
                 Step::Guest => {
@@ -390,7 +406,7 @@ fn place_streams(prepared: &Prepared<'_>) -> Done<Option<OwnedFd>> {
     Ok(terminal.map(|(master, _)| master))
 }
 
-fn clone_tree(directory: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
+pub(super) fn clone_tree(directory: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE
@@ -422,7 +438,7 @@ fn write_file(path: &CStr, content: &[u8]) -> io::Result<()> {
     write_all(&file, content)
 }
 
-fn write_all(file: &OwnedFd, mut content: &[u8]) -> io::Result<()> {
+pub(super) fn write_all(file: &OwnedFd, mut content: &[u8]) -> io::Result<()> {
     while !content.is_empty() {
         match rustix::io::write(file, content) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

@@ -19,6 +19,7 @@ use crate::audit::Sender;
 use crate::claims::{Claimed, Meaning, PlaceMeaning};
 use crate::failure::Failure;
 use crate::inventory::sockets;
+use crate::layers;
 use crate::record::{EventsRecord, time, write_result};
 use crate::say;
 use crate::spawn;
@@ -80,7 +81,7 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
 
 /// The end of a run.
 pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed, last_line, guard, seen, init, layers } = ended;
+    let Ended { outcome, watcher, claimed, last_line, guard, seen, init, layers: _ } = ended;
     let Recording { log, sender, mut record } = recording;
     let code = code_of(outcome.exit);
     if claimed.dropped > 0 {
@@ -158,9 +159,7 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
     }
     // By now the kernel has torn the namespaces down, while we wrote: no process of ours is left behind.
     spawn::collect(&init);
-    if let Some(layers) = &layers {
-        layers.tidy(trial.directory);
-    }
+    layers::tidy(trial.directory);
     Ok(code.into())
 }
 
