@@ -39,21 +39,25 @@ fn recall() -> std::io::Result<()> {
     }
     let mut out = std::io::stdout().lock();
     let percent = |part: usize, all: usize| 100.0 * part as f64 / all.max(1) as f64;
-    let (mut all, mut alone, mut with_name) = (0, 0, 0);
+    // A rule may be named `class/rule`; each class is added up.
+    let mut classes: BTreeMap<&str, (usize, usize, usize, usize)> = BTreeMap::new();
     writeln!(out, "alone %  with a name %")?;
     for (rule, (count, found, named, kind)) in &rules {
         writeln!(out, "{:>5.1}  {:>5.1}  {rule} ({kind})", percent(*found, *count), percent(*named, *count))?;
-        all += count;
-        alone += found;
-        with_name += named;
+        for class in rule.split_once('/').map(|(class, _)| class).into_iter().chain(["all"]) {
+            let class = classes.entry(class).or_default();
+            *class = (class.0 + count, class.1 + found, class.2 + named, class.3 + 1);
+        }
     }
-    writeln!(
-        out,
-        "{all} samples of {} rules: {:.2} % found by their form, {:.2} % with a name beside them",
-        rules.len(),
-        percent(alone, all),
-        percent(with_name, all),
-    )
+    for (class, (all, alone, with_name, rules)) in classes {
+        writeln!(
+            out,
+            "{class}: {all} samples of {rules} rules: {:.2} % found by their form, {:.2} % with a name beside them",
+            percent(alone, all),
+            percent(with_name, all),
+        )?;
+    }
+    Ok(())
 }
 
 fn alarms(paths: Vec<PathBuf>) -> std::io::Result<()> {

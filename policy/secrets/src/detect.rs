@@ -285,7 +285,7 @@ fn value_after(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     start += usize::from(quote.is_some());
     let rest = bytes.get(start..(start + 520).min(bytes.len()))?;
     let len = match quote {
-        Some(quote) => rest.iter().position(|b| *b == quote || *b == b'\n')?,
+        Some(quote) => rest.iter().position(|b| *b == quote || *b == b'\n').unwrap_or(rest.len()),
         None => rest
             .iter()
             .position(|b| b.is_ascii_whitespace() || b"\"'`,;)]}<&".contains(b))

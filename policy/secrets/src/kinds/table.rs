@@ -466,11 +466,11 @@ pub(crate) static KINDS: &[Kind] = &[
         &[
             Kept(Digit, 1, 10),
             Lit("-"),
-            Kept(Alnum, 8, 80),
+            Kept(Alnum, 2, 120),
             Lit("-"),
-            Kept(Digit, 1, 64),
+            Kept(Digit, 1, 120),
             Lit("-"),
-            Body(Alnum, 8, 120),
+            Body(Alnum, 8, 200),
         ],
     )
     .at("slack.com"),
@@ -633,8 +633,7 @@ pub(crate) static KINDS: &[Kind] = &[
     )
     .at("api.polar.sh"),
     kind("posthog-project-key", &["phc_"], &[Body(Base64Url, 41, 48)]).weak().at("posthog.com"),
-    kind("proof-api-key", &["prf_"], &[Body(Base64Url, 40, 90)]).at("api.proof.com"),
-    kind("proof-api-key", &["prf_"], &[Body(Base64Url, 20, 90)]).weak().at("api.proof.com"),
+    kind("proof-api-key", &["prf_"], &[Body(Base64Url, 20, 90)]).at("api.proof.com"),
     kind("ramp-client-secret", &["ramp_sec_"], &[Body(Alnum, 48, 48)]).at("api.ramp.com"),
     kind("ramp-client-id", &["ramp_id_"], &[Body(Alnum, 40, 40)]).weak().at("api.ramp.com"),
     kind("razorpay-key", &["rzp_live_", "rzp_test_"], &[Body(Alnum, 14, 14)]).at("api.razorpay.com"),
@@ -643,13 +642,13 @@ pub(crate) static KINDS: &[Kind] = &[
         "slack-user-token",
         &["xoxo-", "xoxs-"],
         &[
-            Kept(Digit, 1, 80),
+            Kept(Digit, 1, 120),
             Lit("-"),
-            Kept(Digit, 1, 80),
+            Kept(Digit, 1, 120),
             Lit("-"),
-            Kept(Digit, 1, 80),
+            Kept(Digit, 1, 120),
             Lit("-"),
-            Body(Hex, 8, 64),
+            Body(Hex, 8, 120),
         ],
     )
     .at("slack.com"),
@@ -662,8 +661,16 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("wandb-key", &["wandb_v1_"], &[Body(Word, 77, 77)]).at("api.wandb.ai"),
     kind(
         "workato-token",
-        &["wrka-eyJ", "wrkaeu-eyJ", "wrkajp-eyJ", "wrkaus-eyJ"],
-        &[Body(Base64Url, 8, 200), Lit("."), Body(Base64Url, 16, 400), Lit("."), Body(Base64Url, 16, 512)],
+        &["wrka"],
+        &[
+            Kept(LowerDigit, 0, 2),
+            Lit("-eyJ"),
+            Body(Base64Url, 8, 200),
+            Lit("."),
+            Body(Base64Url, 16, 400),
+            Lit("."),
+            Body(Base64Url, 16, 512),
+        ],
     )
     .at("www.workato.com"),
     kind("xendit-key", &["xnd_production_", "xnd_development_"], &[Body(Alnum, 56, 72)]).at("api.xendit.co"),
