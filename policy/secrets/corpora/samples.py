@@ -1,9 +1,11 @@
-"""Samples for every rule of a published detector whose form speaks for itself, as `rule<TAB>text` lines.
+"""Samples for every rule of a published detector whose form speaks for itself, as `class/rule<TAB>text` lines.
 
     samples.py COUNT RULES.yml…
 
 The rules are not ours and neither are the words: each sample is drawn from the rule's own regular expression.
 Rules that only say "some value near the word acme", and rules for public identifiers (hosts, client ids), are left out.
+The class is `form` where the expression has a prefix or shape that the issuer gives its credentials, and `loose` where it
+would have anything: any bytes between a key's armour, any characters in a password's place, a name with a value.
 An expression is often looser than the format it stands for (no checksum, `\\w` for letters and digits), so some samples
 are no valid credentials; the report counts them all the same.
 """
@@ -18,6 +20,10 @@ import yaml
 
 warnings.filterwarnings("ignore", category=FutureWarning)
 PUBLIC = re.compile(r"(-url|-host|-domain|-id|-public-key|-repository|-project-api-key)(\.\d)?$")
+LOOSE = re.compile(
+    r"private-key$|\.jwt(-base64)?$|temporal-cloud|connection-string|credential-uri|codecommit|aws-session-token"
+    r"|hcpclientcredentials|config-password|freemius|incoming-mail"
+)
 NEARBY = ("{0,50}", "{0,32}", "{0,20}", "{0,16}", ".{0,", r"(?:[\w.-]", r"[ \t\w.-]{")
 END = re.compile(r"\(\?:(\[\\x60|\\\\\?\[).*$")
 
@@ -83,7 +89,7 @@ def main():
             samples = [s for s in samples if 12 <= len(s) <= 4000 and s.isascii() and s.isprintable()]
             used += bool(samples)
             for sample in sorted(samples):
-                print(f"{name}\t{sample}")
+                print(f"{'loose' if LOOSE.search(name) else 'form'}/{name}\t{sample}")
     print(f"{used} rules used, {skipped} left out", file=sys.stderr)
 
 

@@ -59,9 +59,12 @@ pub fn detect(bytes: &[u8], subject: Subject<'_>) -> Vec<Finding> {
     forms(bytes, &mut names, &mut out);
     tokens(bytes, &mut out);
     urls(bytes, &mut out);
-    match subject.name {
-        Some(name) => named(bytes, name, &mut out),
-        None => out.append(&mut names.found),
+    if let Some(name) = subject.name {
+        named(bytes, name, &mut out);
+    }
+    // Of a value that is one secret, what is inside it tells nothing more.
+    if subject.name.is_none() || out.is_empty() {
+        out.append(&mut names.found);
     }
     out.sort_by_key(|f| (f.span.start, core::cmp::Reverse((f.confidence, f.span.end))));
     let mut end = 0;
@@ -149,6 +152,7 @@ fn urls(bytes: &[u8], out: &mut Vec<Finding>) {
             UrlPart::Password if is_database(&part.scheme) => ("database-password", guess.then_some(random)),
             UrlPart::Password => ("url-password", guess.then_some(random)),
             UrlPart::User if random && surely_random(&decoded) => ("url-token", Some(false)),
+            UrlPart::User if random && is_drawn(&decoded) => ("url-token", None),
             UrlPart::User => continue,
             UrlPart::Query => {
                 let before = &bytes[..part.span.start - 1];
@@ -281,7 +285,7 @@ fn value_after(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     start += usize::from(quote.is_some());
     let rest = bytes.get(start..(start + 520).min(bytes.len()))?;
     let len = match quote {
-        Some(quote) => rest.iter().position(|b| *b == quote || *b == b'\n')?,
+        Some(quote) => rest.iter().position(|b| *b == quote || *b == b'\n').unwrap_or(rest.len()),
         None => rest
             .iter()
             .position(|b| b.is_ascii_whitespace() || b"\"'`,;)]}<&".contains(b))

@@ -70,7 +70,8 @@ pub(crate) fn is_placeholder(value: &[u8]) -> bool {
                 lower.iter().filter(|b| **b == b'x').count() * 2 >= lower.len() && contains(lower, word)
             }
             _ if word.ends_with(b"_") || word.ends_with(b"-") => lower.starts_with(word),
-            5..=7 if word[0].is_ascii_alphabetic() => {
+            // By chance four letters are found in one drawn secret of thirty thousand.
+            _ if word.len() <= 7 && word[0].is_ascii_alphabetic() => {
                 lower == word
                     || (lower.starts_with(word) && lower.get(word.len()).is_some_and(|b| b"-_".contains(b)))
                     || (lower.ends_with(word) && b"-_".contains(&lower[lower.len() - word.len() - 1]))

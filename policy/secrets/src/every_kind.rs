@@ -1,16 +1,18 @@
 //! What must hold for every kind in the table, over generated credentials.
 //!
-//! `SHIELDRUN_CASES=10000 cargo test --release -p shieldrun-secrets every_kind` is the long run.
+//! `SHIELDRUN_CASES=10000 cargo test -p shieldrun-secrets every_` is the long run; `ci/secrets-report.sh` does it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::num::NonZero;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::derive::{RunKey, Stream};
 use crate::kinds::{Check, KINDS, Kind, Part, Set};
-use crate::mold::{Form, Weak, form_of};
+use crate::mold::{Form, Weak, form_of, forms_in};
 use crate::registry::{Draw, Place, Registry};
 
-fn cases() -> u32 {
+pub(crate) fn cases() -> u32 {
     std::env::var("SHIELDRUN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(40)
 }
 
@@ -70,44 +72,65 @@ impl Run {
 
 #[test]
 fn every_kind_keeps_its_promises() {
-    let key = RunKey::from_bytes([42; 32]);
-    for (index, kind) in KINDS.iter().enumerate() {
-        let mut stream = key.keyed(kind.name, &index.to_le_bytes(), 0);
-        let (mut first, mut same, mut other) = (Run::new(1), Run::new(1), Run::new(2));
-        for case in 0..cases() {
-            let raw = generated(kind, &mut stream, case);
-            // An issuer's checksum is right: putting it right is what `synthetic` does last.
-            let real = if kind.check == Check::None { raw } else { form(&raw).synthetic(&mut stream, &raw) };
-            let shown = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
-            let found = form(&real);
-            assert_eq!(found.kind.name, kind.name, "{}", shown(&real));
-            let synthetic = first.make(kind.name, &real);
-            let about = || std::format!("{}: {} became {}", kind.name, shown(&real), shown(&synthetic));
-            assert_eq!(synthetic.len(), real.len(), "{}", about());
-            let again = form(&synthetic);
-            assert_eq!(again.kind.name, kind.name, "{}", about());
-            assert_ne!(again.checksum_holds(&synthetic), Some(false), "{}", about());
-            assert_eq!(again.checksum_holds(&synthetic).is_some(), kind.check != Check::None, "{}", about());
-            let prefix = kind
-                .prefixes
-                .iter()
-                .any(|p| real.starts_with(p.as_bytes()) && synthetic.starts_with(p.as_bytes()));
-            assert!(prefix || kind.prefixes.is_empty(), "{}", about());
-            // A generated credential whose checksum was put right has the marker as well; that may be shared.
-            let plain = without_marker(&real);
-            for range in found.secret_ranges().filter(|r| r.len() >= 8) {
-                let bodies = || again.secret_ranges().map(|r| &synthetic[r]);
-                let shared =
-                    plain[range].windows(8).any(|w| bodies().any(|body| crate::entropy::contains(body, w)));
-                assert!(!shared, "{}", about());
-            }
-            assert_ne!(synthetic, real, "{}", about());
-            assert_eq!(synthetic, same.make(kind.name, &real), "not stable: {}", about());
-            assert_ne!(synthetic, other.make(kind.name, &real), "the same in another run: {}", about());
-            let room = found.secret_ranges().any(|r| r.len() >= 17) && kind.parts.iter().any(has_letters);
-            let marked = crate::entropy::contains(&synthetic.to_ascii_uppercase(), b"SHIELDRUN");
-            assert!(marked || !room, "no marker: {}", about());
+    on_all_cores(KINDS, keeps_its_promises);
+}
+
+pub(crate) fn on_all_cores<T: Sync>(items: &'static [T], each: impl Fn(&'static T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    each(item);
+                }
+            });
         }
+    });
+}
+
+fn keeps_its_promises(kind: &'static Kind) {
+    let key = RunKey::from_bytes([42; 32]);
+    let index = KINDS.iter().position(|other| core::ptr::eq(other, kind)).unwrap_or(0);
+    let mut stream = key.keyed(kind.name, &index.to_le_bytes(), 0);
+    let (mut first, mut same, mut other) = (Run::new(1), Run::new(1), Run::new(2));
+    for case in 0..cases() {
+        let raw = generated(kind, &mut stream, case);
+        // An issuer's checksum is right: putting it right is what `synthetic` does last.
+        let real = if kind.check == Check::None { raw } else { form(&raw).synthetic(&mut stream, &raw) };
+        let shown = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+        let found = form(&real);
+        assert_eq!(found.kind.name, kind.name, "{}", shown(&real));
+        let synthetic = first.make(kind.name, &real);
+        let about = || std::format!("{}: {} became {}", kind.name, shown(&real), shown(&synthetic));
+        assert_eq!(synthetic.len(), real.len(), "{}", about());
+        let again = form(&synthetic);
+        assert_eq!(again.kind.name, kind.name, "{}", about());
+        assert_ne!(again.checksum_holds(&synthetic), Some(false), "{}", about());
+        let checked = found.kind.check != Check::None;
+        assert_eq!(again.checksum_holds(&synthetic).is_some(), checked, "{}", about());
+        let prefix = kind
+            .prefixes
+            .iter()
+            .any(|p| real.starts_with(p.as_bytes()) && synthetic.starts_with(p.as_bytes()));
+        assert!(prefix || kind.prefixes.is_empty(), "{}", about());
+        // A generated credential whose checksum was put right has the marker as well; that may be shared.
+        let plain = without_marker(&real);
+        let mut real_runs: Vec<u64> = found.runs(&plain).collect();
+        real_runs.sort_unstable();
+        assert!(again.runs(&synthetic).all(|run| real_runs.binary_search(&run).is_err()), "{}", about());
+        // Inside a text it is found by the fast pass, wherever it begins.
+        if !kind.weak {
+            let before = case as usize % 9;
+            let text = [&b"\"= \":=  "[..before], &real, b"\n"].concat();
+            let places: Vec<_> = forms_in(&text).iter().map(|(at, form)| (*at, form.len)).collect();
+            assert_eq!(places, [(before, real.len())], "not found in a text: {}", about());
+        }
+        assert_ne!(synthetic, real, "{}", about());
+        assert_eq!(synthetic, same.make(kind.name, &real), "not stable: {}", about());
+        assert_ne!(synthetic, other.make(kind.name, &real), "the same in another run: {}", about());
+        let room = found.secret_ranges().any(|r| r.len() >= 17) && kind.parts.iter().any(has_letters);
+        let marked = crate::entropy::contains(&synthetic.to_ascii_uppercase(), b"SHIELDRUN");
+        assert!(marked || !room, "no marker: {}", about());
     }
 }
 

@@ -5,7 +5,10 @@
 
 use alloc::vec::Vec;
 
+use data_encoding::BASE64;
+
 use crate::derive::Stream;
+use crate::kinds::Set;
 
 /// What may stand for a symbol of the real value: safe in URLs, shells, JSON, YAML and INI alike.
 const UNRESERVED: &[u8] = b"-._~";
@@ -43,12 +46,30 @@ pub(crate) fn synthetic(stream: &mut Stream, real: &[u8], symbols: Symbols) -> V
     if !hex {
         mark(&mut out[prefix..]);
     }
+    pad(stream, real, &mut out);
     if !real.iter().any(u8::is_ascii_alphanumeric) {
         for byte in &mut out {
             *byte = stream.pick(b"abcdefghijklmnopqrstuvwxyz");
         }
     }
     out
+}
+
+/// Where the real value is padded base64, so is this: the bits beyond the last byte are zero.
+fn pad(stream: &mut Stream, real: &[u8], out: &mut [u8]) {
+    let digits = real.iter().take_while(|b| **b != b'=').count();
+    let step = match real.len() - digits {
+        1 => 4,
+        2 => 16,
+        _ => return,
+    };
+    if digits < 2 || BASE64.decode_len(real.len()).is_err() || BASE64.decode(real).is_err() {
+        return;
+    }
+    let class = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
+    let alphabet = Set::Base64.alphabet().iter().step_by(step);
+    let fitting: Vec<u8> = alphabet.copied().filter(|b| class(*b) == class(real[digits - 1])).collect();
+    out[digits - 1] = stream.pick(&fitting);
 }
 
 /// Writes the marker over nine letters in a row where there are, each in the case that stands there.

@@ -17,6 +17,8 @@ mod edit;
 mod entropy;
 mod env;
 #[cfg(test)]
+mod every_form;
+#[cfg(test)]
 mod every_kind;
 mod generic;
 mod jwt;

@@ -205,10 +205,15 @@ impl Form {
     }
 
     fn shares_a_run(&self, real: &[u8], out: &[u8]) -> bool {
-        const RUN: usize = 8;
-        let mut runs: Vec<&[u8]> = self.secret_ranges().flat_map(|r| real[r].windows(RUN)).collect();
+        let mut runs: Vec<u64> = self.runs(real).collect();
         runs.sort_unstable();
-        self.secret_ranges().flat_map(|r| out[r].windows(RUN)).any(|run| runs.binary_search(&run).is_ok())
+        self.runs(out).any(|run| runs.binary_search(&run).is_ok())
+    }
+
+    /// Every eight secret characters in a row, each as one number.
+    pub(crate) fn runs<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = u64> + 'a {
+        let eight = |window: &[u8]| window.first_chunk().map(|chunk| u64::from_le_bytes(*chunk));
+        self.secret_ranges().flat_map(move |range| text[range].windows(8).filter_map(eight))
     }
 
     fn drawn(&self, stream: &mut Stream, real: &[u8]) -> Vec<u8> {

@@ -261,7 +261,7 @@ fn aws_secret(reg: &mut Registry, cx: &Context<'_>, kind: &'static str, value: &
         // A session token begins with bytes that name its version.
         let at = if real.len() > 100 { 16 } else { 0 };
         if real.len() > 100 {
-            out[..8].copy_from_slice(&real[..8]);
+            out[..4].copy_from_slice(&real[..4]);
         }
         out[at..at + 9].copy_from_slice(b"SHIELDRUN");
         out

@@ -94,15 +94,61 @@ fn every_encoding_at_every_offset_in_chunks_of_every_size() {
 }
 
 #[test]
-fn every_split_of_a_stream_in_two() {
+fn every_encoding_at_every_split_in_two_and_three() {
     let (_reg, scanner) = scanner(&[REAL]);
-    let stream = [b"before ", REAL.as_bytes(), b" after"].concat();
-    for split in 0..=stream.len() {
-        let mut state = scanner.stream();
-        let first = state.feed(&scanner, &stream[..split]);
-        let hit = first.or_else(|| state.feed(&scanner, &stream[split..])).expect("found");
-        let end = if first.is_some() { hit.end } else { hit.end + split };
-        assert_eq!(end, 7 + REAL.len());
+    for (encoding, text) in encodings(REAL.as_bytes()) {
+        let stream = [b"before ", &text[..], b" after"].concat();
+        let whole = scanner.stream().feed(&scanner, &stream).expect("found in one piece");
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let mut state = scanner.stream();
+                let mut hit = None;
+                for chunk in [0..first, first..second, second..stream.len()] {
+                    let start = chunk.start;
+                    hit = hit.or_else(|| {
+                        state.feed(&scanner, &stream[chunk]).map(|h| (h.start + start as i64, h.end + start))
+                    });
+                }
+                let at = (whole.start, whole.end);
+                assert_eq!(hit, Some(at), "{encoding:?} cut at {first} and {second}");
+            }
+        }
+        // The twin: another byte in the middle, and it is no longer the secret.
+        let mut other = stream.clone();
+        other[7 + text.len() / 2] = 7;
+        for split in 0..=other.len() {
+            let mut state = scanner.stream();
+            let seen =
+                state.feed(&scanner, &other[..split]).or_else(|| state.feed(&scanner, &other[split..]));
+            assert_eq!(seen, None, "{encoding:?} with another byte, cut at {split}");
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_secrets_are_each_found_and_none_in_what_is_not_theirs() {
+    // As many blocks as this have two bits in the table.
+    let mut noise = 7_u64;
+    let mut word = || -> String {
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        let mut letter = || {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            char::from(alphabet[(noise % 62) as usize])
+        };
+        (0..40).map(|_| letter()).collect()
+    };
+    let values: Vec<String> = (0..10_000).map(|_| word()).collect();
+    let names: Vec<&str> = values.iter().map(String::as_str).collect();
+    let (reg, scanner) = scanner(&names);
+    for (value, entry) in values.iter().zip(reg.entries()) {
+        let stream = ["é: ", value, " ö"].concat();
+        let hit = scanner.stream().feed(&scanner, stream.as_bytes());
+        assert_eq!(hit.map(|h| (h.id, h.encoding, h.start)), Some((entry.id, Encoding::Raw, 4)), "{value}");
+    }
+    for _ in 0..10_000 {
+        assert_eq!(scanner.stream().feed(&scanner, word().as_bytes()), None);
     }
 }
 

@@ -51,6 +51,7 @@ pub(crate) static KINDS: &[Kind] = &[
         .at("api.airtable.com"),
     kind("alibaba-access-key-id", &["LTAI"], &[Body(Alnum, 12, 26)]).at("aliyuncs.com"),
     kind("amazon-bedrock-key", &["ABSK"], &[Body(Base64, 100, 280)]).at("amazonaws.com"),
+    kind("amazon-bedrock-key", &["bedrock-api-key-"], &[Body(Base64, 28, 2000)]).at("amazonaws.com"),
     kind("amazon-mws-token", &["amzn.mws."], &[Body(HexDash, 36, 36)]).at("mws.amazonservices.com"),
     kind(
         "anthropic-api-key",
@@ -206,6 +207,12 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("fireworks-api-key", &["fw_"], &[Body(Alnum, 24, 24)]).at("api.fireworks.ai"),
     kind("flutterwave-key", &["FLWSECK_TEST-", "FLWSECK-"], &[Body(LowerDigit, 32, 40), Lit("-X")])
         .at("api.flutterwave.com"),
+    kind(
+        "flutterwave-encryption-key",
+        &["FLWSECK_TEST-", "FLWSECK_TEST", "FLWSECK-"],
+        &[Body(LowerDigit, 12, 12)],
+    )
+    .at("api.flutterwave.com"),
     kind("fly-token", &["fo1_"], &[Body(Base64Url, 43, 43)]).at("api.fly.io"),
     kind("fly-token", &["fm1a_", "fm1r_", "fm2_", "FlyV1 fm2_", "FlyV1 fm1r_"], &[Body(Loose, 50, 2000)])
         .at("api.fly.io"),
@@ -224,6 +231,8 @@ pub(crate) static KINDS: &[Kind] = &[
     )
     .summed(Check::Sha256Base32)
     .at("github.com"),
+    kind("github-fine-grained-token", &["github_pat_"], &[Body(Word, 82, 82)]).at("github.com"),
+    kind("gc-notify-api-key", &["gcntfy-"], &[Body(Base64Url, 73, 200)]).at("api.notification.canada.ca"),
     kind(
         "gitlab-token",
         &["glpat-", "gldt-", "glrt-", "glrtr-"],
@@ -296,7 +305,7 @@ pub(crate) static KINDS: &[Kind] = &[
         "microsoft-teams-webhook-url",
         &["https://"],
         &[
-            Kept(LowerDash, 2, 70),
+            Kept(LowerDash, 2, 120),
             Lit(".webhook.office.com/webhookb2/"),
             Kept(LowerDash, 36, 36),
             Lit("@"),
@@ -358,7 +367,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("openai-api-key", &["sk-"], &[Any(&["proj-", "svcacct-", "admin-"]), Body(Base64Url, 24, 200)])
         .at("api.openai.com"),
     kind("openrouter-api-key", &["sk-or-v1-"], &[Body(HexLower, 64, 64)]).at("openrouter.ai"),
-    kind("openrouter-api-key", &["sk-or-v1-"], &[Body(Base64Url, 20, 100)]).at("openrouter.ai"),
+    kind("openrouter-api-key", &["sk-or-v1-", "sk-or-v"], &[Body(Base64Url, 20, 200)]).at("openrouter.ai"),
     kind("openshift-token", &["sha256~"], &[Body(Base64Url, 43, 43)]),
     kind(
         "paddle-key",
@@ -457,11 +466,11 @@ pub(crate) static KINDS: &[Kind] = &[
         &[
             Kept(Digit, 1, 10),
             Lit("-"),
-            Kept(Alnum, 8, 40),
+            Kept(Alnum, 2, 120),
             Lit("-"),
-            Kept(Digit, 1, 20),
+            Kept(Digit, 1, 120),
             Lit("-"),
-            Body(Alnum, 8, 120),
+            Body(Alnum, 8, 200),
         ],
     )
     .at("slack.com"),
@@ -514,6 +523,8 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("vercel-token", &["vcp_", "vci_", "vca_", "vcr_", "vck_"], &[Body(Alnum, 50, 50), Sum(Alnum, 6)])
         .summed(Check::Crc32Base62)
         .at("api.vercel.com"),
+    kind("vercel-token", &["vcp_", "vci_", "vca_", "vcr_", "vck_"], &[Body(Base64Url, 56, 56)])
+        .at("api.vercel.com"),
     kind("vercel-blob-token", &["vercel_blob_rw_"], &[Kept(Alnum, 16, 16), Lit("_"), Body(Alnum, 30, 32)])
         .at("blob.vercel-storage.com"),
     kind("voyage-api-key", &["pa-"], &[Body(Base64Url, 43, 43)]).weak().at("api.voyageai.com"),
@@ -543,7 +554,7 @@ pub(crate) static KINDS: &[Kind] = &[
             Lit("."),
             Kept(LowerDigit, 4, 6),
             Lit(".acc"),
-            Kept(LowerDash, 11, 33),
+            Kept(Base64Url, 11, 33),
             Lit("."),
             Body(Loose, 30, 120),
         ],
@@ -568,7 +579,7 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("datastax-astra-token", &["AstraCS:"], &[Body(Alnum, 20, 100)]).at("api.astra.datastax.com"),
     kind("devcycle-key", &["dvc_client_", "dvc_mobile_", "dvc_server_"], &[Body(Word, 8, 64)])
         .at("api.devcycle.com"),
-    kind("devin-api-key", &["apk_"], &[Body(Base64, 80, 104)]).weak().at("api.devin.ai"),
+    kind("devin-api-key", &["apk_"], &[Body(Base64, 80, 104)]).at("api.devin.ai"),
     kind("devin-user-token", &["cog_"], &[Body(LowerDigit, 52, 52)]).at("api.devin.ai"),
     kind(
         "docker-swarm-token",
@@ -622,7 +633,7 @@ pub(crate) static KINDS: &[Kind] = &[
     )
     .at("api.polar.sh"),
     kind("posthog-project-key", &["phc_"], &[Body(Base64Url, 41, 48)]).weak().at("posthog.com"),
-    kind("proof-api-key", &["prf_"], &[Body(Base64Url, 20, 90)]).weak().at("api.proof.com"),
+    kind("proof-api-key", &["prf_"], &[Body(Base64Url, 20, 90)]).at("api.proof.com"),
     kind("ramp-client-secret", &["ramp_sec_"], &[Body(Alnum, 48, 48)]).at("api.ramp.com"),
     kind("ramp-client-id", &["ramp_id_"], &[Body(Alnum, 40, 40)]).weak().at("api.ramp.com"),
     kind("razorpay-key", &["rzp_live_", "rzp_test_"], &[Body(Alnum, 14, 14)]).at("api.razorpay.com"),
@@ -631,13 +642,13 @@ pub(crate) static KINDS: &[Kind] = &[
         "slack-user-token",
         &["xoxo-", "xoxs-"],
         &[
-            Kept(Digit, 1, 24),
+            Kept(Digit, 1, 120),
             Lit("-"),
-            Kept(Digit, 1, 24),
+            Kept(Digit, 1, 120),
             Lit("-"),
-            Kept(Digit, 1, 24),
+            Kept(Digit, 1, 120),
             Lit("-"),
-            Body(Hex, 8, 64),
+            Body(Hex, 8, 120),
         ],
     )
     .at("slack.com"),
@@ -650,14 +661,22 @@ pub(crate) static KINDS: &[Kind] = &[
     kind("wandb-key", &["wandb_v1_"], &[Body(Word, 77, 77)]).at("api.wandb.ai"),
     kind(
         "workato-token",
-        &["wrka-eyJ", "wrkaeu-eyJ", "wrkajp-eyJ", "wrkaus-eyJ"],
-        &[Body(Base64Url, 8, 200), Lit("."), Body(Base64Url, 16, 400), Lit("."), Body(Base64Url, 64, 512)],
+        &["wrka"],
+        &[
+            Kept(LowerDigit, 0, 2),
+            Lit("-eyJ"),
+            Body(Base64Url, 8, 200),
+            Lit("."),
+            Body(Base64Url, 16, 400),
+            Lit("."),
+            Body(Base64Url, 16, 512),
+        ],
     )
     .at("www.workato.com"),
     kind("xendit-key", &["xnd_production_", "xnd_development_"], &[Body(Alnum, 56, 72)]).at("api.xendit.co"),
     kind("zuplo-key", &["zpka_"], &[Body(LowerDigit, 32, 32), Lit("_"), Body(HexLower, 8, 8)])
         .at("api.zuplo.com"),
-    kind("facebook-access-token", &["EAA"], &[Body(Alnum, 60, 400)]).weak().at("graph.facebook.com"),
+    kind("facebook-access-token", &["EAA"], &[Body(Alnum, 80, 400)]).weak().at("graph.facebook.com"),
     kind(
         "slack-token",
         &["xoxe.xoxp-", "xoxe.xoxb-", "xoxe-", "xoxc-", "xoxd-", "xoxr-", "xoxb-", "xoxp-", "xoxa-", "xoxs-"],
