@@ -10,6 +10,7 @@ mod say;
 mod verbs;
 
 mod grants;
+mod cache;
 mod inventory;
 mod layers;
 mod plan;

@@ -19,8 +19,9 @@ use super::InventoryError;
 use super::files::{Found, Opened};
 use super::path::{as_path, contains, join};
 use super::walk::open_root;
+use crate::cache::{Cache, Known};
 use crate::host::Host;
-use search::{Hit, Search, Sight};
+use search::{Hit, Search, Seen, Sight};
 
 /// `rule.name` of these masks.
 const RULE: &str = "secrets.elsewhere";
@@ -37,13 +38,19 @@ pub(super) fn cover(
     policy: &Policy,
     host: &Host,
     found: &mut Found,
+    cache: Option<&mut Cache>,
 ) -> Result<(), InventoryError> {
     let redactor = registry.redactor();
     if redactor.scanner().is_empty() {
         return Ok(());
     }
     look_again(&redactor, found.masks_mut());
-    let hits = search(&redactor, found)?;
+    let tags = cache.as_ref().map(|cache| registry.tags(&cache.tag_key())).unwrap_or_default();
+    let known = Known::load(cache.as_deref(), &found.candidates.root, &tags);
+    let Seen { hits, tally } = search(&redactor, found, &known)?;
+    if let Some(cache) = cache {
+        known.keep(cache, &found.candidates.root, &tags, tally);
+    }
     let home = host.home_or_root();
     let modes: Vec<_> = hits
         .iter()
@@ -84,7 +91,7 @@ fn look_again(redactor: &Redactor<'_>, masks: &mut [Mask]) {
     }
 }
 
-fn search(redactor: &Redactor<'_>, found: &Found) -> Result<Vec<Hit>, InventoryError> {
+fn search(redactor: &Redactor<'_>, found: &Found, known: &Known) -> Result<Seen, InventoryError> {
     let candidates = &found.candidates;
     let root = open_root(as_path(&candidates.root))
         .map_err(|error| InventoryError::Workspace(as_path(&candidates.root).to_path_buf(), error.into()))?;
@@ -103,6 +110,6 @@ fn search(redactor: &Redactor<'_>, found: &Found) -> Result<Vec<Hit>, InventoryE
         }
         units.extend(names.chunks(search::UNIT).map(|names| search::Unit { directory, names }));
     }
-    let search = Search { redactor, root: root.as_fd(), at: &candidates.root, covered: &covered };
+    let search = Search { redactor, root: root.as_fd(), at: &candidates.root, covered: &covered, known };
     Ok(search.run(&units))
 }

@@ -24,6 +24,7 @@ use shieldrun_policy::plan::{Bytes, Mask, Variable};
 use shieldrun_policy::schema::Policy;
 use shieldrun_secrets::{Registry, RunKey, SecretId};
 
+use crate::cache::Cache;
 use crate::host::{Host, random_key};
 
 /// Everything that the plan needs to know of secrets.
@@ -104,8 +105,10 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
     let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
     let mut found = files::find(&mut registry, policy, host, candidates)?;
     // The registry is whole only now: the values of one file may lie in another.
-    elsewhere::cover(&registry, policy, host, &mut found)?;
+    let mut cache = Cache::open(host);
+    elsewhere::cover(&registry, policy, host, &mut found, cache.as_mut())?;
     let mut masks = found.finish();
+    masks.extend(cache.and_then(|cache| cache.mask()));
     masks.extend(sockets::masks().map_err(|error| InventoryError::Table(sockets::TABLE, error))?);
     // Here, too: a value of a file may lie inside another variable or an argument.
     let environment = environment::finish(&registry, outcome.variables);
