@@ -102,6 +102,34 @@ impl Cache {
         rustix::fs::openat(self.directory.as_ref()?, name, flags, Mode::empty()).ok().map(File::from)
     }
 
+    /// The path of a file of it that is there, and is not to be thrown out soon.
+    pub(crate) fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        Self::touch(&self.file(name)?);
+        let path = self.path.canonicalize().ok()?.join(name);
+        Some(path.into_os_string().into_vec())
+    }
+
+    /// The key of runs in a workspace whose history is shown with the values that it gave.
+    pub(crate) fn run_key(&self, workspace: &[u8]) -> Option<[u8; 32]> {
+        let mut key = [0; 32];
+        self.file(&self.run_key_name(workspace))?.read_exact(&mut key).ok()?;
+        Some(key)
+    }
+
+    /// Keeps one.
+    ///
+    /// # Errors
+    /// What the system gives.
+    pub(crate) fn keep_run_key(&mut self, workspace: &[u8], key: &[u8; 32]) -> std::io::Result<()> {
+        let name = self.run_key_name(workspace);
+        self.put(&name, |file| file.write_all(key))
+    }
+
+    fn run_key_name(&self, workspace: &[u8]) -> String {
+        let digest = self.mac(&[b"run key", workspace]);
+        format!("run-{}", data_encoding::HEXLOWER.encode(digest.get(..12).unwrap_or_default()))
+    }
+
     /// Names in it that begin so.
     pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
         let Some(Ok(entries)) = self.directory.as_ref().map(Dir::read_from) else { return Vec::new() };

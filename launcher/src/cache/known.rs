@@ -81,6 +81,11 @@ impl Known {
         if stat.st_ctime >= self.settled_before || stat.st_mtime >= self.settled_before {
             return None;
         }
+        Some(self.identity(stat, read_as))
+    }
+
+    /// The number of a file, settled or not.
+    pub(crate) fn identity(&self, stat: &Stat, read_as: ReadAs) -> u64 {
         // SipHash with the salt before all else; should the library change it, everything is read once more.
         let mut hasher = DefaultHasher::new();
         hasher.write(&self.salt);
@@ -92,7 +97,7 @@ impl Known {
         hasher.write_u64(stat.st_mtime_nsec);
         hasher.write_i64(stat.st_ctime);
         hasher.write_u64(stat.st_ctime_nsec);
-        Some(hasher.finish())
+        hasher.finish()
     }
 
     /// Whether a file with this number was clean.

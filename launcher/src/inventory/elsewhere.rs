@@ -19,38 +19,30 @@ use super::InventoryError;
 use super::files::{Found, Opened};
 use super::path::{as_path, contains, join};
 use super::walk::open_root;
-use crate::cache::{Cache, Known};
+use crate::cache::{Known, Tally};
 use crate::host::Host;
 use search::{Hit, Search, Seen, Sight};
 
 /// `rule.name` of these masks.
-const RULE: &str = "secrets.elsewhere";
+pub(crate) const RULE: &str = "secrets.elsewhere";
 /// More files than this with a real value in them: then it is no secret, or the workspace is a leak. Each is a
 /// mount, and the kernel's limit is not far.
 const MOST: usize = 4096;
 
-/// Covers the files of the workspace that hold a real value.
+/// Covers the files of the workspace that hold a real value; gives what was clean.
 ///
 /// # Errors
 /// When there are too many, or one has a name that cannot be masked.
 pub(super) fn cover(
+    redactor: &Redactor<'_>,
     registry: &Registry,
     policy: &Policy,
     host: &Host,
     found: &mut Found,
-    cache: Option<&mut Cache>,
-) -> Result<(), InventoryError> {
-    let redactor = registry.redactor();
-    if redactor.scanner().is_empty() {
-        return Ok(());
-    }
-    look_again(&redactor, found.masks_mut());
-    let tags = cache.as_ref().map(|cache| registry.tags(&cache.tag_key())).unwrap_or_default();
-    let known = Known::load(cache.as_deref(), &found.candidates.root, &tags);
-    let Seen { hits, tally } = search(&redactor, found, &known)?;
-    if let Some(cache) = cache {
-        known.keep(cache, &found.candidates.root, &tags, tally);
-    }
+    known: &Known,
+) -> Result<Tally, InventoryError> {
+    look_again(redactor, found.masks_mut());
+    let Seen { hits, tally } = search(redactor, found, known)?;
     let home = host.home_or_root();
     let modes: Vec<_> = hits
         .iter()
@@ -73,7 +65,7 @@ pub(super) fn cover(
         };
         found.cover(&opened, cover, RULE, reason)?;
     }
-    Ok(())
+    Ok(tally)
 }
 
 /// What is shown in place of a secret file was made field by field: a value of another file may be left in it.
