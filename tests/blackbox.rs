@@ -11,6 +11,7 @@ mod doctor;
 mod elsewhere;
 mod environment;
 mod files;
+mod history;
 mod home;
 mod hosts;
 mod input;

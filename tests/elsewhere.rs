@@ -205,3 +205,65 @@ fn a_workspace_full_of_the_value_is_refused() {
     ran.assert_nothing_real();
     assert!(ran.said().contains("hold a real value"), "{ran}");
 }
+
+/// Enough files for the pass to be worth remembering.
+fn large(world: &World) {
+    for number in 0..600 {
+        world.write(&format!("src/{}/{number}.txt", number % 7), format!("text {number}\n"));
+    }
+    // What changed within the last two seconds is read again, whatever is remembered.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+}
+
+#[test]
+fn what_is_remembered_hides_no_change() {
+    let world = World::new();
+    large(&world);
+    let key = world.real("packages/web/.env.local").to_owned();
+    world.shield(["true"]).run().expect_clean();
+    let kept = world.home.join(".cache/shieldrun");
+    assert!(kept.join("key").exists(), "600 files should have been worth remembering");
+    // The same length, and the old time set back: only the change time tells.
+    let path = world.project.join("src/0/0.txt");
+    let before = fs::metadata(&path).expect("stat").modified().expect("a time");
+    for (file, text) in [("src/0/0.txt", format!("text {key}\n")), ("src/1/new.txt", key.clone())] {
+        world.write(file, text);
+    }
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_modified(before))
+        .expect("set the time");
+    for file in ["src/0/0.txt", "src/1/new.txt"] {
+        seen(&world, file, "packages/web/.env.local");
+    }
+    // A value that was not looked for the last time is found in files that were clean of the others.
+    let mut world = world;
+    let later = world.plant("LATER_TOKEN", word(30));
+    world.write("src/2/later.txt", format!("{later}\n"));
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    world.shield(["true"]).run().expect_code(0);
+    world.set("LATER_TOKEN", later);
+    seen(&world, "src/2/later.txt", "LATER_TOKEN");
+}
+
+#[test]
+fn what_is_remembered_is_private_and_tells_nothing() {
+    let world = World::new();
+    large(&world);
+    world.shield(["true"]).run().expect_clean();
+    let kept = world.home.join(".cache/shieldrun");
+    for entry in fs::read_dir(&kept).expect("the cache") {
+        let path = entry.expect("an entry").path();
+        let bytes = fs::read(&path).expect("read");
+        assert_eq!(fs::metadata(&path).expect("stat").permissions().mode() & 0o077, 0, "{path:?}");
+        assert!(world.seen_in(&bytes).is_empty(), "{path:?}");
+    }
+    let probe = world.probe(&STATIC);
+    let ran = world.shield([probe.as_os_str(), "cat".as_ref(), kept.join("key").as_os_str()]).run();
+    ran.expect_clean().expect_text("BLOCKED EACCES\n");
+    // Others could have written it: then it is not used.
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o777)).expect("open it up");
+    world.write("src/0/more.txt", world.real("GITHUB_TOKEN"));
+    seen(&world, "src/0/more.txt", "GITHUB_TOKEN");
+}

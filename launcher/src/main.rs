@@ -9,7 +9,9 @@ mod policies;
 mod say;
 mod verbs;
 
+mod cache;
 mod grants;
+mod history;
 mod inventory;
 mod layers;
 mod plan;

@@ -14,9 +14,10 @@ use shieldrun_policy::schema::{Isolation, Policy, Writes};
 use crate::cli::RunArguments;
 use crate::grants;
 use crate::guest::GuestFiles;
+use crate::history;
 use crate::host::Host;
-use crate::inventory::Inventory;
 use crate::inventory::path::contains;
+use crate::inventory::{Inventory, elsewhere};
 use crate::layers;
 
 use home::Home;
@@ -170,7 +171,9 @@ impl View {
     /// program that looks for its credentials finds what it expects, and that it looked is known.
     fn is_kept_out(&self, mask: &Mask) -> bool {
         let home = self.home_directory().map(|home| home.as_os_str().as_bytes());
-        home.is_some_and(|home| contains(home, &mask.at.0)) && mask.rule.starts_with("secrets.")
+        // Only what has a place of its own is looked for there.
+        let elsewhere = [elsewhere::RULE, history::RULE].contains(&mask.rule.as_str());
+        home.is_some_and(|home| contains(home, &mask.at.0)) && mask.rule.starts_with("secrets.") && !elsewhere
     }
 
     fn home_directory(&self) -> Option<&Path> {

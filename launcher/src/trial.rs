@@ -21,6 +21,7 @@ use crate::cli::RunArguments;
 use crate::failure::Failure;
 use crate::guest::GuestFiles;
 use crate::guest_table::{Extent, GuestTable, Treatment};
+use crate::history;
 use crate::inventory::{Inventory, sockets};
 use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
@@ -268,17 +269,19 @@ impl Trial<'_> {
             table.variable(&variable.name, index);
         }
         for (index, mask) in (0..).zip(&self.plan.masks) {
-            if mask.rule == sockets::RULE {
+            // Git opens its packs in every command: that is no attempt on a secret.
+            if mask.rule == sockets::RULE || mask.rule == history::RULE {
                 continue;
             }
             let (treatment, extent) = match mask.cover {
                 Cover::BlockedFile => (Treatment::Block, Extent::File),
                 Cover::BlockedDirectory => (Treatment::Block, Extent::Tree),
                 // Without mounts there is nothing to show a synthetic file by.
-                Cover::Synthetic { .. } if !self.plan.tier.has_namespaces() => {
+                Cover::Host { .. } => continue,
+                Cover::Synthetic { .. } | Cover::Scratch { .. } if !self.plan.tier.has_namespaces() => {
                     (Treatment::Block, Extent::File)
                 }
-                Cover::Synthetic { .. } => (Treatment::Synthetic, Extent::File),
+                Cover::Synthetic { .. } | Cover::Scratch { .. } => (Treatment::Synthetic, Extent::File),
             };
             table.place(&mask.at.0, index, treatment, extent);
         }
@@ -304,6 +307,7 @@ fn gaps(plan: &Plan) -> Vec<String> {
         Tier::Preload => {
             return vec![
                 "no namespaces: files, network and other processes are as on the host".to_owned(),
+                "the repository's history is as on the host".to_owned(),
                 "secret files are refused by the preload shim only: static programs and raw system calls read them".to_owned(),
             ];
         }

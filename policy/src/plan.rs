@@ -136,8 +136,22 @@ pub enum Cover {
     BlockedFile,
     /// A directory that nobody can enter or list.
     BlockedDirectory,
+    /// Another file or directory of the host, read-only.
+    Host {
+        /// Which.
+        source: Bytes,
+    },
     /// The same file with synthetic values.
     Synthetic {
+        /// Its bytes.
+        content: Vec<u8>,
+        /// Permission bits of the real one.
+        mode: u32,
+        /// Modification time of the real one, seconds and nanoseconds since the epoch.
+        modified: (i64, i64),
+    },
+    /// As above, and writable: what is written into it ends with the run. For git's own notes.
+    Scratch {
         /// Its bytes.
         content: Vec<u8>,
         /// Permission bits of the real one.
@@ -244,7 +258,9 @@ impl fmt::Debug for Cover {
         match self {
             Self::BlockedFile => write!(out, "BlockedFile"),
             Self::BlockedDirectory => write!(out, "BlockedDirectory"),
+            Self::Host { source } => write!(out, "Host({source})"),
             Self::Synthetic { content, .. } => write!(out, "Synthetic({} bytes)", content.len()),
+            Self::Scratch { content, .. } => write!(out, "Scratch({} bytes)", content.len()),
         }
     }
 }
@@ -287,7 +303,8 @@ impl Cover {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::BlockedFile | Self::BlockedDirectory => "block",
-            Self::Synthetic { .. } => "synthetic",
+            Self::Host { .. } => "read-only",
+            Self::Synthetic { .. } | Self::Scratch { .. } => "synthetic",
         }
     }
 }

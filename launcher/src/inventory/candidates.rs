@@ -56,6 +56,8 @@ pub(super) struct Candidates {
     pub root: Vec<u8>,
     /// Git directories in it, below the root.
     pub repositories: Vec<Vec<u8>>,
+    /// Object directories of these and of those that the workspace is a work tree of.
+    pub stores: Vec<Vec<u8>>,
 }
 
 /// What a name in the workspace told.
@@ -127,6 +129,18 @@ pub(super) fn collect(
             rule: "secrets.files.git".to_owned(),
         });
     }
+    let linked = git::linked(&walk, &root);
+    for noted in linked.iter().flat_map(|directory| git::noted_in(directory)) {
+        list.push(Candidate {
+            path: noted.path,
+            format: Some(noted.format),
+            own: Some(FileMode::Synthetic),
+            directory: false,
+            rule: "secrets.files.git".to_owned(),
+        });
+    }
+    let mut stores: Vec<_> = repositories.iter().map(|path| join(&root, &join(path, b"objects"))).collect();
+    stores.extend(linked.iter().map(|path| join(path, b"objects")));
     for path in &walk.unreadable {
         list.push(Candidate {
             path: join(&root, path),
@@ -136,7 +150,7 @@ pub(super) fn collect(
             rule: "secrets.files.unreadable".to_owned(),
         });
     }
-    Ok(Candidates { list, walk, root, repositories })
+    Ok(Candidates { list, walk, root, repositories, stores })
 }
 
 /// What the policy names is looked at even where the data knows nothing of it.

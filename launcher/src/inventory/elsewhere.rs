@@ -19,31 +19,30 @@ use super::InventoryError;
 use super::files::{Found, Opened};
 use super::path::{as_path, contains, join};
 use super::walk::open_root;
+use crate::cache::{Known, Tally};
 use crate::host::Host;
-use search::{Hit, Search, Sight};
+use search::{Hit, Search, Seen, Sight};
 
 /// `rule.name` of these masks.
-const RULE: &str = "secrets.elsewhere";
+pub(crate) const RULE: &str = "secrets.elsewhere";
 /// More files than this with a real value in them: then it is no secret, or the workspace is a leak. Each is a
 /// mount, and the kernel's limit is not far.
 const MOST: usize = 4096;
 
-/// Covers the files of the workspace that hold a real value.
+/// Covers the files of the workspace that hold a real value; gives what was clean.
 ///
 /// # Errors
 /// When there are too many, or one has a name that cannot be masked.
 pub(super) fn cover(
+    redactor: &Redactor<'_>,
     registry: &Registry,
     policy: &Policy,
     host: &Host,
     found: &mut Found,
-) -> Result<(), InventoryError> {
-    let redactor = registry.redactor();
-    if redactor.scanner().is_empty() {
-        return Ok(());
-    }
-    look_again(&redactor, found.masks_mut());
-    let hits = search(&redactor, found)?;
+    known: &Known,
+) -> Result<Tally, InventoryError> {
+    look_again(redactor, found.masks_mut());
+    let Seen { hits, tally } = search(redactor, found, known)?;
     let home = host.home_or_root();
     let modes: Vec<_> = hits
         .iter()
@@ -66,7 +65,7 @@ pub(super) fn cover(
         };
         found.cover(&opened, cover, RULE, reason)?;
     }
-    Ok(())
+    Ok(tally)
 }
 
 /// What is shown in place of a secret file was made field by field: a value of another file may be left in it.
@@ -84,7 +83,7 @@ fn look_again(redactor: &Redactor<'_>, masks: &mut [Mask]) {
     }
 }
 
-fn search(redactor: &Redactor<'_>, found: &Found) -> Result<Vec<Hit>, InventoryError> {
+fn search(redactor: &Redactor<'_>, found: &Found, known: &Known) -> Result<Seen, InventoryError> {
     let candidates = &found.candidates;
     let root = open_root(as_path(&candidates.root))
         .map_err(|error| InventoryError::Workspace(as_path(&candidates.root).to_path_buf(), error.into()))?;
@@ -103,6 +102,6 @@ fn search(redactor: &Redactor<'_>, found: &Found) -> Result<Vec<Hit>, InventoryE
         }
         units.extend(names.chunks(search::UNIT).map(|names| search::Unit { directory, names }));
     }
-    let search = Search { redactor, root: root.as_fd(), at: &candidates.root, covered: &covered };
+    let search = Search { redactor, root: root.as_fd(), at: &candidates.root, covered: &covered, known };
     Ok(search.run(&units))
 }

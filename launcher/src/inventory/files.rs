@@ -153,7 +153,8 @@ impl Found {
                 .any(|mask| mask.cover == Cover::BlockedDirectory && contains(&mask.at.0, path))
     }
 
-    fn push(&mut self, mask: Mask) {
+    /// Adds a mask; of two for one path the first counts.
+    pub(super) fn push(&mut self, mask: Mask) {
         if !self.masks.iter().any(|own| own.at == mask.at) {
             self.decided.insert(mask.at.0.clone());
             self.masks.push(mask);

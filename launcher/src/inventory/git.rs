@@ -1,14 +1,16 @@
 //! Owns finding the git directories of a workspace, and the files in them that name a remote: a password in
 //! its URL is a secret, wherever git noted it down. What lies in the object stores is `history`'s.
 
+use std::fs;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use shieldrun_policy::plan::{Cover, Mask};
 use shieldrun_secrets::Format;
 
 use super::content;
-use super::path::{contains, join};
+use super::path::{as_path, contains, join};
 use super::walk::Walk;
 
 /// A file of git's in which a URL may stand.
@@ -32,6 +34,62 @@ pub(super) fn directories<P>(walk: &Walk<P>, root: BorrowedFd<'_>) -> Vec<Vec<u8
         .filter_map(|path| parent(path))
         .filter(|above| there(&join(above, b"HEAD")) && there(&join(above, b"refs")))
         .collect()
+}
+
+/// Git directories that a `.git` file of the workspace names, and those that they share with other work trees;
+/// absolute.
+pub(super) fn linked<P>(walk: &Walk<P>, root: &[u8]) -> Vec<Vec<u8>> {
+    let line = |path: &[u8]| {
+        let text = fs::read(as_path(path)).ok()?;
+        text.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec)
+    };
+    let mut found = Vec::new();
+    for (index, names) in walk.files() {
+        if !names.contains(&b".git".as_slice()) {
+            continue;
+        }
+        let Some(directory) = walk.directories().get(index) else { continue };
+        let directory = join(root, directory);
+        let Some(named) = line(&join(&directory, b".git")) else { continue };
+        let Some(named) = named.strip_prefix(b"gitdir: ") else { continue };
+        let own = beside(&directory, named);
+        let shared = line(&join(&own, b"commondir")).map(|named| beside(&own, &named));
+        found.extend(shared.into_iter().chain([own]));
+    }
+    found
+}
+
+/// The files of a git directory that may hold a URL.
+pub(super) fn noted_in(directory: &[u8]) -> Vec<Noted> {
+    let files: [(&[u8], Format); 5] = [
+        (b"config", Format::GitConfig),
+        (b"config.worktree", Format::GitConfig),
+        (b"FETCH_HEAD", Format::Text),
+        (b"packed-refs", Format::Text),
+        (b"logs/HEAD", Format::Text),
+    ];
+    files.into_iter().map(|(name, format)| Noted { path: join(directory, name), format }).collect()
+}
+
+/// Git appends to its logs and writes over its notes at each commit: where one shows a synthetic value, it is
+/// written to for the length of the run. What git replaces as a whole (`config`, `packed-refs`) stays as it is.
+pub(super) fn keep_writable(masks: &mut [Mask], directories: &[Vec<u8>]) {
+    for mask in masks {
+        let within = directories.iter().any(|directory| contains(directory, &mask.at.0));
+        let name = mask.at.0.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if !within || name.starts_with(b"config") || name == b"packed-refs" {
+            continue;
+        }
+        if let Cover::Synthetic { content, mode, modified } = &mut mask.cover {
+            mask.cover =
+                Cover::Scratch { content: std::mem::take(content), mode: *mode, modified: *modified };
+        }
+    }
+}
+
+/// A path as another one names it.
+fn beside(directory: &[u8], named: &[u8]) -> Vec<u8> {
+    if named.starts_with(b"/") { named.to_vec() } else { join(directory, named) }
 }
 
 /// The files of these git directories that hold a URL.

@@ -4,7 +4,7 @@
 
 mod candidates;
 mod content;
-mod elsewhere;
+pub(crate) mod elsewhere;
 mod environment;
 mod files;
 mod git;
@@ -17,14 +17,18 @@ mod store;
 mod walk;
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use shieldrun_policy::audit::SecretRef;
 use shieldrun_policy::plan::{Bytes, Mask, Variable};
-use shieldrun_policy::schema::Policy;
+use shieldrun_policy::schema::{History, Isolation, Policy};
 use shieldrun_secrets::{Registry, RunKey, SecretId};
 
+use crate::cache::{Cache, Known};
+use crate::history;
 use crate::host::{Host, random_key};
+use files::Found;
 
 /// Everything that the plan needs to know of secrets.
 #[derive(Debug)]
@@ -99,13 +103,20 @@ pub(crate) enum InventoryError {
 /// # Errors
 /// When something that must be protected cannot be.
 pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<Inventory, InventoryError> {
-    let mut registry = Registry::new(RunKey::from_bytes(random_key().map_err(InventoryError::Random)?));
+    let mut cache = Cache::open(host);
+    let workspace = host.workspace.as_os_str().as_bytes();
+    let key = match cache.as_ref().and_then(|cache| cache.run_key(workspace)) {
+        Some(key) => key,
+        None => random_key().map_err(InventoryError::Random)?,
+    };
+    let mut registry = Registry::new(RunKey::from_bytes(key));
     let outcome = environment::substitute(&mut registry, policy, host);
     let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
     let mut found = files::find(&mut registry, policy, host, candidates)?;
-    // The registry is whole only now: the values of one file may lie in another.
-    elsewhere::cover(&registry, policy, host, &mut found)?;
+    // The registry is whole only now: the values of one file may lie in another, or in the history.
+    values(&registry, policy, host, &mut found, cache.as_mut(), &key)?;
     let mut masks = found.finish();
+    masks.extend(cache.and_then(|cache| cache.mask()));
     masks.extend(sockets::masks().map_err(|error| InventoryError::Table(sockets::TABLE, error))?);
     // Here, too: a value of a file may lie inside another variable or an argument.
     let environment = environment::finish(&registry, outcome.variables);
@@ -119,6 +130,52 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
         replaced_arguments,
         masks,
     })
+}
+
+/// Covers what holds the value of a secret without being its own file.
+fn values(
+    registry: &Registry,
+    policy: &Policy,
+    host: &Host,
+    found: &mut Found,
+    mut cache: Option<&mut Cache>,
+    key: &[u8; 32],
+) -> Result<(), InventoryError> {
+    let redactor = registry.redactor();
+    if redactor.scanner().is_empty() {
+        return Ok(());
+    }
+    let workspace = host.workspace.as_os_str().as_bytes();
+    let tags = cache.as_ref().map(|cache| registry.tags(&cache.tag_key())).unwrap_or_default();
+    let known = Known::load(cache.as_deref(), workspace, &tags);
+    let mut tally = elsewhere::cover(&redactor, registry, policy, host, found, &known)?;
+    let stores = found.candidates.stores.clone();
+    let repositories: Vec<_> =
+        stores.iter().filter_map(|store| store.strip_suffix(b"/objects")).map(<[u8]>::to_vec).collect();
+    git::keep_writable(found.masks_mut(), &repositories);
+    // Without mounts there is nothing to show another object by: what can be denied is denied.
+    let mode = match (policy.isolation, policy.secrets.history) {
+        (Isolation::Landlock, History::Mask) => Some(History::Block),
+        (Isolation::Full | Isolation::Landlock, mode) => Some(mode),
+        (Isolation::Preload, _) => None,
+    };
+    if let Some(mode) = mode {
+        let request =
+            history::Request { redactor: &redactor, mode, stores: &stores, known: &known, tags: &tags };
+        let findings = history::look(&request, &mut cache);
+        tally.add(findings.tally);
+        for covered in findings.covers {
+            found.push(covered.mask());
+        }
+        if let Some(cache) = cache.as_mut().filter(|_| findings.kept_values) {
+            // Without it the next run shows other values in the files than in the history; no more than that.
+            let _ = cache.keep_run_key(workspace, key);
+        }
+    }
+    if let Some(cache) = cache {
+        known.keep(cache, workspace, &tags, tally);
+    }
+    Ok(())
 }
 
 impl std::fmt::Display for InventoryError {

@@ -3,9 +3,10 @@
 //! Made before clone, so that the set-up child only makes system calls: it does not allocate, and
 //! what can be refused (a path with a NUL in it) is refused while there is somebody to tell.
 
+use std::cell::RefCell;
 use std::ffi::{CString, NulError};
 use std::fmt;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
 use seccompiler::{BackendError, BpfProgram};
@@ -105,11 +106,13 @@ pub(super) struct HomeStep<'a> {
 #[derive(Debug)]
 pub(super) struct MaskStep<'a> {
     pub(super) at: CString,
-    /// Name of its source below the guest directory.
+    /// Its source: a name below the guest directory, or a path of the host.
     pub(super) source: CString,
     /// Its node in the mount of the masks that tell, where it is to be one of those.
     pub(super) node: Option<CString>,
     pub(super) cover: &'a Cover,
+    /// A source of the host, cloned while its view is whole; one that stays writable, before the others are not.
+    pub(super) tree: RefCell<Option<OwnedFd>>,
 }
 
 impl<'a> Prepared<'a> {
@@ -142,10 +145,14 @@ impl<'a> Prepared<'a> {
                 .iter()
                 .enumerate()
                 .map(|(index, mask)| {
-                    let source = CString::new(format!("{}/m{index}", guest::DIRECTORY))?;
+                    let source = match &mask.cover {
+                        Cover::Host { source } => c_string(source)?,
+                        _ => CString::new(format!("{}/m{index}", guest::DIRECTORY))?,
+                    };
                     let wired = is_wired(plan, mask);
                     let node = wired.then(|| tripwire::node_path(index)).transpose()?;
-                    Ok(MaskStep { at: c_string(&mask.at)?, source, node, cover: &mask.cover })
+                    let (at, tree) = (c_string(&mask.at)?, RefCell::new(None));
+                    Ok(MaskStep { at, source, node, cover: &mask.cover, tree })
                 })
                 .collect::<Result<_, NulError>>()?,
             tripwire_options: tripwire::options(plan.uid, plan.gid),
@@ -271,13 +278,16 @@ fn with_parents(path: &Bytes) -> Result<Vec<CString>, NulError> {
 /// Room on the guest tmpfs: what we put there, each file in whole pages, and a little for the inodes.
 fn guest_size(plan: &Plan, table: &[u8]) -> usize {
     const PAGE: usize = 4096;
+    // What git notes down in a run, with room to spare.
+    const SCRATCH: usize = 1 << 20;
     let pages = |length: usize| length.div_ceil(PAGE) * PAGE;
     let masks: usize = plan
         .masks
         .iter()
         .map(|mask| match &mask.cover {
             Cover::Synthetic { content, .. } => pages(content.len()),
-            Cover::BlockedFile | Cover::BlockedDirectory => 0,
+            Cover::Scratch { content, .. } => pages(content.len()) + SCRATCH,
+            Cover::BlockedFile | Cover::BlockedDirectory | Cover::Host { .. } => 0,
         })
         .sum();
     masks

@@ -134,6 +134,10 @@ impl<'a> Mapped<'a> {
                 _ => {}
             }
         }
+        for mask in self.0.prepared.masks.iter().filter(|mask| matches!(mask.cover, Cover::Host { .. })) {
+            let tree = clone_tree(CWD, &mask.source).map_err(Place::Mask.failed_at(&mask.source))?;
+            mask.tree.replace(Some(tree));
+        }
         let mut trees = trees.into_iter().flatten();
         let mut device = tripwire::open(prepared);
         let mut wired = false;
@@ -335,6 +339,10 @@ fn mount_guest(entered: &Entered<'_>, device: Option<OwnedFd>) -> Done<GuestMoun
     let wired = device.is_some();
     for mask in prepared.masks.iter().filter(|mask| !wired || mask.node.is_none()) {
         make_cover(mask).map_err(Place::Guest.failed_at(&mask.source))?;
+        if matches!(mask.cover, Cover::Scratch { .. }) {
+            let tree = clone_tree(CWD, &mask.source).map_err(Place::Guest.failed_at(&mask.source))?;
+            mask.tree.replace(Some(tree));
+        }
     }
     // Closed again at once: a mount with a file open for writing cannot be made read-only.
     drop(create(guest::RING_PATH, Mode::from_raw_mode(0o600)).map_err(failed(guest::RING_PATH))?);
@@ -349,9 +357,10 @@ fn mount_guest(entered: &Entered<'_>, device: Option<OwnedFd>) -> Done<GuestMoun
 
 fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
     match mask.cover {
+        Cover::Host { .. } => {}
         Cover::BlockedFile => drop(create(&mask.source, Mode::empty())?),
         Cover::BlockedDirectory => rustix::fs::mkdir(mask.source.as_c_str(), Mode::empty())?,
-        Cover::Synthetic { content, mode, modified } => {
+        Cover::Synthetic { content, mode, modified } | Cover::Scratch { content, mode, modified } => {
             let file = create(&mask.source, Mode::RUSR | Mode::WUSR)?;
             write_all(&file, content)?;
             rustix::fs::fchmod(&file, Mode::from_raw_mode(*mode))?;
@@ -366,7 +375,15 @@ fn cover(mask: &MaskStep<'_>, wired: bool) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target =
         rustix::fs::openat2(CWD, mask.at.as_c_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
-    let source = clone_tree(CWD, mask.source(wired))?;
+    let source = match mask.tree.take() {
+        Some(tree) => {
+            if matches!(mask.cover, Cover::Host { .. }) {
+                mount::change(tree.as_fd(), c"", Change::ReadOnly, Reach::Tree)?;
+            }
+            tree
+        }
+        None => clone_tree(CWD, mask.source(wired))?,
+    };
     let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(source.as_fd(), c"", target.as_fd(), c"", both)?;
     Ok(())

@@ -18,7 +18,8 @@ use super::{Ended, Recording, Trial, event};
 use crate::audit::Sender;
 use crate::claims::{Claimed, Meaning, PlaceMeaning};
 use crate::failure::Failure;
-use crate::inventory::sockets;
+use crate::history;
+use crate::inventory::{elsewhere, sockets};
 use crate::layers;
 use crate::record::{EventsRecord, time, write_result};
 use crate::say;
@@ -38,7 +39,11 @@ pub(super) fn meaning(trial: &Trial<'_>, witnessed: bool) -> Meaning {
             .map(|mask| PlaceMeaning {
                 rule: mask.rule.clone(),
                 treatment: match mask.cover {
-                    Cover::Synthetic { .. } if trial.plan.tier.has_namespaces() => Treatment::Synthetic,
+                    Cover::Synthetic { .. } | Cover::Scratch { .. } | Cover::Host { .. }
+                        if trial.plan.tier.has_namespaces() =>
+                    {
+                        Treatment::Synthetic
+                    }
                     _ => Treatment::Block,
                 },
                 path: Text::from_bytes(&mask.at.0),
@@ -66,13 +71,15 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
         });
     }
     for mask in &trial.plan.masks {
-        let is_secret = mask.rule != sockets::RULE;
-        if is_secret && !matches!(mask.cover, Cover::Synthetic { .. }) {
+        let is_shown = !matches!(mask.cover, Cover::BlockedFile | Cover::BlockedDirectory);
+        // What a known secret file shows was said of its secrets; where else a value lies is said here.
+        let is_said = is_shown && ![elsewhere::RULE, history::RULE].contains(&mask.rule.as_str());
+        if mask.rule != sockets::RULE && !is_said {
             sender.send(
                 event(Action::SecretReplaced)
                     .file(Text::from_bytes(&mask.at.0))
                     .rule(Text::from_bytes(mask.rule.as_bytes()))
-                    .treatment(Treatment::Block)
+                    .treatment(if is_shown { Treatment::Synthetic } else { Treatment::Block })
                     .message(Text::from_bytes(mask.reason.as_bytes())),
             );
         }

@@ -4,6 +4,7 @@ use shieldrun_policy::audit::{Text, Treatment};
 use shieldrun_policy::plan::{Cover, Mask, Plan, Tier};
 
 use super::wire::Attributes;
+use crate::history;
 use crate::inventory::sockets;
 
 /// The root of the mount, which nobody but the set-up child ever sees.
@@ -40,11 +41,14 @@ pub(super) enum Kind {
 }
 
 /// Whether this mask, in a plan that has any worth it, is a node of the mount. The covers over sockets of the
-/// host are not: what they stop is a connect, and no file is asked for.
+/// host are not: what they stop is a connect, and no file is asked for; nor are those over git's objects, which
+/// every command of git opens, nor what can be written to.
 pub(crate) fn is_wired(plan: &Plan, mask: &Mask) -> bool {
     let hides_a_secret =
         |mask: &Mask| ![sockets::RULE, crate::plan::RECORDS_RULE].contains(&mask.rule.as_str());
-    plan.tier == Tier::Full && mask.rule != sockets::RULE && plan.masks.iter().any(hides_a_secret)
+    let is_plain = [sockets::RULE, history::RULE].contains(&mask.rule.as_str())
+        || matches!(mask.cover, Cover::Host { .. } | Cover::Scratch { .. });
+    plan.tier == Tier::Full && !is_plain && plan.masks.iter().any(hides_a_secret)
 }
 
 impl Nodes {
@@ -54,7 +58,8 @@ impl Nodes {
             path: Text::from_bytes(&mask.at.0),
             rule: Text::from_bytes(mask.rule.as_bytes()),
             kind: match &mask.cover {
-                Cover::BlockedFile => Kind::BlockedFile,
+                // The last two are no nodes of the mount.
+                Cover::BlockedFile | Cover::Host { .. } | Cover::Scratch { .. } => Kind::BlockedFile,
                 Cover::BlockedDirectory => Kind::BlockedDirectory,
                 Cover::Synthetic { content, mode, modified } => {
                     Kind::Synthetic { content: content.clone(), mode: *mode, modified: *modified }

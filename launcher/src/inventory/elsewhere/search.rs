@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use shieldrun_policy::plan::Cover;
 use shieldrun_secrets::{MAX_PARSE, Redacted, Redactor, SecretId};
 
+use crate::cache::{Known, ReadAs, Tally};
 use crate::inventory::path::join;
 use crate::inventory::walk::{Extent, open_directory};
 
@@ -41,6 +42,17 @@ pub(super) struct Search<'a> {
     pub at: &'a [u8],
     /// Paths that are covered already.
     pub covered: &'a BTreeSet<&'a [u8]>,
+    /// What need not be read.
+    pub known: &'a Known,
+}
+
+/// What one thread saw.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Files with a real value.
+    pub hits: Vec<Hit>,
+    /// All others.
+    pub tally: Tally,
 }
 
 /// A file that holds a real value, or may.
@@ -62,7 +74,8 @@ pub(super) enum Sight {
 
 /// What was seen in one file.
 enum Verdict {
-    Clean,
+    /// And the number to remember it by, once it has settled.
+    Clean(Option<u64>),
     /// Nobody here can read it, or it is no file any more.
     Nothing,
     Holds(Option<SecretId>, Sight),
@@ -70,16 +83,16 @@ enum Verdict {
 
 impl Search<'_> {
     /// Looks at every file. Threads are gone when it returns: none may live when the guest is cloned.
-    pub(super) fn run(&self, units: &[Unit<'_>]) -> Vec<Hit> {
+    pub(super) fn run(&self, units: &[Unit<'_>]) -> Seen {
         let files: usize = units.iter().map(|unit| unit.names.len()).sum();
         let next = AtomicUsize::new(0);
         let work = || {
-            let mut hits = Vec::new();
+            let mut seen = Seen::default();
             let mut buffer = vec![0; CHUNK];
             while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.look_at(unit, &mut buffer, &mut hits);
+                self.look_at(unit, &mut buffer, &mut seen);
             }
-            hits
+            seen
         };
         let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
         if files < FEW || threads == 1 {
@@ -89,31 +102,43 @@ impl Search<'_> {
             // Where no more threads are to be had this one does it all.
             let others: Vec<_> =
                 (1..threads).map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
-            let mut hits = work();
+            let mut seen = work();
             for other in others {
-                hits.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                seen.hits.extend(other.hits);
+                seen.tally.add(other.tally);
             }
             // The same order each time, whoever was first.
-            hits.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-            hits
+            seen.hits.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+            seen
         })
     }
 
-    fn look_at(&self, unit: &Unit<'_>, buffer: &mut [u8], hits: &mut Vec<Hit>) {
+    fn look_at(&self, unit: &Unit<'_>, buffer: &mut [u8], seen: &mut Seen) {
         // A directory that cannot be read was found by the walk, and is blocked.
         let Ok(directory) = open_directory(self.root, unit.directory, Extent::AllMounts) else { return };
         let at = join(self.at, unit.directory);
         for name in unit.names {
-            if let Verdict::Holds(secret, sight) = self.verdict(directory.as_fd(), name, buffer) {
-                let path = join(&at, name);
-                if !self.covered.contains(path.as_slice()) {
-                    hits.push(Hit { path, secret, sight });
+            match self.verdict(directory.as_fd(), name, buffer, &mut seen.tally) {
+                Verdict::Nothing => {}
+                Verdict::Clean(number) => seen.tally.clean.extend(number),
+                Verdict::Holds(secret, sight) => {
+                    let path = join(&at, name);
+                    if !self.covered.contains(path.as_slice()) {
+                        seen.hits.push(Hit { path, secret, sight });
+                    }
                 }
             }
         }
     }
 
-    fn verdict(&self, directory: BorrowedFd<'_>, name: &[u8], buffer: &mut [u8]) -> Verdict {
+    fn verdict(
+        &self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        buffer: &mut [u8],
+        tally: &mut Tally,
+    ) -> Verdict {
         let blocked = |reason| Verdict::Holds(None, Sight::Blocked(reason));
         let stat = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
@@ -124,7 +149,11 @@ impl Search<'_> {
             return Verdict::Nothing;
         }
         if stat.st_size == 0 {
-            return Verdict::Clean;
+            return Verdict::Clean(None);
+        }
+        let number = self.known.number(&stat, ReadAs::File);
+        if number.is_some_and(|number| self.known.has(number)) {
+            return Verdict::Clean(number);
         }
         let file = match open_file(directory, name) {
             Ok(file) => file,
@@ -138,8 +167,13 @@ impl Search<'_> {
         if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > LARGEST {
             return blocked("too large to be searched for secrets");
         }
+        tally.files += 1;
+        tally.bytes += u64::try_from(stat.st_size).unwrap_or(0);
         match self.first_hit(&file, buffer) {
-            Ok(None) => Verdict::Clean,
+            // Another file may have come to stand at this name since the first look.
+            Ok(None) => Verdict::Clean(number.filter(|_| {
+                rustix::fs::fstat(&file).is_ok_and(|now| self.known.number(&now, ReadAs::File) == number)
+            })),
             Ok(Some(secret)) => Verdict::Holds(Some(secret), self.sight(&file, &stat)),
             Err(_) => blocked("cannot be read"),
         }

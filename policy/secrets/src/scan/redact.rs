@@ -112,6 +112,23 @@ impl<'a> Redactor<'a> {
         }
     }
 
+    /// The body with every part that tells a real value painted over: for what must be shown in some form, such
+    /// as an object of a history that others hang on.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let mut body = b"KEY=k3Jd8sLq0ZpXv7Rt2NwYb6Hm\n".to_vec();
+    /// registry.redactor().paint_over(&mut body);
+    /// assert_eq!(body, b"KEY=xxxxxxxxxxxxxxxxxxxxxxxx\n");
+    /// ```
+    pub fn paint_over(&self, body: &mut [u8]) {
+        while let Some((start, end, ..)) = self.first(body, 0) {
+            body[start..end].fill(b'x');
+        }
+    }
+
     fn first(&self, body: &[u8], from: usize) -> Option<(usize, usize, SecretId, Encoding)> {
         let found = self.scanner.table.find(body, from, &mut None)?;
         Some((found.start, found.end, found.id, found.encoding))
@@ -161,6 +178,25 @@ impl Drop for Redactor<'_> {
         for (mut written, _) in core::mem::take(&mut self.counterparts) {
             written.zeroize();
         }
+    }
+}
+
+impl Scanner {
+    /// The first real value in a body that is held whole.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert!(registry.scanner().first(b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm").is_some());
+    /// ```
+    pub fn first(&self, body: &[u8]) -> Option<SecretId> {
+        self.table.find(body, 0, &mut None).map(|found| found.id)
+    }
+
+    /// The length of the longest text that is looked for: how far what is new in a body reaches into what is not.
+    pub fn longest(&self) -> usize {
+        self.table.longest()
     }
 }
 
