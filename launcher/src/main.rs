@@ -32,6 +32,7 @@ mod record;
 
 mod beneath;
 mod changes;
+mod promote;
 
 mod doctor;
 mod selftest;

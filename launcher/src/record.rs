@@ -28,7 +28,7 @@ use ulid::Ulid;
 pub(crate) use error::RecordError;
 pub(crate) use past::{Past, find, list, print_list, verify};
 pub(crate) use timeline::{TraceForm, trace};
-pub(crate) use whole::write_result;
+pub(crate) use whole::{replace_at, write_result};
 
 /// The log.
 pub(crate) const EVENTS: &str = "events.jsonl";
@@ -197,7 +197,7 @@ fn random() -> io::Result<u128> {
 }
 
 /// A record's own file, read whole within bounds: it lies in the owner's home, and who knows what became of it.
-fn read_at(directory: BorrowedFd<'_>, name: &str) -> io::Result<Vec<u8>> {
+pub(crate) fn read_at(directory: BorrowedFd<'_>, name: &str) -> io::Result<Vec<u8>> {
     const MOST: u64 = 64 << 20;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(openat(directory, name, flags, Mode::empty())?);

@@ -27,7 +27,8 @@ use shieldrun_policy::gate;
 use shieldrun_policy::plan::Bytes;
 
 use crate::beneath::{Tree, split};
-use content::{Owner, Side};
+use content::Side;
+pub(crate) use content::{Owner, digest, stat_kind};
 pub(crate) use eyes::Eyes;
 use patch::Patch;
 use text::TextDiff;
