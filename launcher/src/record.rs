@@ -34,6 +34,12 @@ pub(crate) use whole::{replace_at, write_result};
 pub(crate) const EVENTS: &str = "events.jsonl";
 /// What the run was.
 const RUN: &str = "run.json";
+/// What it changed, one object a line.
+pub(crate) const CHANGES: &str = "changes.jsonl";
+/// The same for `git apply`.
+pub(crate) const PATCH: &str = "changes.patch";
+/// What becomes of it.
+pub(crate) const VERDICT: &str = "verdict.json";
 
 /// The directory of a run that is being made. Held, it is locked: that is how others see that the run lives.
 #[derive(Debug)]
@@ -133,6 +139,11 @@ impl RunDir {
             .map_err(|errno| refused(errno.into()))?;
         flock(&directory, FlockOperation::NonBlockingLockExclusive).map_err(|errno| refused(errno.into()))?;
         Ok(RunDir { directory, path: runs.join(&id), id })
+    }
+
+    /// The directory itself.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 
     /// The name of the run.

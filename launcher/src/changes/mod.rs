@@ -75,9 +75,8 @@ pub(crate) fn take(
         closed.map_err(ChangesError::Layers)?;
     }
     let set = taken?;
-    for change in &set.changes {
-        serde_json::to_writer(&mut list, &change.to_json())
-            .map_err(|error| ChangesError::Record(error.into()))?;
+    for line in set.to_lines() {
+        serde_json::to_writer(&mut list, &line).map_err(|error| ChangesError::Record(error.into()))?;
         list.write_all(b"\n").map_err(ChangesError::Record)?;
     }
     list.flush().map_err(ChangesError::Record)?;
