@@ -32,7 +32,6 @@ const WORK: [(&str, &str); 3] = [(UPPER, "upper.work"), (HOME, "home.work"), (TO
 #[derive(Debug)]
 pub(crate) struct Layers {
     /// The workspace as it is on the host.
-    #[expect(dead_code, reason = "the diff reads it")]
     pub(crate) lower: OwnedFd,
     /// What the run wrote. With a layer in memory it is empty until the child has said where that is.
     pub(crate) upper: OwnedFd,

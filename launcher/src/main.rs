@@ -34,6 +34,7 @@ mod record;
 
 mod beneath;
 mod changes;
+mod promote;
 
 mod doctor;
 mod selftest;
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|failure| failure.say())
 }
 
-/// parse -> policy -> inventory -> plan -> spawn -> supervise -> record.
+/// parse -> policy -> inventory -> plan -> spawn -> supervise -> diff -> gate -> promote -> record.
 fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode, Failure> {
     privileges::hide_from_peers()
         .map_err(|error| Failure::doing("cannot hide the launcher's memory", error))?;
@@ -82,5 +83,8 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     let started = trial.launch(inherited)?;
     let mut recording = trial.record()?;
     let ended = trial.supervise(started, &mut recording)?;
-    trial.close(ended, recording)
+    let changes = trial.diff(&ended);
+    let verdict = trial.gate(changes, &ended, &recording);
+    let settled = trial.promote(verdict, &ended, &recording);
+    trial.close(ended, settled, recording)
 }

@@ -28,12 +28,18 @@ use ulid::Ulid;
 pub(crate) use error::RecordError;
 pub(crate) use past::{Past, find, list, print_list, verify};
 pub(crate) use timeline::{TraceForm, trace};
-pub(crate) use whole::write_result;
+pub(crate) use whole::{replace_at, write_result};
 
 /// The log.
 pub(crate) const EVENTS: &str = "events.jsonl";
 /// What the run was.
 const RUN: &str = "run.json";
+/// What it changed, one object a line.
+pub(crate) const CHANGES: &str = "changes.jsonl";
+/// The same for `git apply`.
+pub(crate) const PATCH: &str = "changes.patch";
+/// What becomes of it.
+pub(crate) const VERDICT: &str = "verdict.json";
 
 /// The directory of a run that is being made. Held, it is locked: that is how others see that the run lives.
 #[derive(Debug)]
@@ -135,6 +141,11 @@ impl RunDir {
         Ok(RunDir { directory, path: runs.join(&id), id })
     }
 
+    /// The directory itself.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
     /// The name of the run.
     pub(crate) fn id(&self) -> &str {
         &self.id
@@ -197,7 +208,7 @@ fn random() -> io::Result<u128> {
 }
 
 /// A record's own file, read whole within bounds: it lies in the owner's home, and who knows what became of it.
-fn read_at(directory: BorrowedFd<'_>, name: &str) -> io::Result<Vec<u8>> {
+pub(crate) fn read_at(directory: BorrowedFd<'_>, name: &str) -> io::Result<Vec<u8>> {
     const MOST: u64 = 64 << 20;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(openat(directory, name, flags, Mode::empty())?);

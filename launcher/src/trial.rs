@@ -3,6 +3,8 @@
 mod guard;
 mod last_line;
 mod observer;
+mod say_changes;
+mod settle;
 mod sinks;
 mod summary;
 
@@ -38,6 +40,7 @@ use crate::tripwire::{Nodes, Seen, Tripwire, is_wired};
 use guard::Guard;
 use last_line::LastLine;
 use observer::Watcher;
+pub(crate) use settle::{Settled, began};
 
 /// What a run is.
 pub(crate) struct Trial<'a> {
@@ -79,7 +82,6 @@ pub(crate) struct Ended {
     seen: Seen,
     init: OwnedFd,
     /// What the run wrote, where it wrote to an overlay.
-    #[expect(dead_code, reason = "the diff reads it")]
     layers: Option<Layers>,
 }
 
@@ -211,8 +213,13 @@ impl Trial<'_> {
     ///
     /// # Errors
     /// When the result cannot be written.
-    pub(crate) fn close(&self, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
-        summary::close(self, ended, recording)
+    pub(crate) fn close(
+        &self,
+        ended: Ended,
+        settled: Settled,
+        recording: Recording,
+    ) -> Result<ExitCode, Failure> {
+        summary::close(self, ended, settled, recording)
     }
 
     fn guard(&self, ready: &Ready) -> Result<Option<Guard>, Failure> {

@@ -205,7 +205,7 @@ impl Node {
             map.insert("sha256".to_owned(), Json::from(data_encoding::HEXLOWER.encode(digest)));
         }
         if let NodeKind::Symlink(target) = &self.kind {
-            map.insert("target".to_owned(), Json::from(target.to_string()));
+            name("target", target, &mut map);
         }
         if let Some(attributes) = &self.attributes {
             map.insert("attributes".to_owned(), Json::from(data_encoding::HEXLOWER.encode(attributes)));
@@ -256,20 +256,18 @@ impl Change {
     /// One object of `changes.jsonl`.
     pub fn to_json(&self) -> Json {
         let node = |node: &Option<Node>| node.as_ref().map_or(Json::Null, Node::to_json);
-        let mut line = json!({
-            "path": self.path.to_string(),
-            "change": self.kind().word(),
-            "from": self.from.as_ref().map(ToString::to_string),
-            "before": node(&self.before),
-            "after": node(&self.after),
-            "lines": self.lines.map(|lines| json!({"added": lines.added, "removed": lines.removed})),
-        });
-        if std::str::from_utf8(&self.path.0).is_err()
-            && let Some(map) = line.as_object_mut()
-        {
-            map.insert("raw".to_owned(), Json::from(data_encoding::BASE64.encode(&self.path.0)));
+        let mut map = Map::new();
+        name("path", &self.path, &mut map);
+        map.insert("change".to_owned(), Json::from(self.kind().word()));
+        match &self.from {
+            Some(from) => name("from", from, &mut map),
+            None => drop(map.insert("from".to_owned(), Json::Null)),
         }
-        line
+        map.insert("before".to_owned(), node(&self.before));
+        map.insert("after".to_owned(), node(&self.after));
+        let lines = self.lines.map(|lines| json!({"added": lines.added, "removed": lines.removed}));
+        map.insert("lines".to_owned(), Json::from(lines));
+        Json::Object(map)
     }
 }
 
@@ -295,10 +293,30 @@ impl ChangeSet {
         format!("sha256:{}", data_encoding::HEXLOWER.encode(&hash.finalize()))
     }
 
+    /// The lines of `changes.jsonl`.
+    pub fn to_lines(&self) -> impl Iterator<Item = Json> {
+        let left = |left: &LeftOut| {
+            let mut map = Map::new();
+            name("path", &left.path, &mut map);
+            map.insert("left_out".to_owned(), Json::from(left.reason.as_str()));
+            Json::Object(map)
+        };
+        self.changes.iter().map(Change::to_json).chain(self.left_out.iter().map(left))
+    }
+
     /// Whether nothing is other than it was.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.left_out.is_empty()
     }
+}
+
+/// A name for people, and beside it the exact bytes where those are others.
+fn name(key: &str, bytes: &Bytes, map: &mut Map<String, Json>) {
+    let shown = bytes.to_string();
+    if shown.as_bytes() != bytes.0 {
+        map.insert(format!("{key}_raw"), Json::from(data_encoding::BASE64.encode(&bytes.0)));
+    }
+    map.insert(key.to_owned(), Json::from(shown));
 }
 
 /// A path as globs take it.
@@ -312,6 +330,8 @@ fn part(hash: &mut Sha256, bytes: &[u8]) {
     hash.update((bytes.len() as u64).to_le_bytes());
     hash.update(bytes);
 }
+
+mod reading;
 
 #[cfg(test)]
 mod tests {
@@ -374,6 +394,9 @@ mod tests {
         change.path = Bytes(b"caf\xe9\n".to_vec());
         let line = change.to_json();
         assert_eq!(line["path"], "caf\\xe9\\n");
-        assert_eq!(line["raw"], data_encoding::BASE64.encode(b"caf\xe9\n"));
+        assert_eq!(line["path_raw"], data_encoding::BASE64.encode(b"caf\xe9\n"));
+        let set = ChangeSet { changes: vec![change], left_out: Vec::new() };
+        let lines: Vec<_> = set.to_lines().collect();
+        assert_eq!(ChangeSet::from_lines(lines), Some(set));
     }
 }

@@ -30,7 +30,7 @@ pub(super) const MOST_KEPT: u64 = 16 << 20;
 
 /// Who may not read a file of the run's own layer?
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// The layer of the run: what it closed to its owner is opened for the moment.
     Run,
     /// The user's tree: what cannot be read stays unread.
@@ -80,7 +80,7 @@ pub(super) fn read(
 }
 
 /// The digest alone, to find what moved.
-pub(super) fn digest(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner) -> io::Result<[u8; 32]> {
+pub(crate) fn digest(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner) -> io::Result<[u8; 32]> {
     let mut file = open(tree, path, stat, owner)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0u8; 128 << 10];
@@ -89,6 +89,17 @@ pub(super) fn digest(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner
             0 => return Ok(hash.finalize().into()),
             count => hash.update(buffer.get(..count).unwrap_or_default()),
         }
+    }
+}
+
+/// What a thing is, in one word.
+pub(crate) fn stat_kind(stat: &Stat) -> &'static str {
+    match file_type(stat) {
+        FileType::RegularFile => "file",
+        FileType::Directory => "directory",
+        FileType::Symlink => "symlink",
+        FileType::Fifo => "fifo",
+        _ => "special",
     }
 }
 

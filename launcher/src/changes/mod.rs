@@ -27,7 +27,8 @@ use shieldrun_policy::gate;
 use shieldrun_policy::plan::Bytes;
 
 use crate::beneath::{Tree, split};
-use content::{Owner, Side};
+use content::Side;
+pub(crate) use content::{Owner, digest, stat_kind};
 pub(crate) use eyes::Eyes;
 use patch::Patch;
 use text::TextDiff;
@@ -74,9 +75,8 @@ pub(crate) fn take(
         closed.map_err(ChangesError::Layers)?;
     }
     let set = taken?;
-    for change in &set.changes {
-        serde_json::to_writer(&mut list, &change.to_json())
-            .map_err(|error| ChangesError::Record(error.into()))?;
+    for line in set.to_lines() {
+        serde_json::to_writer(&mut list, &line).map_err(|error| ChangesError::Record(error.into()))?;
         list.write_all(b"\n").map_err(ChangesError::Record)?;
     }
     list.flush().map_err(ChangesError::Record)?;

@@ -50,7 +50,7 @@ pub(crate) fn write_result(target: &Path, result: &RunResult) -> Result<(), Reco
 }
 
 /// A file of the record, for its owner alone.
-pub(super) fn replace_at(directory: BorrowedFd<'_>, name: &str, value: &impl Serialize) -> io::Result<()> {
+pub(crate) fn replace_at(directory: BorrowedFd<'_>, name: &str, value: &impl Serialize) -> io::Result<()> {
     replace(directory, Path::new(name), Mode::RUSR | Mode::WUSR, &line(value)?)
 }
 

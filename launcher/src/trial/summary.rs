@@ -14,7 +14,8 @@ use shieldrun_secrets::Place;
 
 use super::guard::Guard;
 use super::last_line::LastLine;
-use super::{Ended, Recording, Trial, event};
+use super::settle::Settled;
+use super::{Ended, Recording, Trial, event, say_changes};
 use crate::audit::Sender;
 use crate::claims::{Claimed, Meaning, PlaceMeaning};
 use crate::failure::Failure;
@@ -87,10 +88,15 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
 }
 
 /// The end of a run.
-pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
+pub(super) fn close(
+    trial: &Trial<'_>,
+    ended: Ended,
+    settled: Settled,
+    recording: Recording,
+) -> Result<ExitCode, Failure> {
     let Ended { outcome, watcher, claimed, last_line, guard, seen, init, layers: _ } = ended;
     let Recording { log, sender, mut record } = recording;
-    let code = code_of(outcome.exit);
+    let code = settled.code(code_of(outcome.exit), trial.arguments.fail_on_hold);
     if claimed.dropped > 0 {
         let dropped =
             audit::Dropped { events: claimed.dropped, provider: Some(Provider::Shim), place: "ring".into() };
@@ -131,10 +137,10 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
         exit,
         duration_seconds: outcome.duration.as_secs_f64(),
         isolation: trial.plan.tier.word().to_owned(),
-        verdict: None,
-        promoted: Vec::new(),
-        held: Vec::new(),
-        refused: Vec::new(),
+        verdict: settled.verdict.as_ref().map(|verdict| verdict.verdict),
+        promoted: settled.promoted.clone(),
+        held: settled.held(),
+        refused: settled.verdict.as_ref().map(|verdict| verdict.refused.clone()).unwrap_or_default(),
         secrets: Some(ResultSecrets {
             replaced: trial.plan.secrets as u64,
             touched: touched(&claimed, &seen),
@@ -155,6 +161,7 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
         write_result(file, &result)?;
     }
     say_what_happened(trial, &outcome, &last_line, lost, code);
+    say_changes::say(trial, &settled);
     if let Some(warning) = written.warning() {
         say::warning(warning);
     }

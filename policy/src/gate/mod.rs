@@ -56,6 +56,27 @@ pub fn judge(set: &ChangeSet, policy: &Policy) -> Judged {
 }
 
 impl Judged {
+    /// Holds what would be accepted, for a reason that is the run's and no file's.
+    pub fn hold_all(&mut self, why: &str) {
+        let accepted = self.verdicts.iter_mut().filter(|verdict| **verdict == Verdict::Accept);
+        let mut any = false;
+        accepted.for_each(|verdict| {
+            *verdict = Verdict::Hold;
+            any = true;
+        });
+        if any {
+            self.verdict = self.verdict.max(Verdict::Hold);
+            self.reasons.push(Reason {
+                rule: "gate.run".to_owned(),
+                pattern: None,
+                file: None,
+                line: None,
+                effect: Verdict::Hold,
+                message: why.to_owned(),
+            });
+        }
+    }
+
     /// As `verdict.json` has it. Directories go with what is in them and are not named.
     pub fn record(&self, set: &ChangeSet, run_id: &str, policy_digest: &str) -> VerdictRecord {
         let of = |wanted: Verdict| {

@@ -241,7 +241,7 @@ fn a_large_file_is_read_in_pieces() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_work_is_told_exactly((before, work) in work()) {

@@ -1,0 +1,302 @@
+//! Promotion: what was accepted of a run goes into the real tree, whole or not at all.
+//!
+//! Staged first, beside the tree; then a list of renames, written down before the first of them. Cut off at any
+//! moment, the journal says how far it came, and the next `shieldrun` finishes it. Nothing of the user's is
+//! overwritten: what changed since the run began is a conflict, and what is replaced is kept for an undo.
+
+mod apply;
+mod halt;
+mod journal;
+mod keep;
+mod plan;
+mod recover;
+mod stage;
+mod undo;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, flock, linkat};
+use shieldrun_policy::changes::Change;
+use shieldrun_policy::plan::Bytes;
+
+use crate::beneath::Tree;
+use apply::{Stopped, Work};
+use journal::{Direction, Journal, State, What};
+use plan::Planned;
+use stage::Stage;
+
+pub(crate) use plan::select;
+pub(crate) use recover::{Recovered, recover};
+pub(crate) use undo::undo;
+
+/// Where to, and what goes on record.
+pub(crate) struct Destination<'a> {
+    pub(crate) run_id: &'a str,
+    /// The run's directory, opened, and its path.
+    pub(crate) record: BorrowedFd<'a>,
+    pub(crate) record_path: &'a Path,
+    /// The real tree, opened, and its canonical path.
+    pub(crate) target: BorrowedFd<'a>,
+    pub(crate) target_path: &'a Path,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Receipt {
+    /// Paths that are in the real tree now as the run had them.
+    pub(crate) promoted: Vec<Bytes>,
+    /// What stood against it; then nothing was promoted.
+    pub(crate) conflicts: Vec<Conflict>,
+}
+
+/// Something of the user's that is not as it was when the run began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    pub(crate) path: Bytes,
+    pub(crate) why: String,
+}
+
+/// Why nothing was promoted.
+#[derive(Debug)]
+pub(crate) enum PromoteError {
+    /// The record takes no journal.
+    Record(io::Error),
+    /// The tree cannot be looked at.
+    Target(io::Error),
+    /// Something cannot be put beside the tree.
+    Stage { path: Bytes, source: io::Error },
+    /// A step failed; those before it were taken back.
+    Step { path: Bytes, source: io::Error },
+    /// What was replaced is not there any more.
+    Kept(io::Error),
+}
+
+/// Promotes these changes. `since` is when the run began: what is newer in the tree is the user's.
+///
+/// # Errors
+/// When the kernel refuses a step; then the tree is as it was.
+pub(crate) fn promote(
+    to: &Destination<'_>,
+    upper: BorrowedFd<'_>,
+    changes: &[&Change],
+    since: SystemTime,
+) -> Result<Receipt, PromoteError> {
+    if changes.is_empty() {
+        return Ok(Receipt::default());
+    }
+    // Two runs of one tree promote one after the other.
+    flock(to.target, FlockOperation::LockExclusive).map_err(|errno| PromoteError::Target(errno.into()))?;
+    let locked = promote_locked(to, upper, changes, since);
+    let _ = flock(to.target, FlockOperation::Unlock);
+    locked
+}
+
+fn promote_locked(
+    to: &Destination<'_>,
+    upper: BorrowedFd<'_>,
+    changes: &[&Change],
+    since: SystemTime,
+) -> Result<Receipt, PromoteError> {
+    let mut target = Tree::new(to.target);
+    let planning = plan::plan(changes, &mut target, since).map_err(PromoteError::Target)?;
+    if !planning.conflicts.is_empty() {
+        return Ok(Receipt { promoted: Vec::new(), conflicts: planning.conflicts });
+    }
+    let promoted = changes.iter().filter(|change| !change.is_directory()).map(|change| change.path.clone());
+    let promoted: Vec<Bytes> = promoted.collect();
+    if planning.steps.is_empty() {
+        return Ok(Receipt { promoted, conflicts: Vec::new() });
+    }
+    match carry_out(to, Direction::Promote, None, planning.steps, Tree::new(upper))? {
+        None => Ok(Receipt { promoted, conflicts: Vec::new() }),
+        Some(conflict) => Ok(Receipt { promoted: Vec::new(), conflicts: vec![conflict] }),
+    }
+}
+
+/// Stages, writes down, does. A conflict comes back as a value: then all of it was taken back.
+fn carry_out(
+    to: &Destination<'_>,
+    direction: Direction,
+    undoes: Option<u32>,
+    planned: Vec<Planned>,
+    mut sources: Tree<'_>,
+) -> Result<Option<Conflict>, PromoteError> {
+    let number = Journal::read_all(to.record).map_err(PromoteError::Record)?.len() as u32 + 1;
+    let stage_path = stage_path(to, number);
+    let mut work = Work {
+        journal: Journal {
+            run_id: to.run_id.to_owned(),
+            direction,
+            undoes,
+            state: State::Staging,
+            target: to.target_path.as_os_str().as_bytes().to_vec(),
+            stage: stage_path.clone(),
+            steps: planned.iter().map(|planned| planned.step.clone()).collect(),
+        },
+        number,
+        record: to.record,
+        target: Tree::new(to.target),
+    };
+    // Whoever comes after a kill looks here first.
+    let marker = Marker::set(to.record_path).map_err(PromoteError::Record)?;
+    halt::point();
+    work.journal.write(to.record, number).map_err(PromoteError::Record)?;
+    halt::point();
+    let staged = Stage::create(&mut work.target, &stage_path)
+        .map_err(|source| PromoteError::Stage { path: Bytes(stage_path.clone()), source })
+        .and_then(|stage| stage_all(&stage, &planned, &mut sources, &mut work));
+    let done = match staged {
+        Ok(()) => work.turn(State::Applying).and_then(|()| work.finish()),
+        Err(error) => {
+            // Nothing of the tree was touched.
+            return match work.finish() {
+                Ok(()) => {
+                    marker.clear();
+                    Err(error)
+                }
+                Err(_) => Err(error),
+            };
+        }
+    };
+    if work.journal.is_over() {
+        marker.clear();
+    }
+    match done {
+        Ok(()) => Ok(None),
+        Err(Stopped::Conflict(conflict)) => Ok(Some(conflict)),
+        Err(Stopped::Failed { path, error }) => Err(PromoteError::Step { path, source: error }),
+        Err(Stopped::Record(error)) => Err(PromoteError::Record(error)),
+    }
+}
+
+/// In `.git` where there is one, so that nobody's `git status` shows it; else beside what is promoted.
+fn stage_path(to: &Destination<'_>, number: u32) -> Vec<u8> {
+    let name = format!(".shieldrun-{}-{number}", to.run_id);
+    let git = Tree::new(to.target).directory(b".git");
+    let same = |git: &OwnedFd| {
+        let device = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| stat.st_dev).ok();
+        device(git.as_fd()) == device(to.target)
+    };
+    let prefix = if git.is_ok_and(|git| same(&git)) { ".git/" } else { "" };
+    format!("{prefix}{name}").into_bytes()
+}
+
+/// Makes everything that goes into the tree.
+fn stage_all(
+    stage: &Stage,
+    planned: &[Planned],
+    sources: &mut Tree<'_>,
+    work: &mut Work<'_>,
+) -> Result<(), PromoteError> {
+    // Several names of one file stay names of one file.
+    let mut links: HashMap<(u64, u64), usize> = HashMap::new();
+    for (number, planned) in planned.iter().enumerate() {
+        let Some(source) = &planned.source else { continue };
+        let fail = |source: io::Error| PromoteError::Stage { path: Bytes(planned.step.path.clone()), source };
+        let spot = sources.spot(source).map_err(fail)?;
+        let stat = spot.stat().map_err(fail)?.ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?;
+        let step = work.journal.steps.get_mut(number);
+        let Some(step) = step else { continue };
+        if let What::Set { before, after } = &mut step.what {
+            // Of a file that is closed to its owner the attributes are not seen: they stay.
+            after.attributes = if stat.st_mode & 0o400 == 0 {
+                before.attributes.clone()
+            } else {
+                stage::properties(&spot, &stat).map_err(fail)?.attributes
+            };
+            continue;
+        }
+        let name = stage::name(number);
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let first = (stat.st_nlink > 1 && is_file)
+            .then(|| *links.entry((stat.st_dev, stat.st_ino)).or_insert(number))
+            .filter(|first| *first != number);
+        let made = match first {
+            Some(first) => {
+                let (from, to) = (stage::name(first), name.as_str());
+                linkat(&stage.directory, from, &stage.directory, to, AtFlags::empty())
+                    .map_err(io::Error::from)
+                    .and_then(|()| stage.stat(number))
+                    .and_then(|stat| stat.ok_or_else(|| io::ErrorKind::NotFound.into()))
+            }
+            None => {
+                let file = if is_file { Some(stage::open_closed(&spot, &stat).map_err(fail)?) } else { None };
+                stage::copy(&spot, &stat, file, stage.directory.as_fd(), &name)
+            }
+        };
+        halt::point();
+        step.what = What::Put { inode: made.map_err(fail)?.st_ino };
+    }
+    Ok(())
+}
+
+/// A file that says that a run's promotion is under way.
+struct Marker {
+    path: PathBuf,
+}
+
+impl Marker {
+    fn of(record: &Path) -> io::Result<Self> {
+        let path = unfinished(record).zip(record.file_name()).map(|(directory, name)| directory.join(name));
+        Ok(Self { path: path.ok_or(io::ErrorKind::InvalidInput)? })
+    }
+
+    fn set(record: &Path) -> io::Result<Self> {
+        let marker = Self::of(record)?;
+        if let Some(directory) = marker.path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        fs::write(&marker.path, b"")?;
+        Ok(marker)
+    }
+
+    fn clear(&self) {
+        // One that stays costs a look at a journal that is over.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Where markers are: beside the directory of all runs.
+fn unfinished(record: &Path) -> Option<PathBuf> {
+    Some(record.parent()?.parent()?.join("unfinished"))
+}
+
+impl fmt::Display for PromoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PromoteError::Record(_) => {
+                f.write_str("cannot write the journal of the promotion; nothing was promoted")
+            }
+            PromoteError::Target(_) => f.write_str("cannot look at the tree that is to be changed"),
+            PromoteError::Stage { path, .. } => {
+                write!(f, "cannot prepare `{path}` beside the tree; nothing was promoted")
+            }
+            PromoteError::Step { path, .. } => {
+                write!(f, "cannot change `{path}`; what was done before it was taken back")
+            }
+            PromoteError::Kept(_) => f.write_str("cannot read what the promotion replaced"),
+        }
+    }
+}
+
+impl std::error::Error for PromoteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            PromoteError::Record(source)
+            | PromoteError::Target(source)
+            | PromoteError::Stage { source, .. }
+            | PromoteError::Step { source, .. }
+            | PromoteError::Kept(source) => Some(source),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

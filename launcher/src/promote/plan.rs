@@ -1,0 +1,227 @@
+//! From changes to steps: what is done at which path, in an order in which each finds what it needs.
+//!
+//! First all that goes, deepest first; then all that comes, from the root down; permissions of directories last.
+
+use std::collections::HashSet;
+use std::io;
+use std::time::SystemTime;
+
+use rustix::fs::Stat;
+use shieldrun_policy::changes::{Change, ChangeKind, ChangeSet, Node, NodeKind};
+use shieldrun_policy::plan::Bytes;
+
+use super::Conflict;
+use super::journal::{Identity, Properties, Step, What};
+use super::stage::properties;
+use crate::beneath::Tree;
+use crate::changes::{Owner, digest, stat_kind};
+
+/// A step, and where what it puts comes from.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) step: Step,
+    /// The path in the layer of the run, for a step that puts.
+    pub(super) source: Option<Vec<u8>>,
+}
+
+/// The steps, and what stands against them.
+#[derive(Debug, Default)]
+pub(super) struct Planning {
+    pub(super) steps: Vec<Planned>,
+    pub(super) conflicts: Vec<Conflict>,
+}
+
+/// What goes with the changes that may go: directories follow what is in them.
+pub(crate) fn select<'a>(set: &'a ChangeSet, may_go: impl Fn(usize, &Change) -> bool) -> Vec<&'a Change> {
+    let chosen: Vec<bool> =
+        set.changes.iter().enumerate().map(|(index, change)| may_go(index, change)).collect();
+    let above = |path: &[u8]| -> Vec<Vec<u8>> {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        slashes.filter_map(|(at, _)| path.get(..at).map(<[u8]>::to_vec)).collect()
+    };
+    // Directories that something to be made is in; those that something is to be made in at all; and those in
+    // which something stays that was there.
+    let (mut wanted, mut filled, mut kept) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for (change, chosen) in set.changes.iter().zip(&chosen).filter(|(change, _)| !is_made_directory(change)) {
+        if change.after.is_some() {
+            filled.extend(above(&change.path.0));
+            if *chosen {
+                wanted.extend(above(&change.path.0));
+            }
+        }
+        if !*chosen && change.before.is_some() {
+            kept.extend(above(&change.from.as_ref().unwrap_or(&change.path).0));
+        }
+    }
+    let goes = |change: &Change, chosen: bool| {
+        let path = &change.path.0;
+        match (&change.before, &change.after) {
+            (None, Some(after)) if after.is_directory() => {
+                wanted.contains(path) || (chosen && !filled.contains(path))
+            }
+            (Some(before), None) if before.is_directory() => chosen && !kept.contains(path),
+            _ => chosen,
+        }
+    };
+    set.changes
+        .iter()
+        .zip(&chosen)
+        .filter(|(change, chosen)| goes(change, **chosen))
+        .map(|(change, _)| change)
+        .collect()
+}
+
+fn is_made_directory(change: &Change) -> bool {
+    change.before.is_none() && change.after.as_ref().is_some_and(Node::is_directory)
+}
+
+/// Plans. A thing of the user's that is not as it was when the run began stands against it.
+pub(super) fn plan(changes: &[&Change], target: &mut Tree<'_>, since: SystemTime) -> io::Result<Planning> {
+    let mut planning = Planning::default();
+    for change in changes {
+        one(change, target, since, &mut planning)?;
+    }
+    order(&mut planning.steps);
+    Ok(planning)
+}
+
+/// Brings steps into their order.
+pub(super) fn order(steps: &mut [Planned]) {
+    let rank = |step: &Step| match step.what {
+        What::Remove => 0,
+        What::Put { .. } => 1,
+        What::Set { .. } => 2,
+    };
+    steps.sort_by(|one, other| {
+        let (one, other) = (&one.step, &other.step);
+        rank(one).cmp(&rank(other)).then_with(|| match one.what {
+            What::Put { .. } => one.path.cmp(&other.path),
+            What::Remove | What::Set { .. } => other.path.cmp(&one.path),
+        })
+    });
+}
+
+fn one(change: &Change, target: &mut Tree<'_>, since: SystemTime, planning: &mut Planning) -> io::Result<()> {
+    if let Some(from) = &change.from {
+        removal(from, change.before.as_ref(), target, since, planning)?;
+    }
+    let there = target.stat(&change.path.0)?;
+    let path = &change.path;
+    let before = change.before.as_ref().filter(|_| change.from.is_none());
+    match (before, &change.after) {
+        (_, None) => return removal(path, before, target, since, planning),
+        (None, Some(after)) => match there {
+            None => put(path, None, after, planning),
+            Some(there) if is_already(&there, after, path, target)? => {}
+            Some(_) => planning.against(path, "it was made on the host, too, and is another"),
+        },
+        (Some(before), Some(after)) => {
+            let Some(there) = there else {
+                planning.against(path, "it was removed on the host since the run began");
+                return Ok(());
+            };
+            let identity = Identity::of(&there);
+            let in_place = matches!(change.kind(), ChangeKind::Mode | ChangeKind::Time);
+            if stat_kind(&there) != kind(before) {
+                planning.against(path, "it became something else on the host since the run began");
+            } else if !before.is_directory() && identity.is_newer_than(since) {
+                if !is_already(&there, after, path, target)? {
+                    planning.against(path, "it was changed on the host since the run began");
+                }
+            } else if in_place {
+                let before = properties(&target.spot(&path.0)?, &there)?;
+                set(path, identity, before, after, planning);
+            } else {
+                put(path, Some(identity), after, planning);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn removal(
+    path: &Bytes,
+    before: Option<&Node>,
+    target: &mut Tree<'_>,
+    since: SystemTime,
+    planning: &mut Planning,
+) -> io::Result<()> {
+    // Gone there, too: nothing is left to do.
+    let Some(there) = target.stat(&path.0)? else { return Ok(()) };
+    let identity = Identity::of(&there);
+    let directory = before.is_some_and(Node::is_directory);
+    if before.is_some_and(|before| kind(before) != stat_kind(&there)) {
+        planning.against(path, "it became something else on the host since the run began");
+    } else if !directory && identity.is_newer_than(since) {
+        planning.against(path, "it was changed on the host since the run began, and the run removed it");
+    } else {
+        let step = Step { path: path.0.clone(), what: What::Remove, expected: Some(identity), result: None };
+        planning.steps.push(Planned { step, source: None });
+    }
+    Ok(())
+}
+
+fn put(path: &Bytes, expected: Option<Identity>, after: &Node, planning: &mut Planning) {
+    // The inode is known once it is staged.
+    let step = Step { path: path.0.clone(), what: What::Put { inode: 0 }, expected, result: None };
+    planning.steps.push(Planned { step, source: Some(path.0.clone()) });
+    if after.is_directory() && after.mode & 0o700 != 0o700 {
+        // It stays open to its owner until it is filled.
+        let open = Properties { mode: after.mode | 0o700, modified: None, attributes: Vec::new() };
+        let closed = Properties { mode: after.mode, ..open.clone() };
+        let what = What::Set { before: open, after: closed };
+        let step = Step { path: path.0.clone(), what, expected: None, result: None };
+        planning.steps.push(Planned { step, source: None });
+    }
+}
+
+/// `after` names permissions and time; attributes are the layer's and filled in when it is staged.
+fn set(path: &Bytes, expected: Identity, before: Properties, after: &Node, planning: &mut Planning) {
+    let modified = before.modified.map(|_| after.modified);
+    let after = Properties { mode: after.mode, modified, attributes: Vec::new() };
+    let step = Step {
+        path: path.0.clone(),
+        what: What::Set { before, after },
+        expected: Some(expected),
+        result: None,
+    };
+    planning.steps.push(Planned { step, source: Some(path.0.clone()) });
+}
+
+/// Whether the user's tree has just what the run would put there.
+fn is_already(there: &Stat, after: &Node, path: &Bytes, target: &mut Tree<'_>) -> io::Result<bool> {
+    if stat_kind(there) != kind(after) {
+        return Ok(false);
+    }
+    Ok(match &after.kind {
+        NodeKind::Directory => true,
+        NodeKind::Text | NodeKind::Binary => {
+            u64::try_from(there.st_size).ok() == Some(after.size)
+                && there.st_mode & 0o7777 == after.mode
+                && after.digest.is_some()
+                && digest(target, &path.0, there, Owner::User).ok() == after.digest
+        }
+        NodeKind::Symlink(link) => {
+            let spot = target.spot(&path.0)?;
+            rustix::fs::readlinkat(spot.directory, spot.name.as_slice(), Vec::new())?.to_bytes() == link.0
+        }
+        NodeKind::Fifo => there.st_mode & 0o7777 == after.mode,
+        NodeKind::Special => false,
+    })
+}
+
+fn kind(node: &Node) -> &'static str {
+    match node.kind {
+        NodeKind::Text | NodeKind::Binary => "file",
+        NodeKind::Directory => "directory",
+        NodeKind::Symlink(_) => "symlink",
+        NodeKind::Fifo => "fifo",
+        NodeKind::Special => "special",
+    }
+}
+
+impl Planning {
+    fn against(&mut self, path: &Bytes, why: &str) {
+        self.conflicts.push(Conflict { path: path.clone(), why: why.to_owned() });
+    }
+}

@@ -1,0 +1,242 @@
+//! The stage: a directory beside what is to be changed, on the same file system, where everything that is to go
+//! into the tree is made complete first.
+//!
+//! All that takes room is done here, so a full disk is met before the tree is touched; what is left is renames.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
+    chmodat, chownat, fchmod, fchown, fsetxattr, fstat, futimens, mkdirat, mknodat, openat, removexattr,
+    setxattr, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use super::journal::{Attribute, Properties};
+use crate::beneath::{Spot, Tree};
+use crate::changes::attributes::{self, Attributes};
+
+/// The directory of staged things. Each is named by the number of its step.
+pub(crate) struct Stage {
+    pub(crate) directory: OwnedFd,
+}
+
+/// The name of a staged thing.
+pub(crate) fn name(number: usize) -> String {
+    number.to_string()
+}
+
+impl Stage {
+    /// Makes the directory, empty.
+    pub(crate) fn create(target: &mut Tree<'_>, path: &[u8]) -> io::Result<Self> {
+        let spot = target.spot(path)?;
+        mkdirat(spot.directory, spot.name.as_slice(), Mode::RWXU)?;
+        // An access list that the directory above hands down is not for this one, nor for what is made in it.
+        let stage = Self::at(&spot)?;
+        for name in ["system.posix_acl_default", "system.posix_acl_access"] {
+            let _ = rustix::fs::fremovexattr(&stage.directory, name);
+        }
+        Ok(stage)
+    }
+
+    /// The one that is there.
+    pub(crate) fn open(target: &mut Tree<'_>, path: &[u8]) -> io::Result<Self> {
+        Self::at(&target.spot(path)?)
+    }
+
+    fn at(spot: &Spot<'_>) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Self { directory: openat(spot.directory, spot.name.as_slice(), flags, Mode::empty())? })
+    }
+
+    /// What is staged under a number.
+    pub(crate) fn stat(&self, number: usize) -> io::Result<Option<Stat>> {
+        match statat(&self.directory, name(number), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// Copies one thing, and all that belongs to it, to a new name. A directory comes alone, without what is in it.
+///
+/// `source` is opened for reading by the caller where it is a file.
+pub(crate) fn copy(
+    from: &Spot<'_>,
+    stat: &Stat,
+    source: Option<File>,
+    to: BorrowedFd<'_>,
+    name: &str,
+) -> io::Result<Stat> {
+    let modified =
+        Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or_default() };
+    let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let times = Timestamps { last_access: omit, last_modification: modified };
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    let (user, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {
+            let mut source = source.ok_or(Errno::INVAL)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut file = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
+            // Where the file system can, the blocks are shared.
+            io::copy(&mut source, &mut file)?;
+            own(fstat(&file)?, stat, || fchown(&file, Some(user), Some(group)))?;
+            for (name, value) in attributes::read(&source)? {
+                fsetxattr(&file, name.as_slice(), &value, XattrFlags::empty())?;
+            }
+            fchmod(&file, mode)?;
+            futimens(&file, &times)?;
+            Ok(fstat(&file)?)
+        }
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(from.directory, from.name.as_slice(), Vec::new())?;
+            symlinkat(target.as_c_str(), to, name)?;
+            utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+            stat_of(to, name)
+        }
+        FileType::Directory => {
+            mkdirat(to, name, Mode::RWXU)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory = openat(to, name, flags, Mode::empty())?;
+            own(fstat(&directory)?, stat, || fchown(&directory, Some(user), Some(group)))?;
+            let old = openat(from.directory, from.name.as_slice(), flags, Mode::empty());
+            for (name, value) in old.map_or_else(|_| Ok(Attributes::new()), attributes::read)? {
+                fsetxattr(&directory, name.as_slice(), &value, XattrFlags::empty())?;
+            }
+            // Whoever fills it must be able to; one that is closed to its owner is closed at the end.
+            fchmod(&directory, mode | Mode::RWXU)?;
+            Ok(fstat(&directory)?)
+        }
+        FileType::Fifo => {
+            mknodat(to, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+            own(stat_of(to, name)?, stat, || {
+                chownat(to, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
+            })?;
+            chmodat(to, name, mode, AtFlags::empty())?;
+            utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+            stat_of(to, name)
+        }
+        _ => Err(Errno::INVAL.into()),
+    }
+}
+
+/// Gives it its owner, where that is another one.
+fn own(made: Stat, wanted: &Stat, give: impl FnOnce() -> rustix::io::Result<()>) -> io::Result<()> {
+    if (made.st_uid, made.st_gid) == (wanted.st_uid, wanted.st_gid) {
+        return Ok(());
+    }
+    match give() {
+        // Whoever may not give things away keeps them: the run's own files are the user's anyway.
+        Ok(()) | Err(Errno::PERM | Errno::INVAL) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn stat_of(directory: BorrowedFd<'_>, name: &str) -> io::Result<Stat> {
+    Ok(statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Permissions, time and attributes of what is at a spot.
+pub(crate) fn properties(spot: &Spot<'_>, stat: &Stat) -> io::Result<Properties> {
+    let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    let attributes = match handle(spot) {
+        Ok(file) => readable(&file).map_or_else(|_| Ok(Attributes::new()), attributes::read)?,
+        Err(error) => return Err(error),
+    };
+    Ok(Properties {
+        mode: stat.st_mode & 0o7777,
+        modified: (!directory)
+            .then(|| (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or_default())),
+        attributes: attributes.into_iter().map(|(name, value)| Attribute { name, value }).collect(),
+    })
+}
+
+/// Sets them. Doing it twice is as doing it once.
+pub(crate) fn set(spot: &Spot<'_>, before: &Properties, after: &Properties) -> io::Result<()> {
+    let file = handle(spot)?;
+    // By the kernel's own name for the open file: a link cannot come in between, and it need not be readable.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let is_link = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::Symlink;
+    if !is_link {
+        for old in &before.attributes {
+            if !after.attributes.iter().any(|new| new.name == old.name) {
+                match removexattr(&path, old.name.as_slice()) {
+                    Ok(()) | Err(Errno::NODATA) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+        }
+        for new in after.attributes.iter().filter(|new| !before.attributes.contains(new)) {
+            setxattr(&path, new.name.as_slice(), &new.value, XattrFlags::empty())?;
+        }
+        chmodat(CWD, &path, Mode::from_raw_mode(after.mode), AtFlags::empty())?;
+    }
+    if let Some((seconds, nanos)) = after.modified {
+        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let times =
+            Timestamps { last_access: omit, last_modification: Timespec { tv_sec: seconds, tv_nsec: nanos } };
+        utimensat(spot.directory, spot.name.as_slice(), &times, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
+}
+
+/// The thing itself, whatever it is and whoever may read it.
+fn handle(spot: &Spot<'_>) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(spot.directory, spot.name.as_slice(), flags, Mode::empty())?)
+}
+
+fn readable(file: &OwnedFd) -> io::Result<OwnedFd> {
+    let kind = FileType::from_raw_mode(fstat(file)?.st_mode);
+    if !matches!(kind, FileType::RegularFile | FileType::Directory) {
+        return Err(Errno::INVAL.into());
+    }
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(openat(CWD, &path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Removes a directory and all that is in it, beneath descriptors.
+pub(crate) fn remove(above: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = match openat(above, name, flags, Mode::empty()) {
+        Ok(directory) => directory,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOTDIR | Errno::LOOP) => return Ok(unlinkat(above, name, AtFlags::empty())?),
+        Err(Errno::ACCESS) => {
+            chmodat(above, name, Mode::RWXU, AtFlags::empty())?;
+            openat(above, name, flags, Mode::empty())?
+        }
+        Err(errno) => return Err(errno.into()),
+    };
+    let names: Vec<Vec<u8>> = Dir::read_from(&directory)?
+        .map(|entry| entry.map(|entry| entry.file_name().to_bytes().to_vec()))
+        .collect::<Result<_, _>>()?;
+    for inner in names.iter().filter(|name| !matches!(name.as_slice(), b"." | b"..")) {
+        match unlinkat(&directory, inner.as_slice(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            // Staged directories hold nothing: steps put things into the tree, not into each other.
+            Err(Errno::ISDIR | Errno::PERM) => remove(directory.as_fd(), inner)?,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(unlinkat(above, name, AtFlags::REMOVEDIR)?)
+}
+
+/// Opens a file of ours for reading, also one that is closed to its owner.
+pub(crate) fn open_closed(spot: &Spot<'_>, stat: &Stat) -> io::Result<File> {
+    match spot.file() {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::ACCESS) => {
+            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+            let name = spot.name.as_slice();
+            chmodat(spot.directory, name, mode | Mode::RUSR, AtFlags::empty())?;
+            let opened = spot.file();
+            chmodat(spot.directory, name, mode, AtFlags::empty())?;
+            opened
+        }
+        other => other,
+    }
+}
