@@ -16,6 +16,7 @@ mod hosts;
 mod input;
 mod landlock;
 mod leak;
+mod limits;
 mod namespaces;
 mod overlay;
 mod policy;

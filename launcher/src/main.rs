@@ -12,6 +12,7 @@ mod verbs;
 mod grants;
 mod inventory;
 mod layers;
+mod limits;
 mod plan;
 
 mod guest;

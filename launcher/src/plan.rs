@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::inventory::Inventory;
 use crate::inventory::path::contains;
 use crate::layers;
+use crate::limits;
 
 use home::Home;
 
@@ -83,6 +84,7 @@ pub(crate) fn make(
         working_directory: bytes(&host.working_directory),
         workspace: bytes(&host.workspace),
         kept_descriptors: arguments.keep_fd.clone(),
+        bounds: limits::bounds(policy, tier),
         timeout_seconds: policy.limits.timeout.map(|timeout| timeout.as_secs()),
         secrets: inventory.registry.entries().len(),
     }

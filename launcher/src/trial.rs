@@ -24,6 +24,7 @@ use crate::guest_table::{Extent, GuestTable, Treatment};
 use crate::inventory::{Inventory, sockets};
 use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
+use crate::limits;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
 use crate::stdio::{Inner, Outer, Stdio};
@@ -174,7 +175,11 @@ impl Trial<'_> {
         let last_line = Arc::new(LastLine::default());
         let inspection =
             Inspection { scanner: scanner.is_some().then_some(&stream), tee: Some(last_line.clone()) };
-        let mut watcher = Watcher::new(recording.sender.clone(), &self.inventory.registry);
+        let meter = limits::watch(self.plan, ready.pid, self.directory)
+            .and_then(|meter| Ok((meter, ready.pidfd.try_clone()?)))
+            .map_err(|error| Failure::doing("cannot watch the limits", error))?;
+        let mut watcher =
+            Watcher::new(recording.sender.clone(), &self.inventory.registry).measuring(meter.0, meter.1);
         let mut flags = started.closed;
         if ready.terminal.is_some() {
             flags |= go::TERMINAL;
