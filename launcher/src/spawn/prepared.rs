@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit};
 use seccompiler::{BackendError, BpfProgram};
 use shieldrun_policy::plan::{Access, Bounds, Bytes, Cover, Mount, Plan, Tier};
 
+use super::ids::MappedBy;
 use super::landlock::Wall;
 use super::skeleton::{self, Point};
 use super::{shared, syscalls, tripwire};
@@ -38,6 +39,7 @@ pub(crate) enum ChildStream<'a> {
 #[derive(Debug)]
 pub(crate) struct Prepared<'a> {
     pub(super) tier: Tier,
+    pub(super) mapped_by: MappedBy,
     pub(super) uid_map: Vec<u8>,
     pub(super) gid_map: Vec<u8>,
     pub(super) superuser: bool,
@@ -139,6 +141,10 @@ impl<'a> Prepared<'a> {
         }
         Ok(Self {
             tier: plan.tier,
+            mapped_by: match plan.uid {
+                0 if plan.tier.has_namespaces() => MappedBy::Launcher,
+                _ => MappedBy::Child,
+            },
             uid_map: format!("{0} {0} 1", plan.uid).into_bytes(),
             gid_map: format!("{0} {0} 1", plan.gid).into_bytes(),
             superuser: plan.uid == 0,

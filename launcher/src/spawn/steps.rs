@@ -17,6 +17,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
 use super::home::{self, Tools};
+use super::ids::{self, MappedBy};
 use super::overlay;
 use super::prepared::{ChildStream, HomeStep, MaskStep, Prepared, Step};
 use super::report::{Failure, Handed, Place, send_ready, send_tripwire};
@@ -96,9 +97,14 @@ impl<'a> Entered<'a> {
     /// runs out it is the run that the kernel should end, not the user's other work.
     fn map(self) -> Done<Mapped<'a>> {
         privileges::own_proc_files().map_err(Place::UserMap.failed())?;
-        write_file(c"/proc/self/uid_map", &self.prepared.uid_map).map_err(Place::UserMap.failed())?;
-        write_file(c"/proc/self/setgroups", b"deny").map_err(Place::UserMap.failed())?;
-        write_file(c"/proc/self/gid_map", &self.prepared.gid_map).map_err(Place::UserMap.failed())?;
+        let is_mapped = self.prepared.mapped_by == MappedBy::Launcher
+            && ids::await_maps(self.control).map_err(Place::UserMap.failed())?;
+        if !is_mapped {
+            write_file(c"/proc/self/uid_map", &self.prepared.uid_map).map_err(Place::UserMap.failed())?;
+            let denied = write_file(c"/proc/self/setgroups", b"deny");
+            denied.map_err(Place::UserMap.failed())?;
+            write_file(c"/proc/self/gid_map", &self.prepared.gid_map).map_err(Place::UserMap.failed())?;
+        }
         let _ = write_file(c"/proc/self/oom_score_adj", b"500");
         loopback::up().map_err(Place::Loopback.failed())?;
         Ok(Mapped(self))
