@@ -17,6 +17,7 @@ mod hosts;
 mod input;
 mod landlock;
 mod leak;
+mod limits;
 mod namespaces;
 mod overlay;
 mod policy;

@@ -310,3 +310,31 @@ impl World {
         self.native(["git", "commit", "--quiet", "--message", "ignore"]);
     }
 }
+
+#[test]
+fn files_of_others_can_be_moved_and_written_by_root() {
+    let world = World::new();
+    world.write("theirs/file", "old\n");
+    if std::os::unix::fs::chown(world.project.join("theirs/file"), Some(1234), Some(1234)).is_err() {
+        // An ordinary user cannot make such a file; nor could it be copied up by one.
+        return;
+    }
+    std::os::unix::fs::chown(world.project.join("theirs"), Some(1234), Some(1234)).expect("chown");
+    fs::set_permissions(world.project.join("theirs"), fs::Permissions::from_mode(0o777)).expect("chmod");
+    fs::set_permissions(world.project.join("theirs/file"), fs::Permissions::from_mode(0o666)).expect("chmod");
+    same_and_untouched(
+        &world,
+        "set -e; echo new >> theirs/file; cat theirs/file; stat -c %u theirs/file theirs; mv theirs/file moved\n\
+         stat -c %u moved; echo mine > theirs/mine; stat -c %u theirs/mine",
+    );
+    // It got no power over them by that.
+    let script = "chown 0 moved; chmod 600 theirs; cat theirs/closed; su nobody -s /bin/true; true";
+    world.write("moved", "");
+    world.write("theirs/closed", "closed\n");
+    std::os::unix::fs::chown(world.project.join("theirs/closed"), Some(1234), Some(1234)).expect("chown");
+    fs::set_permissions(world.project.join("theirs/closed"), fs::Permissions::from_mode(0o600))
+        .expect("chmod");
+    std::os::unix::fs::chown(world.project.join("moved"), Some(1234), Some(1234)).expect("chown");
+    let ran = world.bash(script).with(OVERLAY).run().expect_clean();
+    assert!(ran.text().is_empty() && ran.said().lines().count() >= 4, "{ran}");
+}

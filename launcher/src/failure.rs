@@ -90,6 +90,14 @@ pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> 
             "use `--writes direct`, or `--isolation full`",
         );
     }
+    let limits = &policy.limits;
+    let counted = limits.processes.is_some() || limits.memory.is_some() || limits.disk.is_some();
+    if policy.isolation != Isolation::Full && counted {
+        return missing(
+            "`limits` of processes, memory and disk without namespaces",
+            "take them out of the policy, or use `--isolation full`",
+        );
+    }
     Ok(())
 }
 

@@ -25,6 +25,8 @@ pub(crate) const UPPER: &str = "upper";
 /// What it wrote to its private home, and to toolchains and caches in it: of use to the run alone.
 const HOME: &str = "home";
 const TOOLS: &str = "tools";
+/// All that a run writes to.
+pub(crate) const WRITTEN: [&str; 3] = [UPPER, HOME, TOOLS];
 /// The kernel's own directory of each.
 const WORK: [(&str, &str); 3] = [(UPPER, "upper.work"), (HOME, "home.work"), (TOOLS, "tools.work")];
 

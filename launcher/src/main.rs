@@ -14,6 +14,7 @@ mod grants;
 mod history;
 mod inventory;
 mod layers;
+mod limits;
 mod plan;
 
 mod guest;

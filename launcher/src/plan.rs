@@ -19,6 +19,7 @@ use crate::host::Host;
 use crate::inventory::path::contains;
 use crate::inventory::{Inventory, elsewhere};
 use crate::layers;
+use crate::limits;
 
 use home::Home;
 
@@ -84,6 +85,7 @@ pub(crate) fn make(
         working_directory: bytes(&host.working_directory),
         workspace: bytes(&host.workspace),
         kept_descriptors: arguments.keep_fd.clone(),
+        bounds: limits::bounds(policy, tier),
         timeout_seconds: policy.limits.timeout.map(|timeout| timeout.as_secs()),
         secrets: inventory.registry.entries().len(),
     }

@@ -27,6 +27,7 @@ use crate::history;
 use crate::inventory::{Inventory, sockets};
 use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
+use crate::limits;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
 use crate::stdio::{Inner, Outer, Stdio};
@@ -177,7 +178,11 @@ impl Trial<'_> {
         let last_line = Arc::new(LastLine::default());
         let inspection =
             Inspection { scanner: scanner.is_some().then_some(&stream), tee: Some(last_line.clone()) };
-        let mut watcher = Watcher::new(recording.sender.clone(), &self.inventory.registry);
+        let meter = limits::watch(self.plan, ready.pid, self.directory)
+            .and_then(|meter| Ok((meter, ready.pidfd.try_clone()?)))
+            .map_err(|error| Failure::doing("cannot watch the limits", error))?;
+        let mut watcher =
+            Watcher::new(recording.sender.clone(), &self.inventory.registry).measuring(meter.0, meter.1);
         let mut flags = started.closed;
         if ready.terminal.is_some() {
             flags |= go::TERMINAL;

@@ -18,6 +18,8 @@ pub enum ExitCode {
     Held,
     /// The time limit was reached.
     TimedOut,
+    /// Another limit of the run was reached.
+    Limit,
     /// `shieldrun` itself failed: the command did not run, or not under the protection asked for.
     Setup,
     /// The command exists and cannot be executed.
@@ -35,7 +37,7 @@ impl ExitCode {
             ExitCode::Leak => 120,
             ExitCode::Refused => 121,
             ExitCode::Held => 122,
-            ExitCode::TimedOut => 124,
+            ExitCode::TimedOut | ExitCode::Limit => 124,
             ExitCode::Setup => 125,
             ExitCode::NotExecutable => 126,
             ExitCode::NotFound => 127,
@@ -51,6 +53,7 @@ impl ExitCode {
             ExitCode::Refused => Some("refused"),
             ExitCode::Held => Some("held"),
             ExitCode::TimedOut => Some("timeout"),
+            ExitCode::Limit => Some("limit"),
             ExitCode::Setup => Some("setup"),
             ExitCode::Command(_) | ExitCode::Signal(_) | ExitCode::NotExecutable | ExitCode::NotFound => None,
         }
@@ -78,6 +81,7 @@ mod tests {
             (ExitCode::Refused, 121, Some("refused")),
             (ExitCode::Held, 122, Some("held")),
             (ExitCode::TimedOut, 124, Some("timeout")),
+            (ExitCode::Limit, 124, Some("limit")),
             (ExitCode::Setup, 125, Some("setup")),
             (ExitCode::NotExecutable, 126, None),
             (ExitCode::NotFound, 127, None),

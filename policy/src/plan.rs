@@ -194,6 +194,23 @@ pub enum Change {
     Added,
 }
 
+/// How far a run may go; none is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Processes and threads at one time.
+    pub processes: Option<u64>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Bytes of the largest file.
+    pub file_size: Option<u64>,
+    /// Bytes in the layers of the run.
+    pub disk: Option<u64>,
+    /// Bytes that stay free on the file system of the record.
+    pub keep_free: Option<u64>,
+    /// Processor time of one process.
+    pub cpu_seconds: Option<u64>,
+}
+
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -225,6 +242,8 @@ pub struct Plan {
     pub kept_descriptors: Vec<i32>,
     /// When it ends at the latest, seconds.
     pub timeout_seconds: Option<u64>,
+    /// How far it may go otherwise.
+    pub bounds: Bounds,
     /// How many secrets were found.
     pub secrets: usize,
 }
@@ -353,6 +372,21 @@ impl fmt::Display for Mount {
     }
 }
 
+impl Bounds {
+    /// Those that there are, by name.
+    fn named(&self) -> Vec<(&'static str, u64)> {
+        let all = [
+            ("processes", self.processes),
+            ("memory", self.memory),
+            ("file_size", self.file_size),
+            ("disk", self.disk),
+            ("keep_free", self.keep_free),
+            ("cpu_seconds", self.cpu_seconds),
+        ];
+        all.into_iter().filter_map(|(name, bound)| Some((name, bound?))).collect()
+    }
+}
+
 /// What `--dry-run` prints: names, places and decisions; values never.
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -371,6 +405,9 @@ impl fmt::Display for Plan {
         }
         if let Some(seconds) = self.timeout_seconds {
             writeln!(out, "timeout            {seconds} s")?;
+        }
+        for (key, bound) in self.bounds.named() {
+            writeln!(out, "limit              {key} {bound}")?;
         }
         for mount in &self.mounts {
             writeln!(out, "mount              {mount}")?;
@@ -455,6 +492,8 @@ impl Plan {
             "replaced_arguments": self.replaced_arguments,
             "kept_descriptors": self.kept_descriptors,
             "timeout_seconds": self.timeout_seconds,
+            "limits": self.bounds.named().into_iter().map(|(key, bound)| (key.to_owned(), bound.into()))
+                .collect::<serde_json::Map<_, Value>>(),
             "secrets": self.secrets,
         })
     }

@@ -6,6 +6,7 @@
 
 mod error;
 mod home;
+mod ids;
 mod landlock;
 mod overlay;
 mod prepared;
@@ -28,6 +29,7 @@ pub(crate) use error::{Cause, SpawnError};
 pub(crate) use prepared::{ChildStream, Prepared};
 
 use crate::sys::process::{ALL_NAMESPACES, Cloned, clone_into, leave};
+use ids::MappedBy;
 use report::{Handed, Report};
 
 /// A child that sets itself up.
@@ -69,7 +71,13 @@ pub(crate) fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
         Tier::Landlock | Tier::Preload => 0,
     };
     match clone_into(namespaces).map_err(SpawnError::from_clone)? {
-        Cloned::Parent { pid, pidfd } => Ok(Launched { pid, pidfd, control: ours }),
+        Cloned::Parent { pid, pidfd } => {
+            if prepared.mapped_by == MappedBy::Launcher {
+                // A child that is gone by now has said why.
+                let _ = ids::map_all(pid, ours.as_fd());
+            }
+            Ok(Launched { pid, pidfd, control: ours })
+        }
         Cloned::Child => {
             steps::run(prepared, theirs.as_fd()).send(theirs.as_fd());
             leave(125)

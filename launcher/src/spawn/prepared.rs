@@ -9,16 +9,20 @@ use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
+use rustix::process::{Resource, Rlimit, getrlimit};
 use seccompiler::{BackendError, BpfProgram};
-use shieldrun_policy::plan::{Access, Bytes, Cover, Mount, Plan, Tier};
+use shieldrun_policy::plan::{Access, Bounds, Bytes, Cover, Mount, Plan, Tier};
 
+use super::ids::MappedBy;
 use super::landlock::Wall;
 use super::skeleton::{self, Point};
 use super::{shared, syscalls, tripwire};
 use crate::guest::{self, GuestFiles};
 use crate::inventory::path::contains;
 use crate::layers::{Pinned, PinnedHome, Pins};
+use crate::limits;
 use crate::sys::signals::InheritedSignals;
+use crate::sys::version;
 use crate::tripwire::is_wired;
 
 /// What one of the descriptors 0, 1, 2 becomes inside.
@@ -36,10 +40,15 @@ pub(crate) enum ChildStream<'a> {
 #[derive(Debug)]
 pub(crate) struct Prepared<'a> {
     pub(super) tier: Tier,
+    pub(super) mapped_by: MappedBy,
     pub(super) uid_map: Vec<u8>,
     pub(super) gid_map: Vec<u8>,
     pub(super) superuser: bool,
     pub(super) mounts: Vec<Step<'a>>,
+    /// What the kernel holds each process to.
+    pub(super) rlimits: Vec<(Resource, Rlimit)>,
+    /// Bounds the pid namespace as a whole, root too.
+    pub(super) pid_max: Option<Vec<u8>>,
     /// Size of an overlay's layer, where that is in memory.
     pub(super) memory_size: CString,
     pub(super) masks: Vec<MaskStep<'a>>,
@@ -135,9 +144,15 @@ impl<'a> Prepared<'a> {
         }
         Ok(Self {
             tier: plan.tier,
+            mapped_by: match plan.uid {
+                0 if plan.tier.has_namespaces() => MappedBy::Launcher,
+                _ => MappedBy::Child,
+            },
             uid_map: format!("{0} {0} 1", plan.uid).into_bytes(),
             gid_map: format!("{0} {0} 1", plan.gid).into_bytes(),
             superuser: plan.uid == 0,
+            rlimits: rlimits(&plan.bounds),
+            pid_max: pid_max(plan),
             memory_size: CString::from(c"50%"),
             mounts: steps(plan, pins)?,
             masks: plan
@@ -296,6 +311,37 @@ fn guest_size(plan: &Plan, table: &[u8]) -> usize {
         + pages(guest::INIT.len())
         + guest::RING_BYTES
         + 64 * PAGE
+}
+
+/// Since Linux 5.14 processes are counted for each user namespace; before, those of the user elsewhere
+/// would count too.
+fn rlimits(bounds: &Bounds) -> Vec<(Resource, Rlimit)> {
+    let processes = bounds.processes.filter(|_| version::is_at_least((5, 14))).map(limits::ceiling);
+    [
+        (Resource::Nproc, processes, processes),
+        (Resource::Fsize, bounds.file_size, bounds.file_size),
+        // A signal first, which a program may handle, and a second later the end.
+        (Resource::Cpu, bounds.cpu_seconds, bounds.cpu_seconds.map(|limit| limit.saturating_add(1))),
+    ]
+    .into_iter()
+    .filter_map(|(resource, current, maximum)| {
+        // What the user is held to already stays.
+        let own = getrlimit(resource);
+        let lower = |ours: u64, own: Option<u64>| Some(own.map_or(ours, |own| own.min(ours)));
+        let limit = Rlimit { current: lower(current?, own.current), maximum: lower(maximum?, own.maximum) };
+        Some((resource, limit))
+    })
+    .collect()
+}
+
+/// Root is exempt from the count of processes, but not from running out of pids: since Linux 6.14 each
+/// pid namespace has a limit of its own, which its root may set. Before, this would be the machine's.
+fn pid_max(plan: &Plan) -> Option<Vec<u8>> {
+    /// The kernel leaves so many low numbers out, once they have been used.
+    const RESERVED: u64 = 300;
+    let processes = plan.bounds.processes.filter(|_| plan.uid == 0 && version::is_at_least((6, 14)))?;
+    let most = limits::ceiling(processes).saturating_add(RESERVED).min(1 << 22);
+    Some(most.to_string().into_bytes())
 }
 
 fn c_string(bytes: &Bytes) -> Result<CString, NulError> {

@@ -17,6 +17,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
 use super::home::{self, Tools};
+use super::ids::{self, MappedBy};
 use super::overlay;
 use super::prepared::{ChildStream, HomeStep, MaskStep, Prepared, Step};
 use super::report::{Failure, Handed, Place, send_ready, send_tripwire};
@@ -92,12 +93,19 @@ fn enter<'a>(prepared: &'a Prepared<'a>, control: BorrowedFd<'a>) -> Done<Entere
 
 impl<'a> Entered<'a> {
     /// Before any mount: until the maps are written every file we make belongs to nobody.
-    /// `setgroups` must be denied first, or an unprivileged process may not write a gid map.
+    /// `setgroups` must be denied first, or an unprivileged process may not write a gid map. When memory
+    /// runs out it is the run that the kernel should end, not the user's other work.
     fn map(self) -> Done<Mapped<'a>> {
         privileges::own_proc_files().map_err(Place::UserMap.failed())?;
-        write_file(c"/proc/self/uid_map", &self.prepared.uid_map).map_err(Place::UserMap.failed())?;
-        write_file(c"/proc/self/setgroups", b"deny").map_err(Place::UserMap.failed())?;
-        write_file(c"/proc/self/gid_map", &self.prepared.gid_map).map_err(Place::UserMap.failed())?;
+        let is_mapped = self.prepared.mapped_by == MappedBy::Launcher
+            && ids::await_maps(self.control).map_err(Place::UserMap.failed())?;
+        if !is_mapped {
+            write_file(c"/proc/self/uid_map", &self.prepared.uid_map).map_err(Place::UserMap.failed())?;
+            let denied = write_file(c"/proc/self/setgroups", b"deny");
+            denied.map_err(Place::UserMap.failed())?;
+            write_file(c"/proc/self/gid_map", &self.prepared.gid_map).map_err(Place::UserMap.failed())?;
+        }
+        let _ = write_file(c"/proc/self/oom_score_adj", b"500");
         loopback::up().map_err(Place::Loopback.failed())?;
         Ok(Mapped(self))
     }
@@ -156,7 +164,7 @@ impl<'a> Mapped<'a> {
                     )
                     .map_err(Place::Private.failed_at(at))?;
                 }
-                Step::Proc => mount_proc(prepared.superuser)?,
+                Step::Proc => mount_proc(prepared)?,
                 Step::Devices => mount_devices()?,
                 Step::Keep { at, writable, parents } => {
                     let tree = trees.next().ok_or(Failure::new(Place::Keep, libc::E2BIG))?;
@@ -222,6 +230,9 @@ impl<'a> Masked<'a> {
         for &kept in prepared.kept.iter().chain([&number]) {
             descriptors::set_close_on_exec(kept, false).map_err(Place::Descriptors.failed())?;
         }
+        for (resource, limit) in &prepared.rlimits {
+            rustix::process::setrlimit(*resource, *limit).map_err(Place::Privileges.failed())?;
+        }
         let proof = privileges::forbid_new_privileges().map_err(Place::Privileges.failed())?;
         if prepared.tier != Tier::Preload {
             // Outside a namespace of our own only root has any, and only root may drop them.
@@ -254,10 +265,14 @@ impl Confined<'_> {
 
 /// `/proc` of the new pid namespace. For uid 0 the kernel lets the owner of a sysctl write it without
 /// any capability, so those parts are made read-only.
-fn mount_proc(superuser: bool) -> Done<()> {
+fn mount_proc(prepared: &Prepared<'_>) -> Done<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount(c"proc", c"/proc", c"proc", flags, None).map_err(Place::Proc.failed())?;
-    if superuser {
+    if let Some(most) = &prepared.pid_max {
+        // Where it cannot be had the watch is alone.
+        let _ = write_file(c"/proc/sys/kernel/pid_max", most);
+    }
+    if prepared.superuser {
         for part in [c"/proc/sys", c"/proc/sysrq-trigger", c"/proc/irq", c"/proc/bus", c"/proc/fs"] {
             let tree = match clone_tree(CWD, part) {
                 // Not every kernel has every part.

@@ -19,3 +19,4 @@ pub(crate) mod process;
 pub(crate) mod ring;
 pub(crate) mod signals;
 pub(crate) mod terminal;
+pub(crate) mod version;

@@ -1,15 +1,18 @@
 //! Owns what is recorded while the command runs, as facts.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
 use shieldrun_policy::audit::{self, Action, Event, Outcome, Provider, SecretRef};
 use shieldrun_policy::verdict::LeakRecord;
 use shieldrun_secrets::Registry;
 
 use super::event;
 use crate::audit::Sender;
+use crate::limits::{self, Meter, Reached};
 use crate::stdio::Stream;
 use crate::supervise::{Leak, Observer};
 
@@ -19,13 +22,22 @@ pub(super) struct Watcher {
     kinds: BTreeMap<String, &'static str>,
     /// Leaks, for the result.
     pub leaks: Vec<LeakRecord>,
+    /// Measures the run, and ends it by its init.
+    meter: Option<(Meter, OwnedFd)>,
+    /// The limit that ended it.
+    pub reached: Option<Reached>,
 }
 
 impl Watcher {
     /// One for a run with these secrets.
     pub(super) fn new(sender: Sender, registry: &Registry) -> Self {
         let kinds = registry.entries().iter().map(|entry| (entry.id.to_string(), entry.kind)).collect();
-        Self { sender, kinds, leaks: Vec::new() }
+        Self { sender, kinds, leaks: Vec::new(), meter: None, reached: None }
+    }
+
+    /// The same, with an eye on how far the run goes.
+    pub(super) fn measuring(self, meter: Option<Meter>, init: OwnedFd) -> Self {
+        Self { meter: meter.map(|meter| (meter, init)), ..self }
     }
 }
 
@@ -45,6 +57,24 @@ impl Observer for Watcher {
 
     fn timed_out(&mut self, limit: Duration) {
         self.sender.send(event(Action::TimedOut).duration(limit).limit("limits.timeout_seconds"));
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        self.meter.as_ref().map(|_| limits::INTERVAL)
+    }
+
+    /// Killed first, told afterwards: each moment counts.
+    fn tick(&mut self) {
+        let Some((meter, init)) = &mut self.meter else { return };
+        let Some(reached) = meter.look() else { return };
+        let _ = pidfd_send_signal(&*init, Signal::KILL);
+        self.meter = None;
+        self.reached = Some(reached);
+        self.sender.send(
+            event(Action::LimitReached)
+                .limit(reached.key)
+                .message(audit::Text::from_bytes(reached.to_string().as_bytes())),
+        );
     }
 
     fn output_closed(&mut self, stream: Stream, errno: Errno) {

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::history;
 use crate::inventory::{elsewhere, sockets};
 use crate::layers;
+use crate::limits::Reached;
 use crate::record::{EventsRecord, time, write_result};
 use crate::say;
 use crate::spawn;
@@ -96,7 +97,13 @@ pub(super) fn close(
 ) -> Result<ExitCode, Failure> {
     let Ended { outcome, watcher, claimed, last_line, guard, seen, init, layers: _ } = ended;
     let Recording { log, sender, mut record } = recording;
-    let code = settled.code(code_of(outcome.exit), trial.arguments.fail_on_hold);
+    let stopped = match (outcome.exit, watcher.reached) {
+        (Exit::Leak, _) | (_, None) => code_of(outcome.exit),
+        // Also of a run that was over before anybody looked.
+        (_, Some(_)) => exit::ExitCode::Limit,
+    };
+    let code = settled.code(stopped, trial.arguments.fail_on_hold);
+    say_what_the_kernel_ended(&sender, trial, outcome.exit);
     if claimed.dropped > 0 {
         let dropped =
             audit::Dropped { events: claimed.dropped, provider: Some(Provider::Shim), place: "ring".into() };
@@ -160,7 +167,7 @@ pub(super) fn close(
     if let Some(file) = &trial.arguments.result {
         write_result(file, &result)?;
     }
-    say_what_happened(trial, &outcome, &last_line, lost, code);
+    say_what_happened(trial, &outcome, &last_line, End { lost, reached: watcher.reached, code });
     say_changes::say(trial, &settled);
     if let Some(warning) = written.warning() {
         say::warning(warning);
@@ -175,6 +182,17 @@ pub(super) fn close(
     spawn::collect(&init);
     layers::tidy(trial.directory);
     Ok(code.into())
+}
+
+/// Limits that the kernel keeps, by a signal of their own to the process that went too far.
+fn say_what_the_kernel_ended(sender: &Sender, trial: &Trial<'_>, exit: Exit) {
+    let bounds = &trial.plan.bounds;
+    let key = match exit {
+        Exit::Signal(libc::SIGXCPU) if bounds.cpu_seconds.is_some() => "limits.cpu_seconds",
+        Exit::Signal(libc::SIGXFSZ) if bounds.file_size.is_some() => "limits.file_size",
+        _ => return,
+    };
+    sender.send(event(Action::LimitReached).limit(key));
 }
 
 fn code_of(exit: Exit) -> exit::ExitCode {
@@ -210,13 +228,20 @@ fn touched(claimed: &Claimed, seen: &Seen) -> Vec<Touched> {
     seen.touched.iter().chain(&claimed.touched).map(touch).collect()
 }
 
+/// How a run ended, beside what the supervisor saw.
+struct End<'a> {
+    /// A mask that the host took away.
+    lost: Option<&'a Bytes>,
+    reached: Option<Reached>,
+    code: exit::ExitCode,
+}
+
 /// What is wrong is always said; that all is well only to a person at a terminal, in one line.
 fn say_what_happened(
     trial: &Trial<'_>,
     outcome: &Outcome,
     last_line: &LastLine,
-    lost: Option<&Bytes>,
-    code: exit::ExitCode,
+    End { lost, reached, code }: End<'_>,
 ) {
     let command = trial.plan.command.first().map(ToString::to_string).unwrap_or_default();
     if last_line.is_unfinished() && (code.cause().is_some() || matches!(outcome.exit, Exit::NotExecuted(_))) {
@@ -227,6 +252,9 @@ fn say_what_happened(
         say::line(format_args!(
             "stopped: the real value of `{name}` ({encoding}) was about to leave on {stream}; the rest is withheld"
         ));
+    }
+    if let Some(reached) = reached {
+        say::line(format_args!("stopped: {reached}"));
     }
     if outcome.timed_out {
         let seconds = trial.policy.limits.timeout.map_or(0.0, |limit| limit.as_secs_f64());
@@ -241,6 +269,7 @@ fn say_what_happened(
                 "stopped: `{path}` was replaced on the host, which takes its mask away; start the run again"
             ));
         }
+        Exit::InitLost if reached.is_some() => {}
         Exit::InitLost => say::line("error: the run's init ended without a word"),
         Exit::Code(_) | Exit::Signal(_) | Exit::Leak | Exit::TimedOut => {}
     }
