@@ -23,6 +23,15 @@ pub enum Tier {
     Preload,
 }
 
+/// Whether an agent may build a sandbox of its own inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nesting {
+    /// No namespace and no mount.
+    Denied,
+    /// Namespaces, and mounts within them. What we mounted stays: the kernel locks it for them.
+    Allowed,
+}
+
 /// Whether what is put back may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -209,6 +218,8 @@ pub struct Plan {
     pub workspace: Bytes,
     /// Descriptors beside 0, 1 and 2 that cross.
     pub kept_descriptors: Vec<i32>,
+    /// Whether there may be sandboxes inside.
+    pub nesting: Nesting,
     /// When it ends at the latest, seconds.
     pub timeout_seconds: Option<u64>,
     /// How many secrets were found.
@@ -352,6 +363,9 @@ impl fmt::Display for Plan {
             writeln!(out, "namespaces         user mount pid net ipc uts")?;
             writeln!(out, "network            loopback only")?;
         }
+        if self.nesting == Nesting::Allowed {
+            writeln!(out, "sandboxes inside   allowed")?;
+        }
         if let Some(seconds) = self.timeout_seconds {
             writeln!(out, "timeout            {seconds} s")?;
         }
@@ -437,6 +451,7 @@ impl Plan {
             "removed": self.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "replaced_arguments": self.replaced_arguments,
             "kept_descriptors": self.kept_descriptors,
+            "nested": self.nesting == Nesting::Allowed,
             "timeout_seconds": self.timeout_seconds,
             "secrets": self.secrets,
         })

@@ -20,6 +20,7 @@ use crate::claims::{Claimed, Meaning, PlaceMeaning};
 use crate::failure::Failure;
 use crate::inventory::sockets;
 use crate::layers;
+use crate::notified::Told;
 use crate::record::{EventsRecord, time, write_result};
 use crate::say;
 use crate::spawn;
@@ -81,7 +82,7 @@ pub(super) fn say_what_is_masked(sender: &Sender, trial: &Trial<'_>) {
 
 /// The end of a run.
 pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed, last_line, guard, seen, init, layers: _ } = ended;
+    let Ended { outcome, watcher, claimed, last_line, guard, seen, told, init, layers: _ } = ended;
     let Recording { log, sender, mut record } = recording;
     let code = code_of(outcome.exit);
     if claimed.dropped > 0 {
@@ -132,7 +133,7 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
             replaced: trial.plan.secrets as u64,
             touched: touched(&claimed, &seen),
         }),
-        denied: Some(Vec::new()),
+        denied: Some(told.denied()),
         leaks: watcher.leaks.clone(),
         record: trial.directory.path().display().to_string(),
     };
@@ -147,6 +148,7 @@ pub(super) fn close(trial: &Trial<'_>, ended: Ended, recording: Recording) -> Re
     if let Some(file) = &trial.arguments.result {
         write_result(file, &result)?;
     }
+    say_what_was_blocked(&told, &last_line);
     say_what_happened(trial, &outcome, &last_line, lost, code);
     if let Some(warning) = written.warning() {
         say::warning(warning);
@@ -194,6 +196,32 @@ fn touched(claimed: &Claimed, seen: &Seen) -> Vec<Touched> {
         count: *count,
     };
     seen.touched.iter().chain(&claimed.touched).map(touch).collect()
+}
+
+/// An agent sees only that its command may not be executed; the person should know why.
+fn say_what_was_blocked(told: &Told, last_line: &LastLine) {
+    const SHOWN: usize = 5;
+    let blocked: Vec<_> = told.blocked().collect();
+    if last_line.is_unfinished() && !blocked.is_empty() {
+        say::blank();
+    }
+    for (what, count) in blocked.iter().take(SHOWN) {
+        let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+        say::line(format_args!("blocked: `{}`{times}, by `blocked_patterns`", shortened(what)));
+    }
+    if let Some(more @ 1..) = blocked.len().checked_sub(SHOWN) {
+        say::line(format_args!("blocked: {more} more; see `shieldrun trace last`"));
+    }
+}
+
+/// One line of a terminal, whatever is in it.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 120;
+    let plain: String = text.chars().flat_map(char::escape_debug).take(LONGEST + 1).collect();
+    match plain.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", plain.get(..end).unwrap_or_default()),
+        None => plain,
+    }
 }
 
 /// What is wrong is always said; that all is well only to a person at a terminal, in one line.
