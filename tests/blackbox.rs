@@ -10,6 +10,7 @@ mod crash;
 mod doctor;
 mod elsewhere;
 mod environment;
+mod exec;
 mod files;
 mod history;
 mod home;

@@ -17,6 +17,7 @@ use shieldrun_policy::audit::{
 };
 
 use crate::audit::Sender;
+use crate::notified::Heard;
 use crate::sys::pidns::host_pid;
 use crate::sys::ring::{Address, Claim, Repeat, RepeatKind, Ring, Waker};
 
@@ -84,12 +85,19 @@ impl Drain {
     ///
     /// # Errors
     /// When no thread can be made.
-    pub(crate) fn start(ring: Ring, init: OwnedFd, meaning: Meaning, sender: Sender) -> io::Result<Self> {
+    pub(crate) fn start(
+        ring: Ring,
+        init: OwnedFd,
+        meaning: Meaning,
+        heard: Arc<Heard>,
+        sender: Sender,
+    ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let waker = ring.waker();
         let mut reporter = Reporter {
             init,
             meaning,
+            heard,
             sender,
             processes: HashMap::new(),
             claimed: Claimed::default(),
@@ -103,6 +111,9 @@ impl Drain {
                 // Asked before draining: what was claimed before the end is drained after it.
                 let last = stopped.load(Ordering::Acquire);
                 ring.drain(&mut |claim| reporter.claim(claim));
+                if ring.dropped() > 0 {
+                    reporter.heard.lost();
+                }
                 if last || told.elapsed() >= REPEATS {
                     ring.repeats(&mut |repeat| reporter.repeat(repeat));
                     told = Instant::now();
@@ -134,6 +145,8 @@ impl Drain {
 struct Reporter {
     init: OwnedFd,
     meaning: Meaning,
+    /// Where the check of the two tiers on each other listens.
+    heard: Arc<Heard>,
     sender: Sender,
     processes: HashMap<u32, Process>,
     claimed: Claimed,
@@ -144,8 +157,9 @@ impl Reporter {
     fn claim(&mut self, claim: Claim) {
         let at = self.clock.at(claim.at());
         match claim {
-            Claim::Started { pid, ppid, executable, args, .. } => {
-                self.started(at, pid, ppid, &executable, &args)
+            Claim::Started { at: spoke, pid, ppid, executable, args, .. } => {
+                let known = self.heard.spoke(pid, spoke);
+                self.started(at, pid, ppid, &executable, &args, known);
             }
             Claim::EnvRead { pid, variable, .. } => self.variable_read(at, pid, variable, None),
             Claim::FileRead { pid, path, place, .. } => {
@@ -157,6 +171,8 @@ impl Reporter {
             Claim::DirListed { pid, path, place, .. } => {
                 self.touched(at, Action::SecretDirListed, pid, Some(&path), place, None);
             }
+            // The kernel was asked for it, and that is on record as a fact.
+            Claim::Connect { .. } if self.heard.has_kernel() => {}
             Claim::Connect { pid, address, .. } | Claim::Send { pid, address, .. } => {
                 let destination = destination_of(&address);
                 let event = self.event(at, Action::ConnectionAttempted, pid).destination(destination);
@@ -195,7 +211,16 @@ impl Reporter {
         }
     }
 
-    fn started(&mut self, at: Timestamp, pid: u32, ppid: u32, executable: &[u8], args: &[Vec<u8>]) {
+    /// `known`: the kernel said the same, as a fact; then it is not said twice.
+    fn started(
+        &mut self,
+        at: Timestamp,
+        pid: u32,
+        ppid: u32,
+        executable: &[u8],
+        args: &[Vec<u8>],
+        known: bool,
+    ) {
         if self.processes.len() >= REMEMBERED {
             self.processes.clear();
         }
@@ -208,8 +233,10 @@ impl Reporter {
             ..Process::default()
         };
         self.processes.insert(pid, process);
-        let event = self.event(at, Action::ProcessStarted, pid);
-        self.sender.send(event);
+        if !known {
+            let event = self.event(at, Action::ProcessStarted, pid);
+            self.sender.send(event);
+        }
     }
 
     fn variable_read(&mut self, at: Timestamp, pid: u32, variable: u32, repeated: Option<u64>) {
@@ -270,7 +297,7 @@ impl Reporter {
     }
 }
 
-fn destination_of(address: &Address) -> Destination {
+pub(crate) fn destination_of(address: &Address) -> Destination {
     match address {
         Address::Inet(socket) => Destination {
             address: Some(Text::from_bytes(socket.to_string().as_bytes())),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use shieldrun_policy::exit;
+use shieldrun_policy::plan::Tier;
 use shieldrun_policy::schema::{Isolation, Layer, NetworkMode, Policy, SecretsMode, Writes};
 
 use crate::host::HostError;
@@ -99,6 +100,20 @@ pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> 
         );
     }
     Ok(())
+}
+
+/// In the full tier the patterns of the policy that count for commands need somebody who is asked about each.
+/// In the weaker tier nothing is enforced, and that is what it is asked for by name.
+///
+/// # Errors
+/// When there are such patterns.
+pub(crate) fn refuse_patterns_that_nobody_watches_for(tier: Tier, are_none: bool) -> Result<(), Failure> {
+    if tier == Tier::Preload || are_none {
+        return Ok(());
+    }
+    let missing = "a way to watch for `blocked_patterns`: another seccomp listener is above this run";
+    let hint = "start it outside of the other sandbox, or with a policy that has no pattern `in: command`";
+    Err(Failure::new(Plain::Missing(missing.to_owned()), Some(hint)))
 }
 
 /// A descriptor that is to cross must be there.

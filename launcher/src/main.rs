@@ -25,6 +25,7 @@ mod sys;
 
 mod claims;
 mod leak;
+mod notified;
 mod procfs;
 mod supervise;
 mod trial;

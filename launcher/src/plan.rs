@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use shieldrun_policy::home::NO_HOMES;
-use shieldrun_policy::plan::{Access, Bytes, Change, Cover, Layer, Mask, Mount, Plan, Tier, Variable};
+use shieldrun_policy::plan::{
+    Access, Bytes, Change, Cover, Layer, Mask, Mount, Nesting, Plan, Tier, Variable,
+};
 use shieldrun_policy::schema::{Isolation, Policy, Writes};
 
 use crate::cli::RunArguments;
@@ -86,6 +88,7 @@ pub(crate) fn make(
         workspace: bytes(&host.workspace),
         kept_descriptors: arguments.keep_fd.clone(),
         bounds: limits::bounds(policy, tier),
+        nesting: Nesting::Denied,
         timeout_seconds: policy.limits.timeout.map(|timeout| timeout.as_secs()),
         secrets: inventory.registry.entries().len(),
     }

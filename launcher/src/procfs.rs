@@ -25,6 +25,7 @@ struct Looked {
 
 /// What `status` says.
 struct Status {
+    process: u32,
     parent: u32,
     inside: Option<u32>,
 }
@@ -34,6 +35,8 @@ struct Status {
 pub(crate) fn look(pid: u32, init: BorrowedFd<'_>) -> Option<Process> {
     let looked = Looked::open(pid)?;
     let status = looked.status()?;
+    // Of a thread the process is meant.
+    let pid = status.process;
     let first = first_pid(init).unwrap_or(0);
     let mut ancestors = Vec::new();
     let mut above = status.parent;
@@ -86,8 +89,9 @@ impl Looked {
         let text = String::from_utf8_lossy(&bytes);
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         Some(Status {
+            process: field("Tgid")?.trim().parse().ok()?,
             parent: field("PPid")?.trim().parse().ok()?,
-            inside: field("NSpid").and_then(|pids| pids.split_whitespace().next_back()?.parse().ok()),
+            inside: field("NStgid").and_then(|pids| pids.split_whitespace().next_back()?.parse().ok()),
         })
     }
 }

@@ -28,6 +28,7 @@ use crate::inventory::{Inventory, sockets};
 use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
 use crate::limits;
+use crate::notified::{Blocked, Heard, Notified, Told};
 use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
 use crate::stdio::{Inner, Outer, Stdio};
@@ -81,6 +82,7 @@ pub(crate) struct Ended {
     last_line: Arc<LastLine>,
     guard: Option<Guard>,
     seen: Seen,
+    told: Told,
     init: OwnedFd,
     /// What the run wrote, where it wrote to an overlay.
     layers: Option<Layers>,
@@ -173,7 +175,9 @@ impl Trial<'_> {
         }
         recording.record.gaps.extend(late_gap(&ready));
         let guard = self.guard(&ready)?;
-        let drain = self.drain(&ready, recording, tripwire.is_some())?;
+        let heard = Arc::new(Heard::default());
+        let notified = self.notified(&ready, recording, &heard)?;
+        let drain = self.drain(&ready, recording, tripwire.is_some(), heard)?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
         let last_line = Arc::new(LastLine::default());
         let inspection =
@@ -201,6 +205,7 @@ impl Trial<'_> {
         let limits = Limits { timeout: self.policy.limits.timeout };
         let outcome = supervise::supervise(running, limits, inspection, &mut watcher);
         let claimed = drain.map(Drain::finish).unwrap_or_default();
+        let told = notified.map(Notified::finish).unwrap_or_default();
         let seen = tripwire.map(Tripwire::finish).unwrap_or_default();
         Ok(Ended {
             outcome: outcome.map_err(Failure::from)?,
@@ -209,6 +214,7 @@ impl Trial<'_> {
             last_line,
             guard,
             seen,
+            told,
             init,
             layers,
         })
@@ -245,6 +251,33 @@ impl Trial<'_> {
         }
     }
 
+    /// Init waits to be executed until somebody answers.
+    fn notified(
+        &self,
+        ready: &Ready,
+        recording: &mut Recording,
+        heard: &Arc<Heard>,
+    ) -> Result<Option<Notified>, Failure> {
+        let blocked = Blocked::of(self.policy);
+        let listener = match self.plan.tier {
+            Tier::Full | Tier::Landlock => ready.listener()?,
+            Tier::Preload => None,
+        };
+        let Some(listener) = listener else {
+            // What the policy asks for cannot be dropped in silence.
+            crate::failure::refuse_patterns_that_nobody_watches_for(self.plan.tier, blocked.is_empty())?;
+            if self.plan.tier != Tier::Preload {
+                recording.record.gaps.push(NO_LISTENER.to_owned());
+                self.directory.write_run(&recording.record)?;
+            }
+            return Ok(None);
+        };
+        let sender = recording.sender.clone();
+        Notified::serve(listener, &ready.pidfd, blocked, Arc::clone(heard), sender)
+            .map(Some)
+            .map_err(|error| Failure::doing("cannot answer the filter of system calls", error))
+    }
+
     /// Where there are masks that could have told.
     fn say_that_masks_are_silent(&self, recording: &mut Recording) -> Result<(), Failure> {
         if self.plan.masks.iter().any(|mask| is_wired(self.plan, mask)) {
@@ -255,7 +288,13 @@ impl Trial<'_> {
     }
 
     /// `witnessed`: whether the masks tell of each touch themselves.
-    fn drain(&self, ready: &Ready, recording: &Recording, witnessed: bool) -> Result<Option<Drain>, Failure> {
+    fn drain(
+        &self,
+        ready: &Ready,
+        recording: &Recording,
+        witnessed: bool,
+        heard: Arc<Heard>,
+    ) -> Result<Option<Drain>, Failure> {
         let ring = match (&ready.ring, self.plan.tier) {
             (Some(ring), _) => ring.try_clone(),
             (None, Tier::Landlock | Tier::Preload) => {
@@ -266,8 +305,9 @@ impl Trial<'_> {
         let failed = |error| Failure::doing("cannot read what the shim reports", error);
         let ring = ring.and_then(Ring::create).map_err(failed)?;
         let init = ready.pidfd.try_clone().map_err(failed)?;
-        let drain = Drain::start(ring, init, summary::meaning(self, witnessed), recording.sender.clone())
-            .map_err(failed)?;
+        let drain =
+            Drain::start(ring, init, summary::meaning(self, witnessed), heard, recording.sender.clone())
+                .map_err(failed)?;
         Ok(Some(drain))
     }
 
@@ -304,6 +344,10 @@ impl Trial<'_> {
 /// What is missing where the kernel gives no FUSE mount.
 const SILENT_MASKS: &str = "no `/dev/fuse`: an attempt on a masked file is denied or given synthetics all the same, \
      but one by a program that the shim does not reach is not reported";
+
+/// What is missing where the filter has no listener.
+const NO_LISTENER: &str = "another seccomp listener is above this run: executed programs, attempted connections and \
+     denied system calls are not on record as facts";
 
 /// Seconds and nanoseconds since the epoch.
 fn now() -> (i64, i64) {

@@ -23,6 +23,15 @@ pub enum Tier {
     Preload,
 }
 
+/// Whether an agent may build a sandbox of its own inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nesting {
+    /// No namespace and no mount.
+    Denied,
+    /// Namespaces, and mounts within them. What we mounted stays: the kernel locks it for them.
+    Allowed,
+}
+
 /// Whether what is put back may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -240,6 +249,8 @@ pub struct Plan {
     pub workspace: Bytes,
     /// Descriptors beside 0, 1 and 2 that cross.
     pub kept_descriptors: Vec<i32>,
+    /// Whether there may be sandboxes inside.
+    pub nesting: Nesting,
     /// When it ends at the latest, seconds.
     pub timeout_seconds: Option<u64>,
     /// How far it may go otherwise.
@@ -403,6 +414,9 @@ impl fmt::Display for Plan {
             writeln!(out, "namespaces         user mount pid net ipc uts")?;
             writeln!(out, "network            loopback only")?;
         }
+        if self.nesting == Nesting::Allowed {
+            writeln!(out, "sandboxes inside   allowed")?;
+        }
         if let Some(seconds) = self.timeout_seconds {
             writeln!(out, "timeout            {seconds} s")?;
         }
@@ -491,6 +505,7 @@ impl Plan {
             "removed": self.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "replaced_arguments": self.replaced_arguments,
             "kept_descriptors": self.kept_descriptors,
+            "nested": self.nesting == Nesting::Allowed,
             "timeout_seconds": self.timeout_seconds,
             "limits": self.bounds.named().into_iter().map(|(key, bound)| (key.to_owned(), bound.into()))
                 .collect::<serde_json::Map<_, Value>>(),

@@ -65,20 +65,31 @@ unsafe fn may_be_masked(table: &Table<'_>, path: Text) -> bool {
 unsafe fn look(table: &Table<'_>, at: i32, path: Text, flags: i32) -> Option<Place> {
     let mut buffer = [0; PATH_MAX];
     // SAFETY: the caller's string.
+    let named = unsafe { spelled(table, at, path, &mut buffer) };
+    // The kernel's mask sees every look beneath it, so ours would be one attempt too many.
+    if named.is_some_and(|place| place.walled) {
+        return named;
+    }
+    // SAFETY: the caller's string.
     let there = unsafe { Descriptor::open(at, path.cast(), libc::O_PATH | flags & libc::O_NOFOLLOW) };
     if let Ok(there) = there
         && let Some(length) = descriptor_path(there.number(), &mut buffer)
     {
         return table.covering(buffer.get(..length)?);
     }
+    named
+}
+
+/// The place of a path by its spelling alone: links in it are not followed.
+unsafe fn spelled(table: &Table<'_>, at: i32, path: Text, buffer: &mut [u8; PATH_MAX]) -> Option<Place> {
     // SAFETY: the caller's string.
     let text = unsafe { text::bytes(path, PATH_MAX) }?;
     let mut length = 0;
     if !text.starts_with(b"/") {
         length = if at == libc::AT_FDCWD {
-            kernel::working_directory(&mut buffer).ok()?
+            kernel::working_directory(buffer).ok()?
         } else {
-            descriptor_path(usize::try_from(at).ok()?, &mut buffer)?
+            descriptor_path(usize::try_from(at).ok()?, buffer)?
         };
     }
     for component in text.split(|byte| *byte == b'/') {

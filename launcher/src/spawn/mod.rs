@@ -27,6 +27,7 @@ use shieldrun_policy::plan::Tier;
 
 pub(crate) use error::{Cause, SpawnError};
 pub(crate) use prepared::{ChildStream, Prepared};
+pub(crate) use syscalls::{BLOCKED_COMMAND, denial};
 
 use crate::sys::process::{ALL_NAMESPACES, Cloned, clone_into, leave};
 use ids::MappedBy;
@@ -117,7 +118,22 @@ impl Launched {
                 tools_are_shared,
             }),
             Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
-            Report::Tripwire(_) | Report::Gone => Err(SpawnError::Gone),
+            Report::Tripwire(_) | Report::Listener(_) | Report::Gone => Err(SpawnError::Gone),
+        }
+    }
+}
+
+impl Ready {
+    /// The listener of the filter of system calls, which is the last thing that the child makes before it
+    /// becomes init. `None` where somebody above has the only one that there can be.
+    ///
+    /// # Errors
+    /// The step that failed, and why.
+    pub(crate) fn listener(&self) -> Result<Option<OwnedFd>, SpawnError> {
+        match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
+            Report::Listener(listener) => Ok(listener),
+            Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
+            Report::Ready(_) | Report::Tripwire(_) | Report::Gone => Err(SpawnError::Gone),
         }
     }
 }

@@ -16,6 +16,7 @@ use shieldrun_policy::plan::{Access, Bounds, Bytes, Cover, Mount, Plan, Tier};
 use super::ids::MappedBy;
 use super::landlock::Wall;
 use super::skeleton::{self, Point};
+use super::syscalls::Filters;
 use super::{shared, syscalls, tripwire};
 use crate::guest::{self, GuestFiles};
 use crate::inventory::path::contains;
@@ -66,7 +67,7 @@ pub(crate) struct Prepared<'a> {
     pub(super) wall: Option<Wall>,
     /// Empty where namespaces hide what is shared.
     pub(super) shared: BpfProgram,
-    pub(super) filter: BpfProgram,
+    pub(super) filters: Filters,
 }
 
 /// A mount of the plan.
@@ -176,9 +177,9 @@ impl<'a> Prepared<'a> {
                 Tier::Landlock => shared::program()?,
                 Tier::Full | Tier::Preload => BpfProgram::new(),
             },
-            filter: match plan.tier {
-                Tier::Full | Tier::Landlock => syscalls::program()?,
-                Tier::Preload => BpfProgram::new(),
+            filters: match plan.tier {
+                Tier::Full | Tier::Landlock => syscalls::programs(plan.nesting)?,
+                Tier::Preload => Filters::default(),
             },
             table,
             guest_options: CString::new(format!("mode=0755,size={}", guest_size(plan, table)))?,

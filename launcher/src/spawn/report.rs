@@ -169,6 +169,8 @@ pub(super) enum Report {
     Ready(Handed<OwnedFd>),
     /// The device of the masks that tell, before any of them is in place.
     Tripwire(OwnedFd),
+    /// The listener of the filter, if it has one.
+    Listener(Option<OwnedFd>),
     /// A step failed.
     Failed { place: Place, error: io::Error, path: Vec<u8> },
     /// The child ended without a word.
@@ -234,11 +236,22 @@ pub(super) fn send_ready(control: BorrowedFd<'_>, handed: &Handed<BorrowedFd<'_>
 
 /// Hands the device of the masks that tell to the launcher.
 pub(super) fn send_tripwire(control: BorrowedFd<'_>, device: &OwnedFd) -> io::Result<()> {
-    let head = Message { tag: tag::TRIPWIRE, value: 0 }.encode();
+    send_one(control, tag::TRIPWIRE, Some(device))
+}
+
+/// Hands the listener of the filter to the launcher, or says that there is none.
+pub(super) fn send_listener(control: BorrowedFd<'_>, listener: Option<&OwnedFd>) -> io::Result<()> {
+    send_one(control, tag::LISTENER, listener)
+}
+
+fn send_one(control: BorrowedFd<'_>, tag: u32, descriptor: Option<&OwnedFd>) -> io::Result<()> {
+    let head = Message { tag, value: 0 }.encode();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let sent = [device.as_fd()];
-    ancillary.push(SendAncillaryMessage::ScmRights(&sent));
+    let sent = descriptor.map(|descriptor| [descriptor.as_fd()]);
+    if let Some(sent) = &sent {
+        ancillary.push(SendAncillaryMessage::ScmRights(sent));
+    }
     rustix::net::sendmsg(control, &[IoSlice::new(&head)], &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())
 }
@@ -271,6 +284,7 @@ pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
             Report::Ready(Handed { ring: next(0), terminal: next(1), upper: next(2), tools_are_shared })
         }
         Some(Message { tag: tag::TRIPWIRE, .. }) => descriptors.next().map_or(Report::Gone, Report::Tripwire),
+        Some(Message { tag: tag::LISTENER, .. }) => Report::Listener(descriptors.next()),
         Some(Message { tag: tag::SETUP_FAILED, value }) => {
             let place = PLACES.into_iter().find(|place| i32::from(*place as u8) == value >> 16);
             Report::Failed {

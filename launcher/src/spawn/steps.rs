@@ -20,11 +20,11 @@ use super::home::{self, Tools};
 use super::ids::{self, MappedBy};
 use super::overlay;
 use super::prepared::{ChildStream, HomeStep, MaskStep, Prepared, Step};
-use super::report::{Failure, Handed, Place, send_ready, send_tripwire};
+use super::report::{Failure, Handed, Place, send_listener, send_ready, send_tripwire};
 use super::tripwire;
 use crate::guest;
 use crate::sys::mount::{Change, Reach};
-use crate::sys::{descriptors, loopback, mount, privileges, process};
+use crate::sys::{descriptors, loopback, mount, privileges, process, seccomp};
 
 use shieldrun_policy::plan::{Cover, Tier};
 
@@ -245,7 +245,7 @@ impl<'a> Masked<'a> {
             if !prepared.shared.is_empty() {
                 privileges::install_filter(&proof, &prepared.shared).map_err(Place::Filter.failed())?;
             }
-            privileges::install_filter(&proof, &prepared.filter).map_err(Place::Filter.failed())?;
+            install_filter(&proof, &entered)?;
         }
         Ok(Confined(entered))
     }
@@ -261,6 +261,22 @@ impl Confined<'_> {
         let error = process::execute(&prepared.init_path, &argv, &envp);
         Err(Place::Init.failed()(error))
     }
+}
+
+/// From here on the launcher is asked about every exec, so it must have the listener before the next one. The
+/// call that hands it over is none of those that are asked about.
+fn install_filter(proof: &privileges::NoNewPrivs, entered: &Entered<'_>) -> Done<()> {
+    let filters = &entered.prepared.filters;
+    let listener = match seccomp::install_with_listener(proof, &filters.asking) {
+        Ok(listener) => Some(listener),
+        // A filter above us has a listener already, and a tree of processes can have one only.
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            privileges::install_filter(proof, &filters.silent).map_err(Place::Filter.failed())?;
+            None
+        }
+        Err(error) => return Err(Place::Filter.failed()(error)),
+    };
+    send_listener(entered.control, listener.as_ref()).map_err(Place::Filter.failed())
 }
 
 /// `/proc` of the new pid namespace. For uid 0 the kernel lets the owner of a sysctl write it without

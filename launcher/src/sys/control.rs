@@ -65,6 +65,10 @@ pub(crate) mod tag {
     /// To the launcher, before [`READY`]: the masks that tell are mounted; their device comes with it.
     pub(crate) const TRIPWIRE: u32 = 10;
 
+    /// To the launcher, after [`READY`]: the filter of system calls stands; its listener comes with it, if
+    /// there is one.
+    pub(crate) const LISTENER: u32 = 11;
+
     /// To the set-up child: its ids are mapped, or (value 0) it has to do so itself.
     pub(crate) const MAPPED: u32 = 15;
     /// To init: begin; value is a set of [`super::go`] flags.

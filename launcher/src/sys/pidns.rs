@@ -11,6 +11,8 @@ use std::os::linux::fs::MetadataExt;
 
 /// `_IOR(0xb7, 7, int)`; takes the pid itself, not a pointer.
 const NS_GET_TGID_FROM_PIDNS: libc::Ioctl = 0x8004_b707_u32 as libc::Ioctl;
+/// `_IOR(0xb7, 9, int)`; the other way round.
+const NS_GET_TGID_IN_PIDNS: libc::Ioctl = 0x8004_b709_u32 as libc::Ioctl;
 /// `_IO(0xff, 5)`: the pid namespace of a pidfd's process.
 const PIDFD_GET_PID_NAMESPACE: libc::Ioctl = 0xff05;
 
@@ -28,6 +30,23 @@ pub(crate) fn host_pid(init_pidfd_or_pidns: BorrowedFd<'_>, inner: u32) -> Optio
                 Some(Err(libc::ESRCH)) => None,
                 _ => search(namespace.as_ref().map_or(init_pidfd_or_pidns, AsFd::as_fd), inner),
             }
+        }
+    }
+}
+
+/// The number inside of the process that thread `thread` belongs to. `namespace` is that of the guest, by
+/// [`namespace_of`].
+pub(crate) fn inner_pid(namespace: BorrowedFd<'_>, thread: u32) -> Option<u32> {
+    // SAFETY: the descriptor is borrowed for the call, which takes a number and touches no memory of ours.
+    let pid =
+        unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_TGID_IN_PIDNS, libc::c_ulong::from(thread)) };
+    match u32::try_from(pid) {
+        Ok(pid) if pid > 0 => Some(pid),
+        _ => {
+            let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+            // Of a thread the innermost number is its own; its process's stands in a line of its own.
+            let numbers = status.lines().find_map(|line| line.strip_prefix("NStgid:"))?;
+            numbers.split_whitespace().next_back()?.parse().ok()
         }
     }
 }
@@ -50,7 +69,7 @@ pub(crate) fn first_pid(pidfd: BorrowedFd<'_>) -> Option<u32> {
 }
 
 /// The namespace of a pidfd's process: asked of the kernel, else by way of the pid that `fdinfo` shows.
-fn namespace_of(pidfd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(crate) fn namespace_of(pidfd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is borrowed for the call, which takes no argument.
     let namespace = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_PID_NAMESPACE, 0) };
     if namespace >= 0 {
@@ -89,6 +108,8 @@ mod tests {
         let namespace = fs::File::open("/proc/self/ns/pid").expect("own namespace");
         let me = std::process::id();
         assert_eq!(host_pid(namespace.as_fd(), me), Some(me));
+        assert_eq!(inner_pid(namespace.as_fd(), me), Some(me));
+        assert_eq!(inner_pid(namespace.as_fd(), u32::MAX), None);
         assert_eq!(search(namespace.as_fd(), i32::try_from(me).expect("a pid")), Some(me));
     }
 

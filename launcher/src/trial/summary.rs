@@ -23,6 +23,7 @@ use crate::history;
 use crate::inventory::{elsewhere, sockets};
 use crate::layers;
 use crate::limits::Reached;
+use crate::notified::Told;
 use crate::record::{EventsRecord, time, write_result};
 use crate::say;
 use crate::spawn;
@@ -95,7 +96,7 @@ pub(super) fn close(
     settled: Settled,
     recording: Recording,
 ) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed, last_line, guard, seen, init, layers: _ } = ended;
+    let Ended { outcome, watcher, claimed, last_line, guard, seen, told, init, layers: _ } = ended;
     let Recording { log, sender, mut record } = recording;
     let stopped = match (outcome.exit, watcher.reached) {
         (Exit::Leak, _) | (_, None) => code_of(outcome.exit),
@@ -152,7 +153,7 @@ pub(super) fn close(
             replaced: trial.plan.secrets as u64,
             touched: touched(&claimed, &seen),
         }),
-        denied: Some(Vec::new()),
+        denied: Some(told.denied()),
         leaks: watcher.leaks.clone(),
         record: trial.directory.path().display().to_string(),
     };
@@ -167,6 +168,7 @@ pub(super) fn close(
     if let Some(file) = &trial.arguments.result {
         write_result(file, &result)?;
     }
+    say_what_was_blocked(&told, &last_line);
     say_what_happened(trial, &outcome, &last_line, End { lost, reached: watcher.reached, code });
     say_changes::say(trial, &settled);
     if let Some(warning) = written.warning() {
@@ -234,6 +236,32 @@ struct End<'a> {
     lost: Option<&'a Bytes>,
     reached: Option<Reached>,
     code: exit::ExitCode,
+}
+
+/// An agent sees only that its command may not be executed; the person should know why.
+fn say_what_was_blocked(told: &Told, last_line: &LastLine) {
+    const SHOWN: usize = 5;
+    let blocked: Vec<_> = told.blocked().collect();
+    if last_line.is_unfinished() && !blocked.is_empty() {
+        say::blank();
+    }
+    for (what, count) in blocked.iter().take(SHOWN) {
+        let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+        say::line(format_args!("blocked: `{}`{times}, by `blocked_patterns`", shortened(what)));
+    }
+    if let Some(more @ 1..) = blocked.len().checked_sub(SHOWN) {
+        say::line(format_args!("blocked: {more} more; see `shieldrun trace last`"));
+    }
+}
+
+/// One line of a terminal, whatever is in it.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 120;
+    let plain: String = text.chars().flat_map(char::escape_debug).take(LONGEST + 1).collect();
+    match plain.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", plain.get(..end).unwrap_or_default()),
+        None => plain,
+    }
 }
 
 /// What is wrong is always said; that all is well only to a person at a terminal, in one line.

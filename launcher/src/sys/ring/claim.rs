@@ -122,7 +122,7 @@ impl Claim {
 
 impl Address {
     /// Reads a `sockaddr`, whose bytes may stop anywhere.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Address> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Address> {
         let (family, rest) = bytes.split_first_chunk()?;
         let family = u16::from_ne_bytes(*family);
         Some(match i32::from(family) {
