@@ -20,6 +20,7 @@ use super::syscalls::Filters;
 use super::{shared, syscalls, tripwire};
 use crate::guest::{self, GuestFiles};
 use crate::inventory::path::contains;
+use crate::inventory::sockets;
 use crate::layers::{Pinned, PinnedHome, Pins};
 use crate::limits;
 use crate::sys::signals::InheritedSignals;
@@ -121,6 +122,8 @@ pub(super) struct MaskStep<'a> {
     /// Its node in the mount of the masks that tell, where it is to be one of those.
     pub(super) node: Option<CString>,
     pub(super) cover: &'a Cover,
+    /// Of no harm when it is gone before it is covered: a socket that nobody is bound to any more.
+    pub(super) may_vanish: bool,
     /// A source of the host, cloned while its view is whole; one that stays writable, before the others are not.
     pub(super) tree: RefCell<Option<OwnedFd>>,
 }
@@ -168,7 +171,8 @@ impl<'a> Prepared<'a> {
                     let wired = is_wired(plan, mask);
                     let node = wired.then(|| tripwire::node_path(index)).transpose()?;
                     let (at, tree) = (c_string(&mask.at)?, RefCell::new(None));
-                    Ok(MaskStep { at, source, node, cover: &mask.cover, tree })
+                    let may_vanish = mask.rule == sockets::RULE;
+                    Ok(MaskStep { at, source, node, cover: &mask.cover, may_vanish, tree })
                 })
                 .collect::<Result<_, NulError>>()?,
             tripwire_options: tripwire::options(plan.uid, plan.gid),

@@ -404,8 +404,11 @@ fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
 
 fn cover(mask: &MaskStep<'_>, wired: bool) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target =
-        rustix::fs::openat2(CWD, mask.at.as_c_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    let resolve = ResolveFlags::NO_SYMLINKS;
+    let target = match rustix::fs::openat2(CWD, mask.at.as_c_str(), flags, Mode::empty(), resolve) {
+        Err(rustix::io::Errno::NOENT) if mask.may_vanish => return Ok(()),
+        other => other?,
+    };
     let source = match mask.tree.take() {
         Some(tree) => {
             if matches!(mask.cover, Cover::Host { .. }) {
