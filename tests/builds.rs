@@ -5,7 +5,8 @@ use crate::harness::{World, put};
 use std::path::Path;
 use std::time::Duration;
 
-const OVERLAY: [&str; 2] = ["--writes", "overlay"];
+/// Held, so that what the gate would accept does not reach the host either.
+const OVERLAY: [&str; 4] = ["--writes", "overlay", "--review", "always"];
 
 /// Inside, where home and workspace stay as they were, and then natively, where it says the same.
 #[track_caller]
