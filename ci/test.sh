@@ -20,7 +20,7 @@ cleanup() { [[ -z $scratch ]] || rm -rf "$scratch"; }
 # command: Debian package. Interpreters are looked for where Debian puts them: one of a version manager in
 # somebody's home would be out of the ordinary user's reach.
 readonly needs=(
-  /usr/bin/bash:bash /usr/bin/bwrap:bubblewrap /usr/bin/cc:gcc /usr/bin/curl:curl /usr/bin/dash:dash
+  /usr/bin/bash:bash /usr/bin/bwrap:bubblewrap /usr/bin/cargo:cargo /usr/bin/cc:gcc /usr/bin/curl:curl /usr/bin/dash:dash
   /usr/bin/awk:mawk /usr/bin/git:git /usr/bin/make:make /usr/bin/mkfifo:coreutils /usr/bin/node:nodejs
   /usr/bin/npm:npm /usr/bin/openssl:openssl /usr/bin/perl:perl /usr/bin/ps:procps /usr/bin/psql:postgresql-client
   /usr/bin/python3:python3 /usr/bin/setpriv:util-linux /usr/bin/ssh-keygen:openssh-client /usr/bin/unshare:util-linux

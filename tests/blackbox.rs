@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod builds;
 mod clients;
 mod crash;
 mod doctor;

@@ -209,3 +209,17 @@ fn what_is_not_for_others_is_not_for_root_either() {
     let expected = if native.contains("/etc/shadow") { "root" } else { &native };
     assert_eq!(ran.text(), *expected, "{ran}");
 }
+
+#[test]
+fn another_name_of_the_home_shows_no_more_of_it() {
+    let world = World::new();
+    put(&world.home.join("Documents/letter"), b"private\n", 0o644);
+    let far = world.beside("far");
+    let mount = format!("mount --bind {} {} && exec \"$@\"", world.home.display(), far.display());
+    let script = format!("cat {0}/Documents/letter; ls -A {0} 2>/dev/null | wc -l", far.display());
+    let bound = ["unshare", "-Urm", "sh", "-c", &mount, "-"];
+    let twin = [&bound[..], &["bash", "-c", &script]].concat();
+    assert!(String::from_utf8_lossy(&world.native(twin)).starts_with("private\n"));
+    let ran = world.bash(&script).started_by(bound).run().expect_clean();
+    assert_eq!(ran.text(), "0\n", "{ran}");
+}

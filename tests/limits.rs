@@ -10,7 +10,7 @@ fn limited(world: &World, limits: &str, words: &[&str]) -> Ran {
     let config = format!("{{\"limits\": {limits}}}");
     world
         .shield(words)
-        .with(["--writes", "overlay", "--config", &config])
+        .with(["--writes", "overlay", "--review", "always", "--config", &config])
         .at_most(Duration::from_secs(60))
         .run()
 }
@@ -133,7 +133,12 @@ fn a_file_does_not_grow_beyond_its_limit() {
     ran.expect_clean().expect_text("refused\n2097152\n1048576\n");
     let ran = limited(&world, "{\"file_size\": \"2MiB\"}", &["head", "-c", "3M", "/dev/zero"]);
     ran.expect_clean();
-    world.bash(script).with(["--writes", "overlay"]).run().expect_clean().expect_text("3145728\n1048576\n");
+    world
+        .bash(script)
+        .with(["--writes", "overlay", "--review", "always"])
+        .run()
+        .expect_clean()
+        .expect_text("3145728\n1048576\n");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-const OVERLAY: [&str; 2] = ["--writes", "overlay"];
+/// Held, so that what the gate would accept does not reach the host either.
+const OVERLAY: [&str; 4] = ["--writes", "overlay", "--review", "always"];
 
 /// Runs a script in the overlay and then natively: the same words, but only the latter leaves a trace.
 #[track_caller]
@@ -337,4 +338,32 @@ fn files_of_others_can_be_moved_and_written_by_root() {
     std::os::unix::fs::chown(world.project.join("moved"), Some(1234), Some(1234)).expect("chown");
     let ran = world.bash(script).with(OVERLAY).run().expect_clean();
     assert!(ran.text().is_empty() && ran.said().lines().count() >= 4, "{ran}");
+}
+
+/// A container's root is an overlay, and that cannot hold another's layer.
+#[test]
+fn a_record_that_cannot_hold_a_layer_gets_it_from_memory() {
+    let world = World::new();
+    let parts = world.beside("parts");
+    for part in ["lower", "upper", "work"] {
+        fs::create_dir(parts.join(part)).expect("a directory");
+    }
+    let mount = format!(
+        "mount -t overlay none -o lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work,userxattr {1} && exec \"$@\"",
+        parts.display(),
+        world.state.display()
+    );
+    let container = ["unshare", "-Urm", "sh", "-c", &mount, "-"];
+    let script = "rm README.md; echo x > made; mkdir -p a/b; ln made a/b/second; ln -s made link; chmod 600 src/app.py\n\
+        echo y > ~/y && cat ~/y; stat -f -c %T ~ .";
+    let ran = world.bash(script).started_by(container).with(["--writes", "overlay"]).run().expect_clean();
+    assert!(ran.text().starts_with("y\n"), "{ran}");
+    let run =
+        fs::read_dir(parts.join("upper/shieldrun/runs")).expect("the runs").flatten().next().expect("a run");
+    let record = fs::read_to_string(run.path().join("run.json")).expect("a record");
+    assert!(record.contains("was kept in memory"), "{record}");
+    assert!(run.path().join("upper/made").exists(), "{ran}");
+    // What the gate took from there.
+    assert!(!world.project.join("README.md").exists(), "{ran}");
+    assert_eq!(fs::read(world.project.join("a/b/second")).expect("read"), b"x\n");
 }

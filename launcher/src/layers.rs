@@ -5,6 +5,7 @@
 //! is given paths, because a directory can be a layer only if it was opened in the child's own mount
 //! namespace; each path comes with the inode that must be found there, so that it is not trusted twice.
 
+mod keep;
 mod tree;
 
 use std::ffi::{CString, OsStr};
@@ -135,6 +136,23 @@ impl Layers {
             self.upper = upper;
         }
     }
+
+    /// Brings a layer in memory to the record, once the run is over: it goes with the launcher, and what
+    /// waits for a person must not.
+    ///
+    /// # Errors
+    /// When all of it cannot be kept.
+    pub(crate) fn keep(&mut self, directory: &RunDir) -> Result<(), LayersError> {
+        if self.place == Layer::Memory {
+            let path = directory.path().join(UPPER);
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let kept = openat(directory, UPPER, flags, Mode::empty()).map_err(failed(&path))?;
+            keep::keep(self.upper.as_fd(), kept.as_fd()).map_err(failed(&path))?;
+            self.upper = kept;
+            self.place = Layer::Record;
+        }
+        Ok(())
+    }
 }
 
 /// Removes what a run wrote to its own home, once its namespaces are gone.
@@ -264,7 +282,7 @@ pub(crate) fn place_for(record: &Path) -> Layer {
 
 impl fmt::Display for LayersError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "cannot make the layers of the run: `{}`", self.path.display())
+        write!(out, "cannot make or keep the layers of the run: `{}`", self.path.display())
     }
 }
 

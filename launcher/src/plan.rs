@@ -1,5 +1,6 @@
 //! Owns the step from policy, host and inventory to the plan: every mount, in order.
 
+mod aliases;
 mod home;
 mod system;
 
@@ -58,6 +59,7 @@ pub(crate) fn make(
     let mut masks = std::mem::take(&mut inventory.masks);
     if tier.has_namespaces() {
         masks.extend(system::masks(host.uid, &masks));
+        masks.extend(aliases::masks(view.homes(), &host.workspace));
     }
     masks.extend(mask_of_records(tier, record));
     masks.retain(|mask| !tier.has_namespaces() || view.shows(&mask.at.0) || view.is_kept_out(mask));
@@ -160,6 +162,13 @@ impl View {
         );
         mounts.push(Mount::Guest);
         mounts
+    }
+
+    /// The homes that are not there: the user's, but for what is shown of it, and those of others.
+    fn homes(&self) -> impl Iterator<Item = &Path> {
+        let is_others = |path: &Path| HOMES.iter().any(|(home, _)| path == Path::new(home));
+        let others = self.private.iter().map(|(path, _)| path.as_path()).filter(move |path| is_others(path));
+        self.home_directory().into_iter().chain(others)
     }
 
     /// Whether a path of the host is there inside.

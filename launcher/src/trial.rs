@@ -205,6 +205,9 @@ impl Trial<'_> {
         let limits = Limits { timeout: self.policy.limits.timeout };
         let outcome = supervise::supervise(running, limits, inspection, &mut watcher);
         let claimed = drain.map(Drain::finish).unwrap_or_default();
+        if let Some(layers) = &mut layers {
+            layers.keep(self.directory)?;
+        }
         let told = notified.map(Notified::finish).unwrap_or_default();
         let seen = tripwire.map(Tripwire::finish).unwrap_or_default();
         Ok(Ended {

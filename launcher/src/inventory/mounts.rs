@@ -44,7 +44,7 @@ impl MountTable {
     }
 
     /// Other paths to the file at canonical `path`, by mounts of the same file system.
-    pub(super) fn other_names(&self, path: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn other_names(&self, path: &[u8]) -> Vec<Vec<u8>> {
         let Some(own) = self.of(path) else { return Vec::new() };
         let inside = graft(&own.at, &own.root, path);
         self.0

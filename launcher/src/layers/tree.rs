@@ -49,7 +49,8 @@ fn empty(directory: &OwnedFd) -> io::Result<()> {
     result
 }
 
-fn opened(directory: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy) -> io::Result<OwnedFd> {
+/// Opens a directory, also one whose permission bits forbid it to its owner.
+pub(super) fn opened(directory: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = || openat(directory, name, flags, Mode::empty());
     // Permission bits of a directory also decide whether what is in it can be removed.

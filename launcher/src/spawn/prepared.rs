@@ -157,7 +157,10 @@ impl<'a> Prepared<'a> {
             superuser: plan.uid == 0,
             rlimits: rlimits(&plan.bounds),
             pid_max: pid_max(plan),
-            memory_size: CString::from(c"50%"),
+            memory_size: match plan.bounds.disk {
+                Some(bytes) => CString::new(bytes.to_string())?,
+                None => CString::from(c"50%"),
+            },
             mounts: steps(plan, pins)?,
             masks: plan
                 .masks
