@@ -23,7 +23,7 @@ use crate::say;
 /// Larger files are named and passed over.
 const LARGEST: u64 = 256 << 20;
 /// A file with a NUL in its beginning is no text.
-const LOOKED_AT: usize = 8 << 10;
+const LOOKED_AT: u64 = 8 << 10;
 
 /// One finding, without its value.
 struct Found {
@@ -107,7 +107,9 @@ pub(crate) fn synthesize(seed: Option<&str>, invalid_checksum: bool) -> Result<E
 
 /// Walks on this thread, looks on all cores.
 fn scan_tree(root: &Path) -> Vec<Found> {
-    let (paths, queue) = bounded::<PathBuf>(4096);
+    /// Files that are handed over at once: a queue costs more than a small file.
+    const TOGETHER: usize = 32;
+    let (batches, queue) = bounded::<Vec<PathBuf>>(256);
     let progress = Progress::new();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..thread::available_parallelism().map_or(1, NonZero::get))
@@ -115,23 +117,27 @@ fn scan_tree(root: &Path) -> Vec<Found> {
                 let (queue, progress) = (queue.clone(), &progress);
                 scope.spawn(move || {
                     let (mut found, mut buffer) = (Vec::new(), Vec::new());
-                    for path in queue {
+                    for path in queue.into_iter().flatten() {
                         if read(&path, &mut buffer) {
                             look(&path, &buffer, &mut found);
                         }
-                        progress.step();
+                        progress.step(buffer.len());
                     }
                     found
                 })
             })
             .collect();
         drop(queue);
+        let mut batch = Vec::with_capacity(TOGETHER);
         walk(root, &mut |path| {
-            // Nobody listens only when every worker died, and then there is nothing to wait for.
-            let _ = paths.send(path);
-            progress.show();
+            batch.push(path);
+            if batch.len() == TOGETHER {
+                // Nobody listens only when every worker died, and then there is nothing to wait for.
+                let _ = batches.send(std::mem::replace(&mut batch, Vec::with_capacity(TOGETHER)));
+            }
         });
-        drop(paths);
+        let _ = batches.send(batch);
+        drop(batches);
         let found = workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect();
         progress.clear();
         found
@@ -139,24 +145,25 @@ fn scan_tree(root: &Path) -> Vec<Found> {
 }
 
 fn walk(root: &Path, each: &mut dyn FnMut(PathBuf)) {
-    let mut pending = vec![root.to_path_buf()];
+    let Ok(kind) = root.symlink_metadata().map(|metadata| metadata.file_type()) else { return };
+    if kind.is_file() {
+        return each(root.to_path_buf());
+    }
+    let mut pending = if kind.is_dir() { vec![root.to_path_buf()] } else { Vec::new() };
     while let Some(path) = pending.pop() {
-        // Links are not followed: what they lead to is found where it lies, or lies elsewhere.
-        let Ok(kind) = path.symlink_metadata().map(|metadata| metadata.file_type()) else { continue };
-        if kind.is_file() {
-            each(path);
-        } else if kind.is_dir() {
-            match fs::read_dir(&path) {
-                Ok(entries) => {
-                    for entry in entries.flatten() {
-                        match entry.file_type() {
-                            Ok(kind) if kind.is_dir() => pending.push(entry.path()),
-                            Ok(kind) if kind.is_file() => each(entry.path()),
-                            _ => {}
-                        }
-                    }
-                }
-                Err(error) => say::warning(format_args!("cannot read `{}`: {error}", path.display())),
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) => {
+                say::warning(format_args!("cannot read `{}`: {error}", path.display()));
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
+            // Links are not followed: what they lead to is found where it lies, or lies elsewhere.
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => pending.push(entry.path()),
+                Ok(kind) if kind.is_file() => each(entry.path()),
+                _ => {}
             }
         }
     }
@@ -165,14 +172,20 @@ fn walk(root: &Path, each: &mut dyn FnMut(PathBuf)) {
 /// Reads a text file into the buffer; false for what is none, or cannot be read.
 fn read(path: &Path, buffer: &mut Vec<u8>) -> bool {
     buffer.clear();
-    let Ok(file) = File::open(path) else { return false };
-    if file.metadata().is_ok_and(|metadata| metadata.len() > LARGEST) {
+    let Ok(mut file) = File::open(path) else { return false };
+    let Ok(size) = file.metadata().map(|metadata| metadata.len()) else { return false };
+    if size > LARGEST {
         say::warning(format_args!("`{}` is larger than {} MiB: passed over", path.display(), LARGEST >> 20));
         return false;
     }
-    let mut file = file.take(LARGEST);
-    let looked_at = (&mut file).take(LOOKED_AT as u64).read_to_end(buffer).is_ok();
-    looked_at && !buffer.contains(&0) && file.read_to_end(buffer).is_ok()
+    // A file of the kernel's says 0.
+    let first = if size == 0 { LOOKED_AT } else { size.min(LOOKED_AT) };
+    let looked_at = (&mut file).take(first).read_to_end(buffer).is_ok();
+    if !looked_at || buffer.contains(&0) {
+        return false;
+    }
+    // What is as long as it was said to be needs no read that finds its end.
+    size > 0 && buffer.len() as u64 == size || file.take(LARGEST).read_to_end(buffer).is_ok()
 }
 
 fn look(path: &Path, bytes: &[u8], found: &mut Vec<Found>) {
@@ -240,29 +253,31 @@ fn key_of(hex: &str) -> Result<[u8; 32], Failure> {
 /// A line on stderr while it takes long, on a terminal only.
 struct Progress {
     since: Instant,
-    done: AtomicUsize,
+    on_terminal: bool,
+    files: AtomicUsize,
+    bytes: AtomicUsize,
+    /// The tenth of a second that the line is of; 0 while there is none.
     shown: AtomicUsize,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { since: Instant::now(), done: AtomicUsize::new(0), shown: AtomicUsize::new(0) }
+        let zero = || AtomicUsize::new(0);
+        let on_terminal = io::stderr().is_terminal();
+        Self { since: Instant::now(), on_terminal, files: zero(), bytes: zero(), shown: zero() }
     }
 
-    fn step(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn show(&self) {
-        const EVERY: usize = 500;
-        let done = self.done.load(Ordering::Relaxed);
-        if done < self.shown.load(Ordering::Relaxed) + EVERY || self.since.elapsed() < Duration::from_secs(1)
-        {
+    fn step(&self, bytes: usize) {
+        const QUIET: Duration = Duration::from_secs(1);
+        let files = self.files.fetch_add(1, Ordering::Relaxed) + 1;
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if !self.on_terminal || self.since.elapsed() < QUIET {
             return;
         }
-        if io::stderr().is_terminal() {
-            let _ = write!(io::stderr(), "\rshieldrun: {done} files");
-            self.shown.store(done, Ordering::Relaxed);
+        let now = (self.since.elapsed().as_millis() / 100) as usize;
+        // Whoever comes first in a tenth of a second writes.
+        if self.shown.fetch_max(now, Ordering::Relaxed) < now {
+            let _ = write!(io::stderr(), "\rshieldrun: {files} files, {} MiB", bytes >> 20);
         }
     }
 

@@ -18,7 +18,8 @@ const IN_NAMES: &[&[u8]] = &[
 /// Of those, what must not go on with a letter: there are too many other words.
 const WHOLE_WORDS: &[&[u8]] = &[b"sig", b"pat", b"dsn", b"jwt", b"pwd"];
 
-const BITS: usize = 1 << 16;
+const BITS: usize = 1 << 17;
+const HINTS: usize = 1 << 16;
 /// What may follow the shortest prefixes and anchors, in lower case.
 const FOLLOWS: &[u8; 39] = b"abcdefghijklmnopqrstuvwxyz0123456789-_.";
 const ASCII: &[u8; 128] = &{
@@ -45,12 +46,12 @@ const FOLD: u32 = 0x2020_2020;
 
 struct Sieve {
     bits: [u8; BITS / 8],
-    /// Asked only where a bit is set, so it may be large.
-    hints: [Hint; BITS],
+    /// Asked only where a bit is set, so it may be large. By another hash: what shares one seldom shares both.
+    hints: [Hint; HINTS],
 }
 
 static SIEVE: Sieve = {
-    let mut sieve = Sieve { bits: [0; BITS / 8], hints: [Hint(0); BITS] };
+    let mut sieve = Sieve { bits: [0; BITS / 8], hints: [Hint(0); HINTS] };
     let mut at = 0;
     while at < KINDS.len() {
         let kind = &KINDS[at];
@@ -104,9 +105,10 @@ impl Sieve {
     }
 
     const fn add_four(&mut self, four: [u8; 4], hint: Hint) {
-        let bit = hash(u32::from_le_bytes(four) | FOLD);
+        let four = u32::from_le_bytes(four) | FOLD;
+        let bit = hash(four);
         self.bits[bit >> 3] |= 1 << (bit & 7);
-        self.hints[bit].0 |= hint.0;
+        self.hints[other_hash(four)].0 |= hint.0;
     }
 
     /// One in the lowest bit, or not; anything in the others.
@@ -114,6 +116,11 @@ impl Sieve {
     const fn has(&self, four: u32) -> u8 {
         let bit = hash(four);
         self.bits[bit >> 3] >> (bit & 7)
+    }
+
+    #[inline]
+    fn hint(&self, four: u32) -> Hint {
+        if self.has(four) & 1 == 1 { self.hints[other_hash(four)] } else { Hint::NONE }
     }
 }
 
@@ -153,10 +160,15 @@ const fn same(one: &[u8], other: &[u8]) -> bool {
 
 #[inline]
 const fn hash(four: u32) -> usize {
-    (four.wrapping_mul(0x9E37_79B1) >> 16) as usize
+    (four.wrapping_mul(0x9E37_79B1) >> 15) as usize
+}
+
+const fn other_hash(four: u32) -> usize {
+    (four.wrapping_mul(0x85EB_CA6B) >> 16) as usize
 }
 
 impl Hint {
+    const NONE: Self = Self(0);
     const FORM: Self = Self(1);
     const ANCHOR: Self = Self(2);
     const NAME: Self = Self(4);
@@ -181,22 +193,34 @@ impl Hint {
 #[inline]
 pub(crate) fn places(text: &[u8], mut each: impl FnMut(usize, Hint)) {
     let mut at = 0;
-    // One load holds the four characters of five places.
-    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*eight) | u64::from(FOLD) << 32 | u64::from(FOLD);
-        let four = |lane: usize| (word >> (8 * lane)) as u32;
-        let any = SIEVE.has(four(0)) | SIEVE.has(four(1)) | SIEVE.has(four(2)) | SIEVE.has(four(3));
-        if any & 1 == 1 {
-            for lane in (0..4).filter(|lane| SIEVE.has(four(*lane)) & 1 == 1) {
-                each(at + lane, SIEVE.hints[hash(four(lane))]);
+    // One load holds the four characters of five places; two make a round, for one branch.
+    while let Some(twelve) = text.get(at..).and_then(<[u8]>::first_chunk::<12>) {
+        let [word, next] = [0, 4].map(|from| {
+            let eight = twelve[from..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+            eight | u64::from(FOLD) << 32 | u64::from(FOLD)
+        });
+        let four = |word: u64, lane: usize| (word >> (8 * lane)) as u32;
+        let has = |word| {
+            SIEVE.has(four(word, 0))
+                | SIEVE.has(four(word, 1))
+                | SIEVE.has(four(word, 2))
+                | SIEVE.has(four(word, 3))
+        };
+        if (has(word) | has(next)) & 1 == 1 {
+            for (lane, four) in (0..8).map(|lane| (lane, four(if lane < 4 { word } else { next }, lane % 4)))
+            {
+                let hint = SIEVE.hint(four);
+                if hint != Hint::NONE {
+                    each(at + lane, hint);
+                }
             }
         }
-        at += 4;
+        at += 8;
     }
     while let Some(last) = text.get(at..).and_then(<[u8]>::first_chunk::<4>) {
-        let four = u32::from_le_bytes(*last) | FOLD;
-        if SIEVE.has(four) & 1 == 1 {
-            each(at, SIEVE.hints[hash(four)]);
+        let hint = SIEVE.hint(u32::from_le_bytes(*last) | FOLD);
+        if hint != Hint::NONE {
+            each(at, hint);
         }
         at += 1;
     }
