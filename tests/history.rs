@@ -268,3 +268,35 @@ fn a_clean_history_is_left_alone() {
     assert!(ran.stdout.starts_with(&native), "{ran}");
     assert!(fs::read_dir(world.home.join(".cache")).is_err(), "nothing was worth keeping");
 }
+
+#[test]
+fn a_tracked_file_that_shows_the_synthetic_is_not_modified() {
+    let world = World::new();
+    let key = world.real(PLACE).to_owned();
+    world.write("config/settings.py", format!("KEY = '{key}'\n"));
+    git(&world, "touch -d '1 hour ago' config/settings.py; git add config; git commit -qm settings");
+    let script = "git status --porcelain --untracked-files=no; git diff --stat; echo more >> README.md
+        git status --porcelain --untracked-files=no; git commit -qam more; git show --name-only --format=";
+    world.bash(script).run().expect_clean().expect_text(" M README.md\nREADME.md\n");
+    // Settings of the caller stay.
+    let ran = world
+        .bash("git config foo.bar; git config core.checkStat")
+        .set("GIT_CONFIG_COUNT", "1")
+        .set("GIT_CONFIG_KEY_0", "foo.bar")
+        .set("GIT_CONFIG_VALUE_0", "baz");
+    ran.run().expect_clean().expect_text("baz\nminimal\n");
+}
+
+#[test]
+fn what_is_committed_in_a_layer_is_sound_and_leaves_the_host_alone() {
+    let world = world_with_history();
+    packed(&world);
+    let before = git(&world, "git rev-parse --all; find .git/objects -type f | sort");
+    let script = "set -e; echo one > one.txt; git add one.txt; git commit -qm one; git stash list | wc -l
+        git log -p --all | grep -c KEY; git gc -q || true
+        git checkout -qb topic HEAD~1; git commit -q --allow-empty -m two; git rebase -q main; git log --format=%s -2";
+    let ran = world.bash(script).with(["--writes", "overlay"]).run().expect_clean();
+    assert!(ran.text().ends_with("two\none\n"), "{ran}");
+    assert_eq!(git(&world, "git rev-parse --all; find .git/objects -type f | sort"), before);
+    git(&world, "git fsck --full");
+}

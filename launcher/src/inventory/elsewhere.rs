@@ -54,6 +54,10 @@ pub(super) fn cover(
         return Err(InventoryError::Everywhere { files: hits.len(), name });
     }
     for (hit, mode) in hits.into_iter().zip(modes) {
+        // Another name of a file that was covered a moment ago, under all its names.
+        if found.is_covered(&hit.path) {
+            continue;
+        }
         let blocked = mode == Some(FileMode::Block) || policy.secrets.mode == SecretsMode::Block;
         let Some(opened) = (mode != Some(FileMode::Allow)).then(|| Opened::new(&hit.path)).flatten() else {
             continue;

@@ -136,6 +136,11 @@ impl Found {
         &mut self.masks
     }
 
+    /// Whether there is a mask at exactly this path.
+    pub(super) fn is_covered(&self, path: &[u8]) -> bool {
+        self.masks.iter().any(|mask| mask.at.0 == path)
+    }
+
     /// The paths that are covered, and the directories among them.
     pub(super) fn covered(&self) -> (BTreeSet<&[u8]>, Vec<&[u8]>) {
         let directories = self.masks.iter().filter(|mask| mask.cover == Cover::BlockedDirectory);

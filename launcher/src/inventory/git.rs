@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use shieldrun_policy::plan::{Cover, Mask};
+use shieldrun_policy::plan::{Bytes, Change, Cover, Mask, Variable};
 use shieldrun_secrets::Format;
 
 use super::content;
@@ -85,6 +85,31 @@ pub(super) fn keep_writable(masks: &mut [Mask], directories: &[Vec<u8>]) {
                 Cover::Scratch { content: std::mem::take(content), mode: *mode, modified: *modified };
         }
     }
+}
+
+/// Git compares a file with its index by size and times first: a mask has those of the file, but an inode and a
+/// change time of its own. Told to look at the former only, git finds it unmodified; else `commit --all` would
+/// take the synthetic value for a change.
+pub(super) fn trust_times(variables: &mut Vec<Variable>) {
+    const COUNT: &[u8] = b"GIT_CONFIG_COUNT";
+    const SETTINGS: [(&str, &str); 2] = [("core.checkStat", "minimal"), ("core.trustctime", "false")];
+    let value = |variable: &Variable| {
+        let text = std::str::from_utf8(variable.entry.0.get(COUNT.len() + 1..)?).ok()?;
+        text.parse::<usize>().ok()
+    };
+    let own = variables.iter().find(|variable| variable.name() == COUNT).map(value);
+    // One that git itself would refuse is left to be refused.
+    let Some(count) = own.unwrap_or(Some(0)) else { return };
+    variables.retain(|variable| variable.name() != COUNT);
+    let mut add = |name: String, value: &str| {
+        let entry = Bytes(format!("{name}={value}").into_bytes());
+        variables.push(Variable { entry, change: Change::Added });
+    };
+    for (number, (key, value)) in (count..).zip(SETTINGS) {
+        add(format!("GIT_CONFIG_KEY_{number}"), key);
+        add(format!("GIT_CONFIG_VALUE_{number}"), value);
+    }
+    add("GIT_CONFIG_COUNT".to_owned(), &(count + SETTINGS.len()).to_string());
 }
 
 /// A path as another one names it.

@@ -21,7 +21,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use shieldrun_policy::audit::SecretRef;
-use shieldrun_policy::plan::{Bytes, Mask, Variable};
+use shieldrun_policy::plan::{Bytes, Cover, Mask, Variable};
 use shieldrun_policy::schema::{History, Isolation, Policy};
 use shieldrun_secrets::{Registry, RunKey, SecretId};
 
@@ -29,6 +29,7 @@ use crate::cache::{Cache, Known};
 use crate::history;
 use crate::host::{Host, random_key};
 use files::Found;
+use path::contains;
 
 /// Everything that the plan needs to know of secrets.
 #[derive(Debug)]
@@ -115,11 +116,18 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
     let mut found = files::find(&mut registry, policy, host, candidates)?;
     // The registry is whole only now: the values of one file may lie in another, or in the history.
     values(&registry, policy, host, &mut found, cache.as_mut(), &key)?;
+    let is_shown =
+        |mask: &Mask| matches!(mask.cover, Cover::Synthetic { .. }) && contains(workspace, &mask.at.0);
+    let trust_times = !found.candidates.stores.is_empty();
     let mut masks = found.finish();
+    let trust_times = trust_times && masks.iter().any(is_shown);
     masks.extend(cache.and_then(|cache| cache.mask()));
     masks.extend(sockets::masks().map_err(|error| InventoryError::Table(sockets::TABLE, error))?);
     // Here, too: a value of a file may lie inside another variable or an argument.
-    let environment = environment::finish(&registry, outcome.variables);
+    let mut environment = environment::finish(&registry, outcome.variables);
+    if trust_times {
+        git::trust_times(&mut environment);
+    }
     let (command, replaced_arguments) = environment::arguments(&registry, command);
     Ok(Inventory {
         registry,
