@@ -37,6 +37,7 @@ mod record;
 mod beneath;
 mod changes;
 mod promote;
+mod review;
 
 mod doctor;
 mod selftest;
@@ -78,6 +79,7 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
         let plan = plan::make(&policy, &host, &mut inventory, arguments, &runs);
         return Ok(verbs::print_plan(&plan, arguments.json));
     }
+    verbs::finish_what_was_cut_off(&runs);
     let directory = RunDir::create(&runs, SystemTime::now())?;
     let plan = plan::make(&policy, &host, &mut inventory, arguments, directory.path());
     let trial =

@@ -28,7 +28,7 @@ use shieldrun_policy::plan::Bytes;
 
 use crate::beneath::{Tree, split};
 use content::Side;
-pub(crate) use content::{Owner, digest, stat_kind};
+pub(crate) use content::{Owner, digest, digest_of, stat_kind};
 pub(crate) use eyes::Eyes;
 use patch::Patch;
 use text::TextDiff;

@@ -16,7 +16,7 @@ use shieldrun_policy::changes::ChangeSet;
 use shieldrun_policy::exit::ExitCode;
 use shieldrun_policy::gate::{self, Judged};
 use shieldrun_policy::plan::Bytes;
-use shieldrun_policy::schema::{Policy, Review};
+use shieldrun_policy::schema::Review;
 use shieldrun_policy::verdict::{Verdict, VerdictRecord};
 
 use super::{Ended, Recording, Trial};
