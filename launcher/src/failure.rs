@@ -66,6 +66,17 @@ impl Failure {
         Self::new(Plain::Chain { line, reason: reason.to_owned() }, None)
     }
 
+    /// What it is and why, in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.error.to_string();
+        let mut cause = self.error.source();
+        while let Some(inner) = cause {
+            text.push_str(&format!(": {inner}"));
+            cause = inner.source();
+        }
+        text
+    }
+
     /// Tells the person.
     pub(crate) fn say(&self) -> ExitCode {
         say::error(self.error.as_ref(), self.hint.as_deref());

@@ -36,6 +36,7 @@ mod record;
 
 mod beneath;
 mod changes;
+mod commits;
 mod promote;
 mod review;
 

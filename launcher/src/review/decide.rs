@@ -4,13 +4,17 @@ use std::os::fd::AsFd;
 use std::time::SystemTime;
 
 use shieldrun_policy::audit::{Action, Event, Provider};
-use shieldrun_policy::changes::Change;
+use shieldrun_policy::changes::{COMMITS, Change};
+use shieldrun_policy::plan::Bytes;
 use shieldrun_policy::verdict::{Answer, Decision, Verdict};
 
 use super::{Standing, Waiting, is_named, standing, standings, verdict_now};
+use crate::commits::{self, Repository};
 use crate::failure::Failure;
+use crate::layers::UPPER;
 use crate::promote::{self, Conflict, Receipt};
 use crate::record::{Late, VERDICT, time};
+use crate::say;
 use crate::trial::began;
 
 /// What a person wants.
@@ -84,7 +88,16 @@ pub(crate) fn reject(late: Late, request: &Request) -> Result<Decided, Failure> 
 /// When the tree cannot be changed.
 pub(crate) fn take_back(late: Late) -> Result<Decided, Failure> {
     let waiting = Waiting::open(late)?;
-    let receipt = promote::undo(&waiting.destination()).map_err(|error| Failure::new(error, None))?;
+    let (upper, layer) = (waiting.upper()?, waiting.late.path().join(UPPER));
+    commits::check_back(&waiting.repository(&upper, &layer)).map_err(|error| Failure::new(error, None))?;
+    let mut receipt = promote::undo(&waiting.destination()).map_err(|error| Failure::new(error, None))?;
+    if receipt.conflicts.is_empty() {
+        if commits::take_back(&waiting.repository(&upper, &layer))
+            .map_err(|error| Failure::new(error, None))?
+        {
+            receipt.promoted.push(Bytes(COMMITS.as_bytes().to_vec()));
+        }
+    }
     let mut events = waiting.conflict_events(&receipt);
     if !receipt.promoted.is_empty() {
         events.push(waiting.event(Action::Undone).message(format!("{} paths", receipt.promoted.len())));
@@ -106,6 +119,9 @@ impl Waiting {
             return Ok(self.verdict.held.iter().filter(waits).cloned().collect());
         }
         let find = |wanted: &String| {
+            if wanted == COMMITS && self.set.commits.is_some() {
+                return Ok(COMMITS.to_owned());
+            }
             let files = self.set.changes.iter().filter(|change| !change.is_directory());
             let mut found = files.filter(|change| is_named(change, wanted));
             found.next().map(|change| change.path.to_string()).ok_or_else(|| {
@@ -145,6 +161,21 @@ impl Waiting {
         Ok(())
     }
 
+    fn repository<'a>(
+        &'a self,
+        upper: &'a std::os::fd::OwnedFd,
+        layer: &'a std::path::Path,
+    ) -> Repository<'a> {
+        Repository {
+            lower: self.target.as_fd(),
+            upper: upper.as_fd(),
+            workspace: &self.target_path,
+            layer,
+            record: self.late.path(),
+            run_id: self.late.id(),
+        }
+    }
+
     fn promote(&self, only: Option<&[String]>) -> Result<Receipt, Failure> {
         let already = promote::promoted(self.late.as_fd())
             .map_err(|error| Failure::doing("cannot read what was promoted before", error))?;
@@ -157,8 +188,21 @@ impl Waiting {
         let selected: Vec<&Change> =
             selected.into_iter().filter(|change| !already.contains(&change.path.0)).collect();
         let upper = self.upper()?;
-        promote::promote_checked(&self.destination(), upper.as_fd(), &selected, began(&self.run.started_at))
-            .map_err(|error| Failure::new(error, Some("what the run wrote is kept in its record")))
+        let since = began(&self.run.started_at);
+        let mut receipt = promote::promote_checked(&self.destination(), upper.as_fd(), &selected, since)
+            .map_err(|error| Failure::new(error, Some("what the run wrote is kept in its record")))?;
+        let may_go = standing(&self.verdict, COMMITS) == Standing::Goes
+            && only.is_none_or(|only| only.iter().any(|own| own == COMMITS))
+            && receipt.conflicts.is_empty();
+        if let Some(commits) = self.set.commits.as_ref().filter(|_| may_go) {
+            let layer = self.late.path().join(UPPER);
+            let carried = commits::carry(&self.repository(&upper, &layer), commits, since);
+            if !carried.map_err(|error| Failure::new(error, None))? {
+                say::warning("you staged something meanwhile: your index is as you left it");
+            }
+            receipt.promoted.push(Bytes(COMMITS.as_bytes().to_vec()));
+        }
+        Ok(receipt)
     }
 
     fn conclude(&self, receipt: &Receipt, files: Vec<String>) -> Result<Decided, Failure> {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use serde_json::json;
+use shieldrun_policy::changes::COMMITS;
 use shieldrun_policy::verdict::{Reason, Verdict};
 
 use super::{Standing, Waiting, standing};
@@ -35,6 +36,14 @@ pub(crate) fn show(late: Late, as_json: bool, out: &mut impl Write) -> Result<()
     }
 }
 
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Goes => "goes ",
+        Standing::Waits => "WAITS",
+        Standing::Stays => "stays",
+    }
+}
+
 fn people(waiting: &Waiting, patch: &[u8], out: &mut impl Write) -> io::Result<()> {
     let verdict = &waiting.verdict;
     writeln!(out, "run       {}", verdict.run_id)?;
@@ -46,11 +55,7 @@ fn people(waiting: &Waiting, patch: &[u8], out: &mut impl Write) -> io::Result<(
     }
     for change in waiting.set.changes.iter().filter(|change| !change.is_directory()) {
         let file = change.path.to_string();
-        let word = match standing(verdict, &file) {
-            Standing::Goes => "goes ",
-            Standing::Waits => "WAITS",
-            Standing::Stays => "stays",
-        };
+        let word = word(standing(verdict, &file));
         let lines =
             change.lines.map(|lines| format!(" +{} -{}", lines.added, lines.removed)).unwrap_or_default();
         writeln!(out, "{word}  {:<8} {file}{lines}", change.kind().word())?;
@@ -59,6 +64,14 @@ fn people(waiting: &Waiting, patch: &[u8], out: &mut impl Write) -> io::Result<(
             let line = reason.line.map(|line| format!("line {line}: ")).unwrap_or_default();
             let effect = if reason.effect == Verdict::Accept { " (a note)" } else { "" };
             writeln!(out, "         {line}{} [{}]{effect}", reason.message, reason.rule)?;
+        }
+    }
+    if let Some(commits) = &waiting.set.commits {
+        let word = word(standing(verdict, COMMITS));
+        let moved: Vec<&str> = commits.references.iter().map(|reference| reference.name.as_str()).collect();
+        writeln!(out, "{word}  commits  {COMMITS}: {} new, on {}", commits.count, moved.join(", "))?;
+        for reason in verdict.reasons.iter().filter(|reason| reason.file.as_deref() == Some(COMMITS)) {
+            writeln!(out, "         {} [{}]", reason.message, reason.rule)?;
         }
     }
     for left in &waiting.set.left_out {
