@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::review::Request;
 use crate::say;
 use clap::{Args, Parser, Subcommand};
 use shieldrun_policy::exit;
@@ -68,6 +69,24 @@ pub(crate) enum Action {
         #[arg(long)]
         verify: bool,
     },
+    /// Show what a run changed, and what waits for a person.
+    Review {
+        /// A run id, a unique beginning of one, or `last`.
+        #[arg(default_value = "last")]
+        run: String,
+        /// The verdict, the changes and the patch as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let changes of a run through, and promote them.
+    Approve(Named),
+    /// Leave changes in the run.
+    Reject(Named),
+    /// Take back what was promoted of a run.
+    Undo {
+        /// A run id, a unique beginning of one, or `last`.
+        run: String,
+    },
     /// Find credentials in files, or make synthetic ones.
     Secrets {
         /// What to do.
@@ -105,6 +124,25 @@ pub(crate) enum Action {
         #[command(subcommand)]
         verb: PolicyVerb,
     },
+}
+
+/// A run, and files of it.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// A run id, a unique beginning of one, or `last`.
+    pub run: String,
+    /// Files, relative to the workspace; else all that wait.
+    pub files: Vec<String>,
+    /// Why: it goes on record.
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub comment: Option<String>,
+}
+
+impl Named {
+    /// As the review takes it.
+    pub(crate) fn request(&self) -> Request {
+        Request { files: self.files.clone(), comment: self.comment.clone() }
+    }
 }
 
 /// What to do with secrets.

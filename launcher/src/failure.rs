@@ -33,6 +33,8 @@ pub(crate) struct Failure {
 enum Plain {
     /// Asked for, and not in this version.
     Missing(String),
+    /// Asked for, and not to be had.
+    Asked(String),
     /// A line of a record that does not follow from the one before.
     Chain { line: u64, reason: String },
 }
@@ -48,9 +50,31 @@ impl Failure {
         Self { error: Box::new(Doing { what: what.into(), cause: Box::new(error) }), hint: None }
     }
 
+    /// From a sentence: what the person asked for cannot be done.
+    pub(crate) fn plain(what: impl Into<String>) -> Self {
+        Self::new(Plain::Asked(what.into()), None)
+    }
+
+    /// With a next step.
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+
     /// The chain of a record does not hold.
     pub(crate) fn broken_record(line: u64, reason: &str) -> Self {
         Self::new(Plain::Chain { line, reason: reason.to_owned() }, None)
+    }
+
+    /// What it is and why, in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.error.to_string();
+        let mut cause = self.error.source();
+        while let Some(inner) = cause {
+            text.push_str(&format!(": {inner}"));
+            cause = inner.source();
+        }
+        text
     }
 
     /// Tells the person.
@@ -150,6 +174,7 @@ impl Error for Doing {
 impl fmt::Display for Plain {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Asked(what) => out.write_str(what),
             Self::Missing(what) => write!(out, "this version of shieldrun does not have {what}"),
             Self::Chain { line, reason } => write!(out, "the record is broken at line {line}: {reason}"),
         }

@@ -39,6 +39,7 @@ pub(crate) struct Layers {
     /// What the run wrote. With a layer in memory it is empty until the child has said where that is.
     pub(crate) upper: OwnedFd,
     place: Layer,
+    path: PathBuf,
 }
 
 /// What the set-up child needs to make the overlays.
@@ -112,7 +113,8 @@ pub(crate) fn make(plan: &Plan, directory: &RunDir) -> Result<(Option<Layers>, P
                 let (lower, stat) = below(at)?;
                 let (upper, written) = above(directory, UPPER, *layer, &Looks::of(&stat))?;
                 pins.workspace = Some(pinned(at, &lower, &stat, written)?);
-                layers = Some(Layers { lower, upper, place: *layer });
+                let path = directory.path().join(UPPER);
+                layers = Some(Layers { lower, upper, place: *layer, path });
             }
             Mount::Home { at, layer } => {
                 let (lower, stat) = below(at)?;
@@ -130,6 +132,11 @@ pub(crate) fn make(plan: &Plan, directory: &RunDir) -> Result<(Option<Layers>, P
 }
 
 impl Layers {
+    /// Where what the run wrote is in its record; with a layer in memory it is not there.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Takes the layer that the child made in memory; it lives as long as this descriptor.
     pub(crate) fn adopt(&mut self, upper: Option<OwnedFd>) {
         if let (Layer::Memory, Some(upper)) = (self.place, upper) {

@@ -36,7 +36,9 @@ mod record;
 
 mod beneath;
 mod changes;
+mod commits;
 mod promote;
+mod review;
 
 mod doctor;
 mod selftest;
@@ -78,6 +80,7 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
         let plan = plan::make(&policy, &host, &mut inventory, arguments, &runs);
         return Ok(verbs::print_plan(&plan, arguments.json));
     }
+    verbs::finish_what_was_cut_off(&runs);
     let directory = RunDir::create(&runs, SystemTime::now())?;
     let plan = plan::make(&policy, &host, &mut inventory, arguments, directory.path());
     let trial =

@@ -6,6 +6,7 @@
 //! The directory is opened once; everything in it is reached beneath its descriptor.
 
 mod error;
+mod late;
 mod past;
 mod timeline;
 mod whole;
@@ -26,6 +27,7 @@ use shieldrun_policy::verdict::RunResult;
 use ulid::Ulid;
 
 pub(crate) use error::RecordError;
+pub(crate) use late::Late;
 pub(crate) use past::{Past, find, list, print_list, verify};
 pub(crate) use timeline::{TraceForm, trace};
 pub(crate) use whole::{replace_at, write_result};

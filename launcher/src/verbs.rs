@@ -1,5 +1,6 @@
 //! Owns the verbs that run nothing: they look at records and policies and print.
 
+mod review;
 mod secrets;
 
 use std::io::Write;
@@ -14,7 +15,9 @@ use crate::doctor;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::policies::{self, PolicyError};
+use crate::promote;
 use crate::record::{self, Past, RecordError, TraceForm};
+use crate::say;
 use crate::selftest;
 
 /// Carries out a verb.
@@ -25,6 +28,7 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::Run(_) => Ok(ExitCode::SUCCESS),
         Action::Runs { json } => {
+            finish_what_was_cut_off(&runs()?);
             let listed = record::list(&runs()?)?;
             read_to_its_end(record::print_list(&listed, json, &mut std::io::stdout().lock()))
         }
@@ -36,6 +40,10 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
             let form = if json { TraceForm::Json } else { TraceForm::People };
             read_to_its_end(record::trace(&past, form, &mut std::io::stdout().lock()))
         }
+        Action::Review { run, json } => review::show(&run, json),
+        Action::Approve(named) => review::decide(review::Answer::Approve, &named.run, &named.request()),
+        Action::Reject(named) => review::decide(review::Answer::Reject, &named.run, &named.request()),
+        Action::Undo { run } => review::undo(&run),
         Action::Policy { verb } => policy(verb),
         Action::Secrets { verb: SecretsVerb::Scan { paths, json } } => secrets::scan(&paths, json),
         Action::Secrets { verb: SecretsVerb::Synthesize { seed, invalid_checksum } } => {
@@ -54,6 +62,13 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
                 .map_err(|error| Failure::doing("cannot print the manual", error))?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Promotions that a kill cut off are finished, or taken back, before anything else is done.
+pub(crate) fn finish_what_was_cut_off(runs: &std::path::Path) {
+    for recovered in promote::recover(runs) {
+        say::line(format_args!("run {}: {}", recovered.run_id, recovered.what));
     }
 }
 

@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::plan::Bytes;
 
+pub use commits::{COMMITS, Commits, Hidden, Reference};
+
 /// All of them, sorted by path.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChangeSet {
@@ -17,6 +19,8 @@ pub struct ChangeSet {
     pub changes: Vec<Change>,
     /// What the diff could not take in; such a run is not promoted.
     pub left_out: Vec<LeftOut>,
+    /// What became of the repository.
+    pub commits: Option<Commits>,
 }
 
 /// One path that is not as it was.
@@ -290,6 +294,9 @@ impl ChangeSet {
         for left in &self.left_out {
             part(&mut hash, &left.path.0);
         }
+        if let Some(commits) = &self.commits {
+            part(&mut hash, commits.to_json().to_string().as_bytes());
+        }
         format!("sha256:{}", data_encoding::HEXLOWER.encode(&hash.finalize()))
     }
 
@@ -301,12 +308,13 @@ impl ChangeSet {
             map.insert("left_out".to_owned(), Json::from(left.reason.as_str()));
             Json::Object(map)
         };
-        self.changes.iter().map(Change::to_json).chain(self.left_out.iter().map(left))
+        let commits = self.commits.iter().map(Commits::to_json);
+        self.changes.iter().map(Change::to_json).chain(self.left_out.iter().map(left)).chain(commits)
     }
 
     /// Whether nothing is other than it was.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.left_out.is_empty()
+        self.changes.is_empty() && self.left_out.is_empty() && self.commits.is_none()
     }
 }
 
@@ -331,6 +339,7 @@ fn part(hash: &mut Sha256, bytes: &[u8]) {
     hash.update(bytes);
 }
 
+mod commits;
 mod reading;
 
 #[cfg(test)]
@@ -376,7 +385,11 @@ mod tests {
 
     #[test]
     fn the_digest_is_over_all_but_times() {
-        let set = |after: Node| ChangeSet { changes: vec![change(None, Some(after))], left_out: Vec::new() };
+        let set = |after: Node| ChangeSet {
+            changes: vec![change(None, Some(after))],
+            left_out: Vec::new(),
+            commits: None,
+        };
         let plain = set(node(NodeKind::Text, "one")).digest();
         let mut other = node(NodeKind::Text, "one");
         other.modified = (99, 1);
@@ -395,7 +408,7 @@ mod tests {
         let line = change.to_json();
         assert_eq!(line["path"], "caf\\xe9\\n");
         assert_eq!(line["path_raw"], data_encoding::BASE64.encode(b"caf\xe9\n"));
-        let set = ChangeSet { changes: vec![change], left_out: Vec::new() };
+        let set = ChangeSet { changes: vec![change], left_out: Vec::new(), commits: None };
         let lines: Vec<_> = set.to_lines().collect();
         assert_eq!(ChangeSet::from_lines(lines), Some(set));
     }

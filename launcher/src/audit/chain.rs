@@ -22,6 +22,11 @@ impl Chain {
         Chain { run_id: run_id.to_owned(), sequence: 0, prev_hash: hash(run_id.as_bytes()) }
     }
 
+    /// Goes on after a chain that was checked.
+    pub(super) fn after(run_id: &str, verified: &Verified) -> Self {
+        Chain { run_id: run_id.to_owned(), sequence: verified.lines, prev_hash: verified.last_hash.clone() }
+    }
+
     /// Appends the event as the next line, newline included.
     pub(super) fn append(&mut self, event: &Event, out: &mut Vec<u8>) {
         let start = out.len();

@@ -74,6 +74,14 @@ const QUEUE: usize = 8192;
 /// A fact waits this long for a writer that is stuck (a full disk does not stick, a dead network one does).
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Lines that follow a log which was checked and is over; and the chain with them.
+pub(crate) fn following(run_id: &str, verified: &Verified, events: &[Event]) -> (Vec<u8>, Verified) {
+    let mut chain = chain::Chain::after(run_id, verified);
+    let mut lines = Vec::new();
+    events.iter().for_each(|event| chain.append(event, &mut lines));
+    (lines, Verified { lines: chain.lines(), last_hash: chain.last_hash().to_owned() })
+}
+
 impl Log {
     /// Starts the writer. `record` is the run's `events.jsonl`, empty; `sinks` get the same lines live.
     pub(crate) fn start(record: File, sinks: Vec<Sink>, run_id: &str) -> io::Result<(Log, Sender)> {

@@ -81,7 +81,11 @@ pub(super) fn read(
 
 /// The digest alone, to find what moved.
 pub(crate) fn digest(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner) -> io::Result<[u8; 32]> {
-    let mut file = open(tree, path, stat, owner)?;
+    digest_of(open(tree, path, stat, owner)?)
+}
+
+/// The digest of an open file, from where it stands.
+pub(crate) fn digest_of(mut file: File) -> io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0u8; 128 << 10];
     loop {

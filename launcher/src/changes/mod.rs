@@ -28,7 +28,7 @@ use shieldrun_policy::plan::Bytes;
 
 use crate::beneath::{Tree, split};
 use content::Side;
-pub(crate) use content::{Owner, digest, stat_kind};
+pub(crate) use content::{Owner, digest, digest_of, stat_kind};
 pub(crate) use eyes::Eyes;
 use patch::Patch;
 use text::TextDiff;
@@ -53,17 +53,12 @@ pub(crate) enum ChangesError {
     Record(io::Error),
 }
 
-/// Takes the diff, and writes it: one object a line to `list`, and what `git apply` takes to `patch`.
+/// Takes the diff, and writes what `git apply` takes to `patch`.
 ///
 /// # Errors
 /// When the layers cannot be read or the record cannot be written. A single path that cannot be read is left
 /// out, with its reason, and then the gate lets nothing through.
-pub(crate) fn take(
-    sides: &Sides<'_>,
-    eyes: &Eyes<'_>,
-    mut list: impl Write,
-    patch: impl Write,
-) -> Result<ChangeSet, ChangesError> {
+pub(crate) fn take(sides: &Sides<'_>, eyes: &Eyes<'_>, patch: impl Write) -> Result<ChangeSet, ChangesError> {
     let mut walked = walk::walk(sides.lower, sides.upper, &sides.masked).map_err(ChangesError::Layers)?;
     let taken = read_all(sides, eyes, &mut walked, Patch::new(patch));
     // Deepest first: the way to a closed directory leads through the one above.
@@ -75,11 +70,6 @@ pub(crate) fn take(
         closed.map_err(ChangesError::Layers)?;
     }
     let set = taken?;
-    for line in set.to_lines() {
-        serde_json::to_writer(&mut list, &line).map_err(|error| ChangesError::Record(error.into()))?;
-        list.write_all(b"\n").map_err(ChangesError::Record)?;
-    }
-    list.flush().map_err(ChangesError::Record)?;
     Ok(set)
 }
 
@@ -91,7 +81,8 @@ fn read_all<W: Write>(
 ) -> Result<ChangeSet, ChangesError> {
     let mut reader = Reader { lower: Tree::new(sides.lower), upper: Tree::new(sides.upper), eyes };
     let moved = rename::find(&mut reader.lower, &mut reader.upper, &walked.touched);
-    let mut set = ChangeSet { changes: Vec::new(), left_out: std::mem::take(&mut walked.left_out) };
+    let mut set =
+        ChangeSet { changes: Vec::new(), left_out: std::mem::take(&mut walked.left_out), commits: None };
     for (index, touched) in walked.touched.iter().enumerate() {
         if moved.is_source(index) {
             continue;
@@ -175,53 +166,105 @@ impl Reader<'_> {
         };
         let (old, new) = (old.and_then(|side| side.content), new.map(|side| (side.content, side.found)));
         let (new, found) = new.unwrap_or_default();
-        self.compare(&mut change, old.as_deref(), new.as_deref(), found);
+        compare(self.eyes, &mut change, old.as_deref(), new.as_deref(), found);
         Ok(Some(Read { change, old, new }))
     }
+}
 
-    /// Lines, and what is found in those that were added.
-    fn compare(&self, change: &mut Change, old: Option<&[u8]>, new: Option<&[u8]>, found: Vec<Finding>) {
-        let old_kind = change.before.as_ref().map(|node| &node.kind);
-        let new_kind = change.after.as_ref().map(|node| &node.kind);
-        let was_file = old_kind.is_some_and(NodeKind::is_file);
-        let old = if becomes_run(change) {
-            // Not a line of it is new, but all of them begin to be run.
-            None
-        } else if matches!(change.kind(), ChangeKind::Created | ChangeKind::Changed | ChangeKind::Deleted) {
-            old.filter(|_| was_file)
-        } else {
-            // What was there before and only moved, or was only touched, is not the run's to answer for.
-            return;
-        };
-        change.findings = found;
-        let old_text = old.filter(|_| old_kind == Some(&NodeKind::Text)).unwrap_or_default();
-        let Some(new) = new.filter(|_| new_kind.is_some_and(NodeKind::is_file)) else {
-            if new_kind.is_none() && old_kind == Some(&NodeKind::Text) {
-                change.lines = Some(TextDiff::new(old_text, b"").counts());
-            }
-            return;
-        };
-        if new.starts_with(b"#!") {
-            change.findings.push(Finding { line: Some(1), what: Found::Shebang });
+/// Lines, and what is found in those that were added.
+fn compare(
+    eyes: &Eyes<'_>,
+    change: &mut Change,
+    old: Option<&[u8]>,
+    new: Option<&[u8]>,
+    found: Vec<Finding>,
+) {
+    let old_kind = change.before.as_ref().map(|node| &node.kind);
+    let new_kind = change.after.as_ref().map(|node| &node.kind);
+    let was_file = old_kind.is_some_and(NodeKind::is_file);
+    let old = if becomes_run(change) {
+        // Not a line of it is new, but all of them begin to be run.
+        None
+    } else if matches!(change.kind(), ChangeKind::Created | ChangeKind::Changed | ChangeKind::Deleted) {
+        old.filter(|_| was_file)
+    } else {
+        // What was there before and only moved, or was only touched, is not the run's to answer for.
+        return;
+    };
+    change.findings = found;
+    let old_text = old.filter(|_| old_kind == Some(&NodeKind::Text)).unwrap_or_default();
+    let Some(new) = new.filter(|_| new_kind.is_some_and(NodeKind::is_file)) else {
+        if new_kind.is_none() && old_kind == Some(&NodeKind::Text) {
+            change.lines = Some(TextDiff::new(old_text, b"").counts());
         }
-        if split(&change.path.0).1 == b"package.json" && gate::package_scripts_differ(old, new) {
-            change.findings.push(Finding { line: None, what: Found::PackageScripts });
-        }
-        let is_text = new_kind == Some(&NodeKind::Text);
-        // A NUL in a script hides it from git, not from the shell.
-        if !is_text && !new.starts_with(b"#!") && !gate::is_run(&change.path.0) {
-            return;
-        }
-        let diff = TextDiff::new(old_text, new);
-        if is_text && (!was_file || old_kind == Some(&NodeKind::Text)) {
-            change.lines = Some(diff.counts());
-        }
-        let added: Vec<(u64, &[u8])> = diff.added().collect();
-        change.findings.extend(self.eyes.patterns(added.iter().copied()));
-        if is_text {
-            change.findings.extend(self.eyes.credentials(&added));
-        }
+        return;
+    };
+    if new.starts_with(b"#!") {
+        change.findings.push(Finding { line: Some(1), what: Found::Shebang });
     }
+    if split(&change.path.0).1 == b"package.json" && gate::package_scripts_differ(old, new) {
+        change.findings.push(Finding { line: None, what: Found::PackageScripts });
+    }
+    let is_text = new_kind == Some(&NodeKind::Text);
+    // A NUL in a script hides it from git, not from the shell.
+    if !is_text && !new.starts_with(b"#!") && !gate::is_run(&change.path.0) {
+        return;
+    }
+    let diff = TextDiff::new(old_text, new);
+    if is_text && (!was_file || old_kind == Some(&NodeKind::Text)) {
+        change.lines = Some(diff.counts());
+    }
+    let added: Vec<(u64, &[u8])> = diff.added().collect();
+    change.findings.extend(eyes.patterns(added.iter().copied()));
+    if is_text {
+        change.findings.extend(eyes.credentials(&added));
+    }
+}
+
+/// A file that is in no tree, as a change from nothing to it: a version that a commit holds.
+pub(crate) fn created(path: &[u8], mode: u32, content: &[u8], eyes: &Eyes<'_>) -> Change {
+    let kind = match mode {
+        0o120_000 => NodeKind::Symlink(Bytes(content.to_vec())),
+        _ if text::is_text(content) => NodeKind::Text,
+        _ => NodeKind::Binary,
+    };
+    let node = Node {
+        kind,
+        mode: mode & 0o777,
+        size: content.len() as u64,
+        modified: (0, 0),
+        digest: None,
+        attributes: None,
+    };
+    let mut change = Change {
+        path: Bytes(path.to_vec()),
+        from: None,
+        before: None,
+        after: Some(node),
+        lines: None,
+        findings: Vec::new(),
+    };
+    let mut look = eyes.look();
+    look.feed(content);
+    compare(eyes, &mut change, None, Some(content), look.finish());
+    change
+}
+
+/// Whether it is about a secret that this run knows.
+pub(crate) fn is_secret(found: &Found) -> bool {
+    matches!(found, Found::RealSecret { .. } | Found::Synthetic { .. })
+}
+
+/// Writes one object a line.
+///
+/// # Errors
+/// When the record takes no more.
+pub(crate) fn list(set: &ChangeSet, mut out: impl Write) -> Result<(), ChangesError> {
+    for line in set.to_lines() {
+        serde_json::to_writer(&mut out, &line).map_err(|error| ChangesError::Record(error.into()))?;
+        out.write_all(b"\n").map_err(ChangesError::Record)?;
+    }
+    out.flush().map_err(ChangesError::Record)
 }
 
 /// Whether a file that was there is run from now on: by another name, or because it became executable.

@@ -13,7 +13,7 @@ mod recover;
 mod stage;
 mod undo;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -33,7 +33,7 @@ use plan::Planned;
 use stage::Stage;
 
 pub(crate) use plan::select;
-pub(crate) use recover::{Recovered, recover};
+pub(crate) use recover::recover;
 pub(crate) use undo::undo;
 
 /// Where to, and what goes on record.
@@ -74,6 +74,8 @@ pub(crate) enum PromoteError {
     Stage { path: Bytes, source: io::Error },
     /// A step failed; those before it were taken back.
     Step { path: Bytes, source: io::Error },
+    /// What is in the layer is not what was judged.
+    Another(Bytes),
     /// What was replaced is not there any more.
     Kept(io::Error),
 }
@@ -88,12 +90,53 @@ pub(crate) fn promote(
     changes: &[&Change],
     since: SystemTime,
 ) -> Result<Receipt, PromoteError> {
+    promote_with(to, upper, changes, since, Check::JustRead)
+}
+
+/// The same, later: each file must still be what was judged.
+///
+/// # Errors
+/// As [`promote`], and when a file of the layer is another by now.
+pub(crate) fn promote_checked(
+    to: &Destination<'_>,
+    upper: BorrowedFd<'_>,
+    changes: &[&Change],
+    since: SystemTime,
+) -> Result<Receipt, PromoteError> {
+    promote_with(to, upper, changes, since, Check::Digest)
+}
+
+/// Every path that a promotion of this run put into the tree, or took out of it, and no undo took back.
+///
+/// # Errors
+/// When a journal cannot be read.
+pub(crate) fn promoted(record: BorrowedFd<'_>) -> io::Result<HashSet<Vec<u8>>> {
+    let journals = Journal::read_all(record)?;
+    let numbers = undo::pending(&journals);
+    let steps = numbers.iter().filter_map(|number| journals.get(*number as usize - 1)).flat_map(|j| &j.steps);
+    Ok(steps.map(|step| step.path.clone()).collect())
+}
+
+/// Whether what is staged is compared with what was judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    JustRead,
+    Digest,
+}
+
+fn promote_with(
+    to: &Destination<'_>,
+    upper: BorrowedFd<'_>,
+    changes: &[&Change],
+    since: SystemTime,
+    check: Check,
+) -> Result<Receipt, PromoteError> {
     if changes.is_empty() {
         return Ok(Receipt::default());
     }
     // Two runs of one tree promote one after the other.
     flock(to.target, FlockOperation::LockExclusive).map_err(|errno| PromoteError::Target(errno.into()))?;
-    let locked = promote_locked(to, upper, changes, since);
+    let locked = promote_locked(to, upper, changes, since, check);
     let _ = flock(to.target, FlockOperation::Unlock);
     locked
 }
@@ -103,9 +146,15 @@ fn promote_locked(
     upper: BorrowedFd<'_>,
     changes: &[&Change],
     since: SystemTime,
+    check: Check,
 ) -> Result<Receipt, PromoteError> {
     let mut target = Tree::new(to.target);
-    let planning = plan::plan(changes, &mut target, since).map_err(PromoteError::Target)?;
+    let journals = Journal::read_all(to.record).map_err(PromoteError::Record)?;
+    let ours = undo::given_back(&journals);
+    let mut planning = plan::plan(changes, &mut target, since, &ours).map_err(PromoteError::Target)?;
+    if check == Check::JustRead {
+        planning.steps.iter_mut().for_each(|planned| planned.digest = None);
+    }
     if !planning.conflicts.is_empty() {
         return Ok(Receipt { promoted: Vec::new(), conflicts: planning.conflicts });
     }
@@ -232,7 +281,14 @@ fn stage_all(
             }
         };
         halt::point();
-        step.what = What::Put { inode: made.map_err(fail)?.st_ino };
+        let made = made.map_err(fail)?;
+        if let Some(wanted) = planned.digest.filter(|_| is_file) {
+            let own = crate::changes::digest_of(stage.file(number).map_err(fail)?).map_err(fail)?;
+            if own != wanted {
+                return Err(PromoteError::Another(Bytes(planned.step.path.clone())));
+            }
+        }
+        step.what = What::Put { inode: made.st_ino };
     }
     Ok(())
 }
@@ -281,6 +337,9 @@ impl fmt::Display for PromoteError {
             PromoteError::Step { path, .. } => {
                 write!(f, "cannot change `{path}`; what was done before it was taken back")
             }
+            PromoteError::Another(path) => {
+                write!(f, "`{path}` in the run's record is not what was judged; nothing was promoted")
+            }
             PromoteError::Kept(_) => f.write_str("cannot read what the promotion replaced"),
         }
     }
@@ -294,6 +353,7 @@ impl std::error::Error for PromoteError {
             | PromoteError::Stage { source, .. }
             | PromoteError::Step { source, .. }
             | PromoteError::Kept(source) => Some(source),
+            PromoteError::Another(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! First all that goes, deepest first; then all that comes, from the root down; permissions of directories last.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::SystemTime;
 
@@ -22,7 +22,12 @@ pub(super) struct Planned {
     pub(super) step: Step,
     /// The path in the layer of the run, for a step that puts.
     pub(super) source: Option<Vec<u8>>,
+    /// What it must hold, if it is a file.
+    pub(super) digest: Option<[u8; 32]>,
 }
+
+/// Things that an undo put back: newer than the run, and not the user's doing.
+pub(super) type Ours = HashMap<Vec<u8>, Identity>;
 
 /// The steps, and what stands against them.
 #[derive(Debug, Default)]
@@ -71,15 +76,33 @@ pub(crate) fn select<'a>(set: &'a ChangeSet, may_go: impl Fn(usize, &Change) -> 
         .collect()
 }
 
+/// What the run began with.
+struct Base<'a> {
+    since: SystemTime,
+    ours: &'a Ours,
+}
+
+impl Base<'_> {
+    fn is_newer(&self, path: &[u8], identity: &Identity, there: &Stat) -> bool {
+        identity.is_newer_than(self.since) && !self.ours.get(path).is_some_and(|own| own.is_untouched(there))
+    }
+}
+
 fn is_made_directory(change: &Change) -> bool {
     change.before.is_none() && change.after.as_ref().is_some_and(Node::is_directory)
 }
 
 /// Plans. A thing of the user's that is not as it was when the run began stands against it.
-pub(super) fn plan(changes: &[&Change], target: &mut Tree<'_>, since: SystemTime) -> io::Result<Planning> {
+pub(super) fn plan(
+    changes: &[&Change],
+    target: &mut Tree<'_>,
+    since: SystemTime,
+    ours: &Ours,
+) -> io::Result<Planning> {
     let mut planning = Planning::default();
+    let base = Base { since, ours };
     for change in changes {
-        one(change, target, since, &mut planning)?;
+        one(change, target, &base, &mut planning)?;
     }
     order(&mut planning.steps);
     Ok(planning)
@@ -101,15 +124,15 @@ pub(super) fn order(steps: &mut [Planned]) {
     });
 }
 
-fn one(change: &Change, target: &mut Tree<'_>, since: SystemTime, planning: &mut Planning) -> io::Result<()> {
+fn one(change: &Change, target: &mut Tree<'_>, base: &Base<'_>, planning: &mut Planning) -> io::Result<()> {
     if let Some(from) = &change.from {
-        removal(from, change.before.as_ref(), target, since, planning)?;
+        removal(from, change.before.as_ref(), target, base, planning)?;
     }
     let there = target.stat(&change.path.0)?;
     let path = &change.path;
     let before = change.before.as_ref().filter(|_| change.from.is_none());
     match (before, &change.after) {
-        (_, None) => return removal(path, before, target, since, planning),
+        (_, None) => return removal(path, before, target, base, planning),
         (None, Some(after)) => match there {
             None => put(path, None, after, planning),
             Some(there) if is_already(&there, after, path, target)? => {}
@@ -124,7 +147,7 @@ fn one(change: &Change, target: &mut Tree<'_>, since: SystemTime, planning: &mut
             let in_place = matches!(change.kind(), ChangeKind::Mode | ChangeKind::Time);
             if stat_kind(&there) != kind(before) {
                 planning.against(path, "it became something else on the host since the run began");
-            } else if !before.is_directory() && identity.is_newer_than(since) {
+            } else if !before.is_directory() && base.is_newer(&path.0, &identity, &there) {
                 if !is_already(&there, after, path, target)? {
                     planning.against(path, "it was changed on the host since the run began");
                 }
@@ -143,7 +166,7 @@ fn removal(
     path: &Bytes,
     before: Option<&Node>,
     target: &mut Tree<'_>,
-    since: SystemTime,
+    base: &Base<'_>,
     planning: &mut Planning,
 ) -> io::Result<()> {
     // Gone there, too: nothing is left to do.
@@ -152,11 +175,11 @@ fn removal(
     let directory = before.is_some_and(Node::is_directory);
     if before.is_some_and(|before| kind(before) != stat_kind(&there)) {
         planning.against(path, "it became something else on the host since the run began");
-    } else if !directory && identity.is_newer_than(since) {
+    } else if !directory && base.is_newer(&path.0, &identity, &there) {
         planning.against(path, "it was changed on the host since the run began, and the run removed it");
     } else {
         let step = Step { path: path.0.clone(), what: What::Remove, expected: Some(identity), result: None };
-        planning.steps.push(Planned { step, source: None });
+        planning.steps.push(Planned { step, source: None, digest: None });
     }
     Ok(())
 }
@@ -164,14 +187,14 @@ fn removal(
 fn put(path: &Bytes, expected: Option<Identity>, after: &Node, planning: &mut Planning) {
     // The inode is known once it is staged.
     let step = Step { path: path.0.clone(), what: What::Put { inode: 0 }, expected, result: None };
-    planning.steps.push(Planned { step, source: Some(path.0.clone()) });
+    planning.steps.push(Planned { step, source: Some(path.0.clone()), digest: after.digest });
     if after.is_directory() && after.mode & 0o700 != 0o700 {
         // It stays open to its owner until it is filled.
         let open = Properties { mode: after.mode | 0o700, modified: None, attributes: Vec::new() };
         let closed = Properties { mode: after.mode, ..open.clone() };
         let what = What::Set { before: open, after: closed };
         let step = Step { path: path.0.clone(), what, expected: None, result: None };
-        planning.steps.push(Planned { step, source: None });
+        planning.steps.push(Planned { step, source: None, digest: None });
     }
 }
 
@@ -185,7 +208,7 @@ fn set(path: &Bytes, expected: Identity, before: Properties, after: &Node, plann
         expected: Some(expected),
         result: None,
     };
-    planning.steps.push(Planned { step, source: Some(path.0.clone()) });
+    planning.steps.push(Planned { step, source: Some(path.0.clone()), digest: None });
 }
 
 /// Whether the user's tree has just what the run would put there.

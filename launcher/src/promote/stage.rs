@@ -51,6 +51,14 @@ impl Stage {
         Ok(Self { directory: openat(spot.directory, spot.name.as_slice(), flags, Mode::empty())? })
     }
 
+    /// A staged file, for reading.
+    pub(crate) fn file(&self, number: usize) -> io::Result<File> {
+        let name = name(number).into_bytes();
+        let spot = Spot { directory: self.directory.as_fd(), name };
+        let stat = spot.stat()?.ok_or(Errno::NOENT)?;
+        open_closed(&spot, &stat)
+    }
+
     /// What is staged under a number.
     pub(crate) fn stat(&self, number: usize) -> io::Result<Option<Stat>> {
         match statat(&self.directory, name(number), AtFlags::SYMLINK_NOFOLLOW) {

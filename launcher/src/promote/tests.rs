@@ -40,7 +40,7 @@ impl Run {
     fn set(&self) -> ChangeSet {
         let opened = self.layers.open();
         let registry = Registry::new(RunKey::from_bytes([7; 32]));
-        changes::take(&sides(&opened), &Eyes::new(&registry, &[]), Vec::new(), Vec::new()).expect("a diff")
+        changes::take(&sides(&opened), &Eyes::new(&registry, &[]), Vec::new()).expect("a diff")
     }
 
     fn with<T>(&self, act: impl FnOnce(&Destination<'_>, BorrowedFd<'_>) -> T) -> T {

@@ -6,7 +6,7 @@ use rustix::fs::{FlockOperation, flock};
 use shieldrun_policy::plan::Bytes;
 
 use super::journal::{Direction, Identity, Journal, State, Step, What};
-use super::plan::{Planned, order};
+use super::plan::{Ours, Planned, order};
 use super::{Conflict, Destination, PromoteError, Receipt, carry_out, keep, stage};
 use crate::beneath::Tree;
 
@@ -38,6 +38,13 @@ pub(crate) fn pending(journals: &[Journal]) -> Vec<u32> {
         })
         .map(|(number, _)| number)
         .collect()
+}
+
+/// What undos put back into the tree, as they left it.
+pub(super) fn given_back(journals: &[Journal]) -> Ours {
+    let undos = journals.iter().filter(|j| j.direction == Direction::Undo && j.state == State::Done);
+    let steps = undos.flat_map(|journal| &journal.steps);
+    steps.filter_map(|step| Some((step.path.clone(), step.result?))).collect()
 }
 
 fn undo_locked(to: &Destination<'_>) -> Result<Receipt, PromoteError> {
@@ -94,6 +101,7 @@ fn reverse(index: usize, step: &Step, there: Option<Identity>) -> Option<Planned
     let with = |what: What, expected: Option<Identity>, source: Option<Vec<u8>>| Planned {
         step: Step { path: step.path.clone(), what, expected, result: None },
         source,
+        digest: None,
     };
     match (&step.what, &step.expected) {
         (What::Put { .. }, None) => Some(with(What::Remove, there, None)),

@@ -17,6 +17,8 @@ pub(crate) enum RecordError {
     NoRun { wanted: String, path: PathBuf },
     NoRuns { path: PathBuf },
     Ambiguous { wanted: String, found: Vec<String> },
+    Running { id: String },
+    Broken { path: PathBuf, line: u64, reason: String },
     Result { path: PathBuf, source: io::Error },
     Output { source: io::Error },
 }
@@ -43,6 +45,12 @@ impl fmt::Display for RecordError {
             RecordError::Ambiguous { wanted, found } => {
                 write!(f, "`{wanted}` could be {} runs: {}", found.len(), list(found))
             }
+            RecordError::Running { id } => {
+                write!(f, "run `{id}` is not over, or somebody else decides over it at this moment")
+            }
+            RecordError::Broken { path, line, reason } => {
+                write!(f, "`{}` is broken at line {line}: {reason}", path.display())
+            }
             RecordError::Result { path, .. } => write!(f, "cannot write the result to `{}`", path.display()),
             RecordError::Output { .. } => f.write_str("cannot write the output"),
         }
@@ -62,6 +70,8 @@ impl Error for RecordError {
             | RecordError::NotPrivate { .. }
             | RecordError::NoRun { .. }
             | RecordError::NoRuns { .. }
+            | RecordError::Running { .. }
+            | RecordError::Broken { .. }
             | RecordError::Ambiguous { .. } => None,
         }
     }

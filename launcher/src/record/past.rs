@@ -125,7 +125,7 @@ pub(crate) fn verify(past: &Past) -> Result<Result<audit::Verified, audit::Broke
 }
 
 impl Past {
-    fn open(runs: &Path, id: String) -> Result<Self, RecordError> {
+    pub(super) fn open(runs: &Path, id: String) -> Result<Self, RecordError> {
         let path = runs.join(&id);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = openat(CWD, &path, flags, Mode::empty())

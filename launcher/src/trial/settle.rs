@@ -16,14 +16,17 @@ use shieldrun_policy::changes::ChangeSet;
 use shieldrun_policy::exit::ExitCode;
 use shieldrun_policy::gate::{self, Judged};
 use shieldrun_policy::plan::Bytes;
-use shieldrun_policy::schema::{Policy, Review};
+use shieldrun_policy::schema::Review;
 use shieldrun_policy::verdict::{Verdict, VerdictRecord};
 
 use super::{Ended, Recording, Trial};
 use crate::changes::{self, Eyes, Sides};
+use crate::commits::{self, Repository};
 use crate::failure::Failure;
+use crate::layers::Layers;
 use crate::promote::{self, Conflict, Destination, Receipt};
 use crate::record::{CHANGES, PATCH, VERDICT};
+use crate::say;
 use crate::spawn;
 use crate::supervise::Exit;
 
@@ -113,9 +116,27 @@ impl Trial<'_> {
             .collect();
         let eyes = Eyes::new(&self.inventory.registry, &self.policy.blocked_patterns);
         let sides = Sides { lower: layers.lower.as_fd(), upper: layers.upper.as_fd(), masked };
-        let list = BufWriter::new(self.directory.create_file(CHANGES)?);
         let patch = BufWriter::new(self.directory.create_file(PATCH)?);
-        changes::take(&sides, &eyes, list, patch).map(Some).map_err(|error| Failure::new(error, None))
+        let failed = |error| Failure::new(error, None);
+        let mut set = changes::take(&sides, &eyes, patch).map_err(failed)?;
+        match commits::look(&self.repository(layers), &eyes, &set) {
+            Ok(commits) => set.commits = commits,
+            // The files are not worse for it.
+            Err(error) => say::warning(Failure::new(error, None).chain()),
+        }
+        changes::list(&set, BufWriter::new(self.directory.create_file(CHANGES)?)).map_err(failed)?;
+        Ok(Some(set))
+    }
+
+    fn repository<'a>(&'a self, layers: &'a Layers) -> Repository<'a> {
+        Repository {
+            lower: layers.lower.as_fd(),
+            upper: layers.upper.as_fd(),
+            workspace: Path::new(std::ffi::OsStr::from_bytes(&self.plan.workspace.0)),
+            layer: layers.path(),
+            record: self.directory.path(),
+            run_id: self.directory.id(),
+        }
     }
 
     fn let_through(
@@ -136,8 +157,20 @@ impl Trial<'_> {
             target_path: Path::new(std::ffi::OsStr::from_bytes(&self.plan.workspace.0)),
         };
         let since = began(&recording.record.started_at);
-        promote::promote(&destination, layers.upper.as_fd(), &going, since)
-            .map_err(|error| Failure::new(error, Some("what the run wrote is kept in its record")))
+        let kept = "what the run wrote is kept in its record";
+        let receipt = promote::promote(&destination, layers.upper.as_fd(), &going, since)
+            .map_err(|error| Failure::new(error, Some(kept)))?;
+        if let Some(commits) = set.commits.as_ref().filter(|_| judged.commits == Some(Verdict::Accept))
+            && receipt.conflicts.is_empty()
+        {
+            // The files are where they belong all the same.
+            match commits::carry(&self.repository(layers), commits, since) {
+                Ok(true) => {}
+                Ok(false) => say::warning("you staged something meanwhile: your index is as you left it"),
+                Err(error) => say::warning(Failure::new(error, None).chain()),
+            }
+        }
+        Ok(receipt)
     }
 
     fn say_verdicts(&self, verdict: &VerdictRecord, recording: &Recording) {

@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Change, ChangeSet, LeftOut, Lines, Node, NodeKind};
+use super::{Change, ChangeSet, Commits, LeftOut, Lines, Node, NodeKind};
 use crate::plan::Bytes;
 
 impl ChangeSet {
@@ -11,6 +11,10 @@ impl ChangeSet {
     pub fn from_lines(lines: impl IntoIterator<Item = Json>) -> Option<Self> {
         let mut set = ChangeSet::default();
         for line in lines {
+            if line.get("references").is_some() {
+                set.commits = Some(Commits::from_json(&line)?);
+                continue;
+            }
             match line.get("left_out") {
                 Some(reason) => set
                     .left_out

@@ -3,12 +3,13 @@
 //! Owns the rules and how they add up. It reads no file: what a line holds was found by the diff, which had it
 //! in its hands. What follows from a verdict is the launcher's.
 
+mod commits;
 mod content;
 mod later;
 mod tied;
 mod usage;
 
-use crate::changes::{Change, ChangeKind, ChangeSet, Found};
+use crate::changes::{COMMITS, Change, ChangeKind, ChangeSet, Found};
 use crate::glob::Meaning;
 use crate::pattern::Pattern;
 use crate::plan::Bytes;
@@ -25,6 +26,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// Of each change, in the order of the set.
     pub verdicts: Vec<Verdict>,
+    /// Of the commits, where there are any.
+    pub commits: Option<Verdict>,
     /// Every reason; those that lead to nothing are notes.
     pub reasons: Vec<Reason>,
 }
@@ -50,15 +53,18 @@ pub fn judge(set: &ChangeSet, policy: &Policy) -> Judged {
             message: left.reason.clone(),
         });
     }
+    let commits =
+        set.commits.as_ref().map(|commits| commits::judge(commits, policy, &verdicts, &mut reasons));
     let left_out = if set.left_out.is_empty() { Verdict::Accept } else { Verdict::Refuse };
-    let verdict = verdicts.iter().copied().chain([left_out]).max().unwrap_or(Verdict::Accept);
-    Judged { verdict, verdicts, reasons }
+    let verdict = verdicts.iter().copied().chain([left_out]).chain(commits).max().unwrap_or(Verdict::Accept);
+    Judged { verdict, verdicts, commits, reasons }
 }
 
 impl Judged {
     /// Holds what would be accepted, for a reason that is the run's and no file's.
     pub fn hold_all(&mut self, why: &str) {
-        let accepted = self.verdicts.iter_mut().filter(|verdict| **verdict == Verdict::Accept);
+        let accepted =
+            self.verdicts.iter_mut().chain(&mut self.commits).filter(|verdict| **verdict == Verdict::Accept);
         let mut any = false;
         accepted.for_each(|verdict| {
             *verdict = Verdict::Hold;
@@ -83,6 +89,7 @@ impl Judged {
             self.changes(set, wanted)
                 .filter(|change| !change.is_directory())
                 .map(|change| change.path.to_string())
+                .chain((self.commits == Some(wanted)).then(|| COMMITS.to_owned()))
                 .collect()
         };
         let mut refused: Vec<String> = of(Verdict::Refuse);

@@ -25,7 +25,7 @@ fn created(path: &str, findings: Vec<Found>) -> Change {
 }
 
 fn set(changes: Vec<Change>) -> ChangeSet {
-    ChangeSet { changes, left_out: Vec::new() }
+    ChangeSet { changes, left_out: Vec::new(), commits: None }
 }
 
 fn verdict(change: Change, policy: &Policy) -> (Verdict, Vec<Reason>) {
@@ -153,7 +153,8 @@ fn review_always_and_never_are_the_two_ends() {
 #[test]
 fn what_was_left_out_refuses_the_run() {
     let left = LeftOut { path: Bytes(b"deep".to_vec()), reason: "too deep".to_owned() };
-    let judged = judge(&ChangeSet { changes: Vec::new(), left_out: vec![left] }, &policy("{}\n"));
+    let judged =
+        judge(&ChangeSet { changes: Vec::new(), left_out: vec![left], commits: None }, &policy("{}\n"));
     assert_eq!(judged.verdict, Verdict::Refuse);
     let record = judged.record(&ChangeSet::default(), "RUN", "sha256:0");
     assert_eq!(record.verdict, Verdict::Refuse);

@@ -19,7 +19,8 @@ use super::{Eyes, take};
 fn taken(layers: &Layered, registry: &Registry, patterns: &[Pattern]) -> (ChangeSet, Vec<u8>, Vec<u8>) {
     let (mut list, mut patch) = (Vec::new(), Vec::new());
     let opened = layers.open();
-    let set = take(&sides(&opened), &Eyes::new(registry, patterns), &mut list, &mut patch).expect("a diff");
+    let set = take(&sides(&opened), &Eyes::new(registry, patterns), &mut patch).expect("a diff");
+    super::list(&set, &mut list).expect("listed");
     (set, list, patch)
 }
 
@@ -162,7 +163,7 @@ fn masked_paths_and_gits_own_state_are_no_changes() {
     let mut sides = sides(&opened);
     sides.masked = HashSet::from([b".env".to_vec()]);
     let registry = nothing_secret();
-    let set = take(&sides, &Eyes::new(&registry, &[]), Vec::new(), Vec::new()).expect("a diff");
+    let set = take(&sides, &Eyes::new(&registry, &[]), Vec::new()).expect("a diff");
     let paths: Vec<_> = words(&set).into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, [".git/config", ".git/hooks/pre-commit", "seen"]);
 }

@@ -1,0 +1,109 @@
+//! A run that is over and to whose record something is added: a decision, a promotion, an undo.
+//!
+//! Whoever adds holds the record's lock, so several people and processes may decide at once. Events go on where
+//! the chain ends, which is checked first: to a log that was changed nothing is added.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shieldrun_policy::audit::Event;
+
+use super::past::verify;
+use super::{EVENTS, EventsRecord, Past, RUN, RecordError, RunRecord, read_at, replace_at};
+use crate::audit;
+
+/// The record, locked.
+pub(crate) struct Late {
+    past: Past,
+}
+
+impl Late {
+    /// Locks the record of a run that is over.
+    ///
+    /// # Errors
+    /// When it is not over, or somebody else holds it.
+    pub(crate) fn lock(past: Past) -> Result<Self, RecordError> {
+        flock(&past.directory, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| RecordError::Running { id: past.id.clone() })?;
+        Ok(Self { past })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.past.id
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.past.path
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.past.directory.as_fd()
+    }
+
+    /// `run.json`.
+    pub(crate) fn run(&self) -> Result<RunRecord, RecordError> {
+        self.past.record()
+    }
+
+    /// A file of JSON.
+    pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T, RecordError> {
+        let bytes = self.bytes(name)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| RecordError::Damaged { path: self.file(name), source })
+    }
+
+    /// A file of JSON lines.
+    pub(crate) fn read_lines<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, RecordError> {
+        let bytes = self.bytes(name)?;
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines
+            .map(serde_json::from_slice)
+            .collect::<Result<_, _>>()
+            .map_err(|source| RecordError::Damaged { path: self.file(name), source })
+    }
+
+    /// Any file of it.
+    pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>, RecordError> {
+        read_at(self.as_fd(), name).map_err(|source| RecordError::Read { path: self.file(name), source })
+    }
+
+    /// Writes a file of JSON, whole or not at all.
+    pub(crate) fn write(&self, name: &str, value: &impl Serialize) -> Result<(), RecordError> {
+        replace_at(self.as_fd(), name, value)
+            .map_err(|source| RecordError::Write { path: self.file(name), source })
+    }
+
+    /// Adds events, and writes `run.json` anew with the end of the chain and what `edit` changes.
+    pub(crate) fn add(&self, events: &[Event], edit: impl FnOnce(&mut RunRecord)) -> Result<(), RecordError> {
+        let verified = verify(&self.past)?.map_err(|broken| RecordError::Broken {
+            path: self.file(EVENTS),
+            line: broken.line,
+            reason: broken.reason,
+        })?;
+        let failed = |source: io::Error| RecordError::Write { path: self.file(EVENTS), source };
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let log = openat(self.as_fd(), EVENTS, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        let mut log = File::from(log);
+        let length = log.metadata().map_err(failed)?.len();
+        let (lines, end) = audit::following(self.id(), &verified, events);
+        if let Err(error) = log.write_all(&lines) {
+            // No line is there in part.
+            let _ = log.set_len(length);
+            return Err(failed(error));
+        }
+        let mut run = self.run()?;
+        let dropped = run.events.as_ref().map_or(0, |events| events.dropped);
+        run.events = Some(EventsRecord { lines: end.lines, dropped, last_hash: end.last_hash });
+        edit(&mut run);
+        self.write(RUN, &run)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.past.path.join(name)
+    }
+}

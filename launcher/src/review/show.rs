@@ -1,0 +1,100 @@
+//! What waits, for people and for programs, without a screen.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+use shieldrun_policy::changes::COMMITS;
+use shieldrun_policy::verdict::{Reason, Verdict};
+
+use super::{Standing, Waiting, standing};
+use crate::failure::Failure;
+use crate::record::{Late, PATCH};
+
+/// Prints the verdict, its reasons and the patch; or all of it as one JSON object.
+///
+/// # Errors
+/// When the record cannot be read.
+pub(crate) fn show(late: Late, as_json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    let waiting = Waiting::open(late)?;
+    let patch = waiting.late.bytes(PATCH)?;
+    let printed = if as_json {
+        let changes: Vec<_> = waiting.set.to_lines().collect();
+        let object = json!({
+            "verdict": waiting.verdict,
+            "changes": changes,
+            "patch": String::from_utf8_lossy(&patch),
+        });
+        writeln!(out, "{object}")
+    } else {
+        people(&waiting, &patch, out)
+    };
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::doing("cannot print the review", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Goes => "goes ",
+        Standing::Waits => "WAITS",
+        Standing::Stays => "stays",
+    }
+}
+
+fn people(waiting: &Waiting, patch: &[u8], out: &mut impl Write) -> io::Result<()> {
+    let verdict = &waiting.verdict;
+    writeln!(out, "run       {}", verdict.run_id)?;
+    writeln!(out, "command   {}", waiting.run.command.join(" "))?;
+    writeln!(out, "workspace {}", waiting.run.workspace)?;
+    writeln!(out, "digest    {}", verdict.changes_digest)?;
+    for reason in verdict.reasons.iter().filter(|reason| reason.file.is_none()) {
+        writeln!(out, "          {}", reason.message)?;
+    }
+    for change in waiting.set.changes.iter().filter(|change| !change.is_directory()) {
+        let file = change.path.to_string();
+        let word = word(standing(verdict, &file));
+        let lines =
+            change.lines.map(|lines| format!(" +{} -{}", lines.added, lines.removed)).unwrap_or_default();
+        writeln!(out, "{word}  {:<8} {file}{lines}", change.kind().word())?;
+        let own = |reason: &&Reason| reason.file.as_ref() == Some(&file);
+        for reason in verdict.reasons.iter().filter(own) {
+            let line = reason.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            let effect = if reason.effect == Verdict::Accept { " (a note)" } else { "" };
+            writeln!(out, "         {line}{} [{}]{effect}", reason.message, reason.rule)?;
+        }
+    }
+    if let Some(commits) = &waiting.set.commits {
+        let word = word(standing(verdict, COMMITS));
+        let moved: Vec<&str> = commits.references.iter().map(|reference| reference.name.as_str()).collect();
+        writeln!(out, "{word}  commits  {COMMITS}: {} new, on {}", commits.count, moved.join(", "))?;
+        for reason in verdict.reasons.iter().filter(|reason| reason.file.as_deref() == Some(COMMITS)) {
+            writeln!(out, "         {} [{}]", reason.message, reason.rule)?;
+        }
+    }
+    for left in &waiting.set.left_out {
+        writeln!(out, "stays  left out {}: {}", left.path, left.reason)?;
+    }
+    for decision in &verdict.decisions {
+        let word = format!("{:?}", decision.decision).to_lowercase();
+        let comment = decision.comment.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+        writeln!(
+            out,
+            "{word} by {} at {} over {} files{comment}",
+            decision.by,
+            decision.at,
+            decision.files.len()
+        )?;
+    }
+    writeln!(out)?;
+    // Nothing in a patch may move the terminal.
+    let text = String::from_utf8_lossy(patch);
+    for line in text.lines() {
+        let plain: String =
+            line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+        writeln!(out, "{plain}")?;
+    }
+    Ok(())
+}
