@@ -80,6 +80,8 @@ pub(crate) fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
             Ok(Launched { pid, pidfd, control: ours })
         }
         Cloned::Child => {
+            // Our copy of the launcher's end would keep alive what was sent to it, after it is gone itself.
+            drop(ours);
             steps::run(prepared, theirs.as_fd()).send(theirs.as_fd());
             leave(125)
         }

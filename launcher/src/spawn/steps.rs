@@ -13,6 +13,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
@@ -83,10 +84,15 @@ pub(super) fn run(prepared: &Prepared<'_>, control: BorrowedFd<'_>) -> Failure {
     }
 }
 
-/// First of all: if the launcher dies from here on, so do we. A launcher that died before this line is
-/// noticed by init, which finds its socket closed.
+/// First of all: if the launcher dies from here on, so do we. A launcher that died before this line has
+/// closed its end of the socket; nobody would answer for the masks that tell, and we would wait for ever.
 fn enter<'a>(prepared: &'a Prepared<'a>, control: BorrowedFd<'a>) -> Done<Entered<'a>> {
     privileges::die_with_parent().map_err(Place::Session.failed())?;
+    let mut polled = [PollFd::from_borrowed_fd(control, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map_err(Place::Session.failed())?;
+    if polled.iter().any(|polled| polled.revents().contains(PollFlags::HUP)) {
+        return Err(Failure::new(Place::Session, libc::ESRCH));
+    }
     rustix::process::setsid().map_err(Place::Session.failed())?;
     Ok(Entered { prepared, control })
 }
