@@ -257,6 +257,7 @@ fn keeps_its_promises(form: &'static Form) {
     let index = FORMS.iter().position(|other| core::ptr::eq(other, form)).unwrap_or(0);
     let mut stream = RunKey::from_bytes([43; 32]).keyed(form.kind, &index.to_le_bytes(), 0);
     let new = |key| Registry::new(RunKey::from_bytes([key; 32]));
+    let mut met = 0;
     let (mut first, mut same, mut other) = (new(1), new(1), new(2));
     for case in 0..cases() {
         let sample = (form.sample)(&mut stream, case);
@@ -273,7 +274,12 @@ fn keeps_its_promises(form: &'static Form) {
         assert!((form.sound)(&sample, &shown), "{}", about());
         assert_ne!(shown, sample.value, "{}", about());
         assert_eq!(shown, self::shown(&mut same, &sample, form).0, "not stable: {}", about());
-        assert_ne!(shown, self::shown(&mut other, &sample, form).0, "the same in another run: {}", about());
+        // Of the RSA keys of a size there are 130,816, so two runs choose the same by chance, if seldom.
+        let again = self::shown(&mut other, &sample, form).0 == shown;
+        met += u32::from(again);
+        let chance =
+            if core::ptr::fn_addr_eq(form.sound, rsa_holds as fn(&Sample, &[u8]) -> bool) { 5 } else { 0 };
+        assert!(met <= chance, "the same in another run: {}", about());
         // Words of a list and digits recur by chance.
         let drawn = !["recovery-phrase", "card-number"].contains(&form.kind);
         let inside = BASE64.decode(&shown).unwrap_or_default();
