@@ -351,3 +351,59 @@ fn a_listener_above_us_is_a_gap_and_refuses_patterns() {
     let ran = world.shield(["true"]).started_by([PYTHON, "-c", script]).run().expect_code(125);
     assert!(ran.said().contains("blocked_patterns"), "{ran}");
 }
+
+/// What an agent with a sandbox of its own does: namespaces, a mount in them, a look around.
+const NESTED: &str = "unshare --user --map-root-user --mount sh -c 'mount -t tmpfs none /mnt && echo mounted; \
+    umount .env; umount -l .env; mount --bind . /mnt && cat /mnt/.env; \
+    mkdir -p /tmp/l && mount -t overlay overlay -o lowerdir=$PWD:/tmp/l /mnt && cat /mnt/.env; \
+    cat .env' 2> /dev/null; :";
+
+/// Where uid 0 is the only one that is mapped it cannot be mapped once more, says the kernel, without a
+/// capability that nobody inside has: root's sandbox is one of nobody's.
+const NESTED_BY_ROOT: &str =
+    "unshare --user --mount sh -c 'echo mounted; umount .env; cat .env' 2> /dev/null; :";
+
+fn nested() -> &'static str {
+    if rustix::process::getuid().is_root() { NESTED_BY_ROOT } else { NESTED }
+}
+
+#[test]
+fn a_sandbox_inside_is_denied_without_the_policys_word() {
+    let world = World::new();
+    let ran = world.bash(nested()).run().expect_clean().expect_text("");
+    assert!(!facts(&ran, "syscall-denied").is_empty(), "{ran}");
+    world.write("sandbox-policy.yaml", "isolation: {nested: true}\n");
+    let ran = world.bash("true").run().expect_code(125);
+    assert!(ran.said().contains("loosens"), "a project cannot say so\n{ran}");
+}
+
+#[test]
+fn a_sandbox_inside_works_with_the_policys_word_and_lifts_no_mask() {
+    let world = World::new();
+    put(&world.home.join(".config/shieldrun/sandbox-policy.yaml"), b"isolation: {nested: true}\n", 0o644);
+    let ran = world.bash(nested()).run().expect_clean();
+    assert!(ran.text().starts_with("mounted\n"), "{ran}");
+    assert!(ran.text().contains("DATABASE_PASSWORD="), "the synthetic file is there all the same\n{ran}");
+    assert!(facts(&ran, "syscall-denied").is_empty(), "{ran}");
+    let probe = world.probe(&ESCAPE);
+    let ran = world.shield([probe.as_os_str(), "keyctl".as_ref()]).run();
+    assert!(!facts(&ran, "syscall-denied").is_empty(), "the rest stays shut\n{ran}");
+}
+
+#[test]
+fn bubblewrap_runs_inside_with_the_policys_word() {
+    if !Path::new("/usr/bin/bwrap").exists() {
+        return skip("no bubblewrap here");
+    }
+    let world = World::new();
+    let script = "bwrap --bind / / --dev /dev --unshare-net sh -c 'echo in; cat .env > /dev/null' && echo ok";
+    let ran = world.bash(&format!("{{ {script}; }} 2> /dev/null; :")).run().expect_clean().expect_text("");
+    assert!(!facts(&ran, "syscall-denied").is_empty(), "{ran}");
+    if rustix::process::getuid().is_root() {
+        // As root it asks for capabilities instead of a user namespace.
+        return;
+    }
+    put(&world.home.join(".config/shieldrun/sandbox-policy.yaml"), b"isolation: {nested: true}\n", 0o644);
+    let ran = world.bash(script).run().expect_clean().expect_text("in\nok\n");
+    started(&ran, "/bwrap");
+}

@@ -259,7 +259,7 @@ fn without_the_device_the_masks_hold_and_the_record_says_what_is_missing() {
     let shield = if rustix::process::getuid().is_root() {
         shield.started_by(["unshare", "--mount", "sh", "-c", hidden, "sh"])
     } else if tells() {
-        shield.started_by(["unshare", "--user", "--map-current-user", "--mount", "sh", "-c", hidden, "sh"])
+        shield.started_by(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", hidden, "sh"])
     } else {
         shield
     };

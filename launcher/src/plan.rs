@@ -90,7 +90,7 @@ pub(crate) fn make(
         workspace: bytes(&host.workspace),
         kept_descriptors: arguments.keep_fd.clone(),
         bounds: limits::bounds(policy, tier),
-        nesting: Nesting::Denied,
+        nesting: if policy.nested { Nesting::Allowed } else { Nesting::Denied },
         timeout_seconds: policy.limits.timeout.map(|timeout| timeout.as_secs()),
         secrets: inventory.registry.entries().len(),
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use shieldrun_policy::audit::{Event, Provider};
-use shieldrun_policy::plan::{Cover, Layer, Mask, Mount, Plan, Tier};
+use shieldrun_policy::plan::{Cover, Layer, Mask, Mount, Nesting, Plan, Tier};
 use shieldrun_policy::schema::Policy;
 
 use crate::audit::{Log, Sender};
@@ -374,6 +374,9 @@ fn gaps(plan: &Plan) -> Vec<String> {
     let mut gaps = Vec::new();
     if landlock::abi().is_none() {
         gaps.push("no Landlock: the namespaces are the only wall".to_owned());
+    }
+    if plan.nesting == Nesting::Allowed {
+        gaps.push("sandboxes inside are allowed, which Landlock's rules for files would forbid".to_owned());
     }
     if plan.home().is_none() {
         gaps.push("no private home: the workspace holds the home directory, or there is none".to_owned());

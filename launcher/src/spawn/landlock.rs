@@ -19,7 +19,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use shieldrun_policy::plan::{Access, Bytes, Mount, Plan, Right, Tier};
+use shieldrun_policy::plan::{Access, Bytes, Mount, Nesting, Plan, Right, Tier};
 
 use super::report::{Failure, Place};
 use crate::inventory::path::contains;
@@ -43,6 +43,8 @@ impl Wall {
         let scoped = scope::ABSTRACT_UNIX_SOCKET | scope::SIGNAL;
         let (fs, granted) = match plan.tier {
             Tier::Preload => return Ok(None),
+            // The kernel denies every mount to whoever is restricted in any right at files.
+            Tier::Full if plan.nesting == Nesting::Allowed => (0, Vec::new()),
             Tier::Full => {
                 let fs = access::WRITE_FILE | access::CHANGE_DIR | access::REFER | access::IOCTL_DEV;
                 // Some files of `/proc` and of `/dev` are there to be written.
@@ -63,7 +65,10 @@ impl Wall {
                 )
             }
         };
-        Ok(Some(Self { handled: Handled { fs, net: 0, scoped }.within(abi), granted }))
+        let handled = Handled { fs, net: 0, scoped }.within(abi);
+        // A wall that stops nothing is an error, says the kernel.
+        let stops = handled.fs != 0 || handled.scoped != 0;
+        Ok(stops.then_some(Self { handled, granted }))
     }
 
     /// Puts it up. After the last mount, for there is none afterwards; the paths are those of the inside.

@@ -40,6 +40,8 @@ pub struct Policy {
     pub notify: Map<String, Json>,
     /// How strong the walls must be.
     pub isolation: Isolation,
+    /// Whether there may be sandboxes inside.
+    pub nested: bool,
     /// When a person looks.
     pub review: Review,
     pub(crate) settings: Vec<Effective>,
@@ -192,7 +194,8 @@ impl Policy {
             limits,
             trace: Trace { stdin: read.flag("trace.stdin") },
             notify: read.tree("notify"),
-            isolation: read.word("isolation", Isolation::from_word),
+            isolation: read.word("isolation.mode", Isolation::from_word),
+            nested: read.flag("isolation.nested"),
             review: read.word("review", Review::from_word),
             digest: digest(&settings),
             settings,

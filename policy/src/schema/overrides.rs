@@ -56,7 +56,7 @@ impl Overrides {
             word("--secrets", "secrets.mode", self.secrets.map(SecretsMode::word)),
             word("--writes", "files.writes", self.writes.map(Writes::word)),
             word("--review", "review", self.review.map(Review::word)),
-            word("--isolation", "isolation", self.isolation.map(Isolation::word)),
+            word("--isolation", "isolation.mode", self.isolation.map(Isolation::word)),
         ];
         self.config.iter().cloned().chain(options.into_iter().flatten()).collect()
     }

@@ -328,14 +328,30 @@ pub(crate) const KEYS: &[Key] = &[
         None,
         "Who is told that changes wait for a review. Not in a project's policy: it can start commands and name hosts."
     ),
-    leaf!(
+    section!(
         "isolation",
-        "isolation",
-        word!(Isolation),
-        Order::LaterWord,
-        "full",
-        Some("--isolation"),
-        "How strong the walls must be."
+        Some("isolation.mode"),
+        "How strong the walls are.",
+        &[
+            leaf!(
+                "mode",
+                "isolation.mode",
+                word!(Isolation),
+                Order::LaterWord,
+                "full",
+                Some("--isolation"),
+                "How strong the walls must be."
+            ),
+            leaf!(
+                "nested",
+                "isolation.nested",
+                Kind::Flag { default: false },
+                Order::False,
+                "false",
+                None,
+                "Whether an agent may build a sandbox of its own inside: namespaces, and mounts in them. What we mask stays masked."
+            ),
+        ]
     ),
     leaf!(
         "review",

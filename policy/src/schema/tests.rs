@@ -57,7 +57,7 @@ network: {mode: allowlist, allow: ["h.example", "*.i.example:443"]}
 limits: {timeout_seconds: 1.5, cpu_seconds: 10, processes: 7, memory: 512MiB, file_size: 1GB, disk: 2G}
 trace: {stdin: true}
 notify: {slack: {webhook_env: "HOOK", retries: 3, deep: [1, 2.5, true, null, "x"]}}
-isolation: preload
+isolation: {mode: preload, nested: true}
 review: always
 "#;
     let policy = user(text).expect("valid");
@@ -87,6 +87,7 @@ review: always
     assert!(policy.trace.stdin);
     assert_eq!(policy.notify["slack"]["deep"], serde_json::json!([1, 2.5, true, null, "x"]));
     assert_eq!((policy.isolation, policy.review), (Isolation::Preload, Review::Always));
+    assert!(policy.nested);
     // No leaf of the table is left at its default, so none is without a field.
     for setting in &policy.settings {
         assert_ne!(setting.origin.layer, Layer::BuiltIn, "{} is not in this test", setting.key.path);
@@ -258,7 +259,8 @@ fn a_project_may_only_tighten() {
         ("", "trace: {stdin: true}", ""),
         ("trace: {stdin: true}", "trace: {stdin: false}", "`trace.stdin: false` loosens `true`"),
         ("", "notify: {command: [x]}", "`notify` is for people"),
-        ("", "isolation: preload", "`isolation: preload` loosens `full`"),
+        ("", "isolation: preload", "`isolation.mode: preload` loosens `full`"),
+        ("", "isolation: {nested: true}", "`isolation.nested: true` loosens `false`"),
         ("", "review: always", ""),
         ("", "review: never", "`review: never` loosens `auto`"),
         ("", "blocked_patterns: [x]", ""),
@@ -287,7 +289,7 @@ fn no_project_loosens_a_word_or_a_number_in_any_combination() {
         ("secrets.history", History::WORDS),
         ("files.writes", Writes::WORDS),
         ("network.mode", NetworkMode::WORDS),
-        ("isolation", Isolation::WORDS),
+        ("isolation.mode", Isolation::WORDS),
         ("review", Review::WORDS),
     ] {
         let line = |word: &str| match path.split_once('.') {
