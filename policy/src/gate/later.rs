@@ -36,10 +36,12 @@ const NODE: &str = "npm, yarn or pnpm are used here";
 const IMAGE: &str = "a container is built or started from it";
 const JVM: &str = "the project is built with Gradle, Maven or sbt";
 const DEBUG: &str = "a debugger is started here";
+const POLICY: &str = "shieldrun is started here: it is the policy of that run";
 const TASKS: &str = "its task runner is used";
 
 /// `.git` itself is dealt with by git; these of its files come by review only.
 const TABLE: &[(By, &str)] = &[
+    (Path("sandbox-policy.yaml"), POLICY),
     (In(".git/hooks"), COMMIT),
     (Path(".git/config"), GIT),
     (Path(".git/config.worktree"), GIT),

@@ -50,4 +50,40 @@ pub(super) const WAYS: &[Way] = &[
         "for file in \"$SELFTEST_STATE\"/shieldrun/runs/*/events.jsonl \"$SELFTEST_STATE/record\"; do echo x >> \"$file\"; done",
         |field| field.state.join("record"),
     ),
+    write(
+        "git-hook",
+        "a hook of git in the project",
+        "echo id > .git/hooks/post-checkout && chmod +x .git/hooks/post-checkout",
+        |field| field.project.join(".git/hooks/post-checkout"),
+    ),
+    write(
+        "git-own-configuration",
+        "a program in the project's own git configuration",
+        "git config core.fsmonitor ./x",
+        |field| field.project.join(".git/config"),
+    ),
+    write(
+        "workflow",
+        "a workflow of the code host",
+        "mkdir -p .github/workflows && echo x > .github/workflows/x.yml",
+        |field| field.project.join(".github/workflows/x.yml"),
+    ),
+    write(
+        "editor-task",
+        "a task that an editor starts",
+        "mkdir -p .vscode && echo '{}' > .vscode/tasks.json",
+        |field| field.project.join(".vscode/tasks.json"),
+    ),
+    write(
+        "next-policy",
+        "the policy of the next run",
+        "echo 'isolation: full' > sandbox-policy.yaml",
+        |field| field.project.join("sandbox-policy.yaml"),
+    ),
+    write("build-script", "a file that the next build runs", "printf 'all:\n\tid\n' > Makefile", |field| {
+        field.project.join("Makefile")
+    }),
+    write("link-outside", "a link that leads out of the project", "ln -s /etc/passwd innocent", |field| {
+        field.project.join("innocent")
+    }),
 ];
