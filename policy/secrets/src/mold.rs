@@ -33,25 +33,13 @@ impl Weak {
     }
 }
 
-/// The form of the credential that starts right here, if any. Longer than its form is another thing.
-fn form_at(text: &[u8], weak: Weak) -> Option<Form> {
-    prefixed(text, weak).or_else(|| {
-        anchored().filter(|(kind, _)| weak.wants(kind)).find_map(|(kind, anchor)| {
-            let (distance, mark) = match anchor {
-                Anchor::At(distance, mark) => (distance, mark),
-                Anchor::AfterDigits(mark) => {
-                    (text.iter().take(16).take_while(|b| b.is_ascii_digit()).count(), mark)
-                }
-            };
-            text.get(distance..)?.starts_with(mark.as_bytes()).then(|| form(kind, text, 0)).flatten()
-        })
-    })
-}
-
-fn prefixed(text: &[u8], weak: Weak) -> Option<Form> {
+/// The first form of a prefix that starts right here and is as wanted. Longer than its form is another thing.
+fn prefixed(text: &[u8], weak: Weak, wanted: impl Fn(&Form) -> bool) -> Option<Form> {
     let (first, second) = (*text.first()?, *text.get(1)?);
     let mut kinds = INDEX.starting_with(first, second).filter(|(kind, _)| weak.wants(kind));
-    kinds.find_map(|(kind, prefix)| form(kind, text.strip_prefix(prefix.as_bytes())?, prefix.len()))
+    kinds.find_map(|(kind, prefix)| {
+        form(kind, text.strip_prefix(prefix.as_bytes())?, prefix.len()).filter(&wanted)
+    })
 }
 
 fn form(kind: &'static Kind, rest: &[u8], offset: usize) -> Option<Form> {
@@ -62,7 +50,19 @@ fn form(kind: &'static Kind, rest: &[u8], offset: usize) -> Option<Form> {
 
 /// The form of the whole text.
 pub(crate) fn form_of(text: &[u8], weak: Weak) -> Option<Form> {
-    form_at(text, weak).filter(|form| form.len == text.len())
+    let whole = |form: &Form| form.len == text.len();
+    prefixed(text, weak, whole).or_else(|| {
+        anchored().filter(|(kind, _)| weak.wants(kind)).find_map(|(kind, anchor)| {
+            let (distance, mark) = match anchor {
+                Anchor::At(distance, mark) => (distance, mark),
+                Anchor::AfterDigits(mark) => {
+                    (text.iter().take(16).take_while(|b| b.is_ascii_digit()).count(), mark)
+                }
+            };
+            let form = || form(kind, text, 0).filter(whole);
+            text.get(distance..)?.starts_with(mark.as_bytes()).then(form).flatten()
+        })
+    })
 }
 
 /// Every known credential inside a text, left to right, none inside another.
@@ -80,7 +80,7 @@ pub(crate) fn forms_and_names_in(text: &[u8], mut name: impl FnMut(usize)) -> Ve
         }
         if hint.form()
             && begins(at)
-            && let Some(form) = prefixed(&text[at..], Weak::Ignore)
+            && let Some(form) = prefixed(&text[at..], Weak::Ignore, |_| true)
         {
             found.push((at, form));
         }
@@ -126,7 +126,9 @@ fn match_parts(
         let dash = matches!(out.last(), Some((Part::Body(set, ..) | Part::Sum(set, _), _)) if set.has(b'-'));
         let over = match text {
             [next, ..] if next.is_ascii_alphanumeric() || *next == b'_' => true,
-            [b'-', next, ..] => dash && next.is_ascii_alphanumeric(),
+            [b'-', rest @ ..] => {
+                dash && rest.iter().find(|b| !b"-_".contains(b)).is_some_and(u8::is_ascii_alphanumeric)
+            }
             _ => false,
         };
         return (!over).then_some(offset);
