@@ -13,11 +13,11 @@
 mod error;
 mod loose;
 mod pack;
-mod parallel;
 mod store;
 mod zlib;
 
 use std::fs::File;
+use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
@@ -28,8 +28,9 @@ use shieldrun_secrets::{Redacted, Redactor, Scanner, SecretId};
 
 use crate::cache::{Cache, Known, ReadAs, Tally};
 use crate::inventory::path::as_path;
+use crate::parallel;
 use error::Unreadable;
-use pack::{Kind, Pack};
+use pack::{Kind, Moved, Pack};
 use store::Content;
 use zlib::Inflater;
 
@@ -39,6 +40,9 @@ pub(crate) const RULE: &str = "secrets.history";
 const FEW: usize = 256;
 /// Rewritten packs that are kept, two files each.
 const KEPT: usize = 32;
+
+/// A larger index of several packs is not shown.
+const LARGEST_INDEX: u64 = 64 << 20;
 
 /// What is asked for.
 pub(crate) struct Request<'a> {
@@ -90,14 +94,12 @@ pub(crate) fn look(request: &Request<'_>, cache: &mut Option<&mut Cache>) -> Fin
         let before = findings.covers.len();
         let files = store::files(&store);
         loose_objects(request, &files, &mut findings);
-        let mut rewritten = false;
-        for (path, content) in &files {
-            if *content == Content::Pack {
-                rewritten |= packed_objects(request, path, cache, &mut findings);
-            }
+        let mut moved = Vec::new();
+        for (path, _) in files.iter().filter(|(_, content)| *content == Content::Pack) {
+            moved.extend(packed_objects(request, path, cache, &mut findings));
         }
-        if rewritten {
-            lock_packs(&store, &files, &mut findings);
+        if !moved.is_empty() {
+            lock_packs(&store, &files, &moved, &mut findings);
         }
         let held = findings.covers.get(before..).and_then(|new| new.iter().find_map(|cover| cover.secret));
         if request.mode == History::Block && held.is_some() {
@@ -113,23 +115,31 @@ pub(crate) fn look(request: &Request<'_>, cache: &mut Option<&mut Cache>) -> Fin
     findings
 }
 
-/// A rewritten pack's neighbours: the index of several packs has other offsets, and no new pack may be made of
+/// A rewritten pack's neighbours: an index of several packs has other places now, and no new pack may be made of
 /// what is shown.
-fn lock_packs(store: &[u8], files: &[(Vec<u8>, Content)], findings: &mut Findings) {
+fn lock_packs(store: &[u8], files: &[(Vec<u8>, Content)], moved: &[Moved], findings: &mut Findings) {
     let directory = [store, b"/pack"].concat();
     // First, so that the covers of the packs lie on top of it.
-    findings.covers.insert(
-        0,
-        Covered {
-            cover: Cover::Host { source: Bytes(directory.clone()) },
-            path: directory,
-            reason: "packs are not made anew where one shows a synthetic value".to_owned(),
-            secret: None,
-        },
-    );
+    let cover = Cover::Host { source: Bytes(directory.clone()) };
+    let reason = "packs are not made anew where one shows a synthetic value".to_owned();
+    findings.covers.insert(0, Covered { path: directory, cover, reason, secret: None });
     for (path, _) in files.iter().filter(|(_, content)| *content == Content::MultiPackIndex) {
-        findings.covers.push(blocked(path, "an index of packs of which one shows a synthetic value"));
+        let reason = "an index of packs of which one shows a synthetic value";
+        let other = open(path).and_then(|(mut file, stat)| {
+            let mut bytes = Vec::new();
+            file.by_ref().take(LARGEST_INDEX).read_to_end(&mut bytes).ok()?;
+            Some(synthetic(pack::moved(bytes, moved)?, &stat))
+        });
+        findings.covers.push(match other {
+            Some(cover) => Covered { path: path.clone(), cover, reason: reason.to_owned(), secret: None },
+            None => blocked(path, reason),
+        });
     }
+}
+
+fn synthetic(content: Vec<u8>, stat: &Stat) -> Cover {
+    let modified = (stat.st_mtime, stat.st_mtime_nsec.cast_signed());
+    Cover::Synthetic { content, mode: stat.st_mode & 0o7777, modified }
 }
 
 /// What is seen of one file.
@@ -204,11 +214,7 @@ fn one_file(
     Sight::Covered(match shown {
         Ok(content) => Covered {
             path: path.to_vec(),
-            cover: Cover::Synthetic {
-                content,
-                mode: stat.st_mode & 0o7777,
-                modified: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
-            },
+            cover: synthetic(content, &stat),
             reason: "an object of the history holds the value of a secret".to_owned(),
             secret: Some(secret),
         },
@@ -216,23 +222,23 @@ fn one_file(
     })
 }
 
-/// Whether something of a pack is covered by another one.
+/// The index before and after, where a pack is covered by another one.
 fn packed_objects(
     request: &Request<'_>,
     path: &[u8],
     cache: &mut Option<&mut Cache>,
     findings: &mut Findings,
-) -> bool {
+) -> Option<Moved> {
     let Some((file, stat)) = open(path) else {
         if let Sight::Covered(cover) = unopened(path) {
             findings.covers.push(cover);
         }
-        return false;
+        return None;
     };
     let number = request.known.number(&stat, ReadAs::Objects);
     if let Some(number) = number.filter(|number| request.known.has(*number)) {
         findings.tally.clean.push(number);
-        return false;
+        return None;
     }
     let index_path = [path.strip_suffix(b"pack").unwrap_or(path), b"idx"].concat();
     let names = cache.as_ref().map(|cache| {
@@ -245,8 +251,9 @@ fn packed_objects(
         && let (Some(cache), Some((pack, index))) = (cache.as_deref(), &names)
         && let (Some(pack), Some(index)) = (cache.kept(pack), cache.kept(index))
     {
+        let moved = Moved::between(&index_path, &index);
         findings.covers.extend(covers_of(path, pack, &index_path, index, None));
-        return true;
+        return moved;
     }
     findings.tally.files += 1;
     findings.tally.bytes += u64::try_from(stat.st_size).unwrap_or(0);
@@ -258,17 +265,17 @@ fn packed_objects(
         Ok(scanned) => scanned,
         Err(error) => {
             findings.covers.push(blocked(path, &error.to_string()));
-            return false;
+            return None;
         }
     };
     let Some(secret) = held.first().map(|held| held.secret) else {
         findings.tally.clean.extend(number);
-        return false;
+        return None;
     };
     let unmasked = |reason: &str| Covered { secret: Some(secret), ..blocked(path, reason) };
     let (Some(cache), Some((pack_name, index_name)), History::Mask) = (cache, names, request.mode) else {
         findings.covers.push(unmasked("a pack that holds the value of a secret"));
-        return false;
+        return None;
     };
     let redactor = request.redactor;
     let mut index = Vec::new();
@@ -282,14 +289,15 @@ fn packed_objects(
         (Ok(()), Some(pack), Some(index)) => {
             cache.prune("pack-", 2 * KEPT);
             findings.kept_values = true;
+            let moved = Moved::between(&index_path, &index);
             findings.covers.extend(covers_of(path, pack, &index_path, index, Some(secret)));
-            true
+            moved
         }
         _ => {
             findings
                 .covers
                 .push(unmasked("a pack that holds the value of a secret, and no other can be kept"));
-            false
+            None
         }
     }
 }

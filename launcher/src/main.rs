@@ -15,6 +15,7 @@ mod history;
 mod inventory;
 mod layers;
 mod limits;
+mod parallel;
 mod plan;
 
 mod guest;

@@ -7,6 +7,7 @@ mod entry;
 mod index;
 mod rewrite;
 mod scan;
+mod several;
 
 use std::fs::File;
 
@@ -16,6 +17,7 @@ pub(super) use entry::Kind;
 use entry::{Form, Header};
 use index::Index;
 pub(super) use scan::Held;
+pub(super) use several::{Moved, moved};
 
 /// A pack, its index and how its entries hang together.
 pub(super) struct Pack {

@@ -9,11 +9,13 @@ use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
 use super::path::join;
+use crate::parallel;
 
 /// What one walk found.
 #[derive(Debug)]
@@ -49,38 +51,82 @@ pub(super) enum Extent {
     OneMount,
 }
 
-/// Walks everything beneath `root`. `known` sees a name and the name of its directory.
-pub(super) fn walk<P>(
+/// Fewer directories than this are read sooner than a thread is started.
+const FEW: usize = 64;
+/// Directories that one thread takes at a time.
+const UNIT: usize = 16;
+
+/// Walks everything beneath `root`, one level after the other, each level on all processors. `known` sees a name
+/// and the name of its directory.
+pub(super) fn walk<P: Send>(
     root: BorrowedFd<'_>,
     extent: Extent,
-    known: impl Fn(&[u8], &[u8]) -> Option<P>,
+    known: impl Fn(&[u8], &[u8]) -> Option<P> + Sync,
 ) -> Walk<P> {
-    let mut found = Walk {
-        named: Vec::new(),
-        unreadable: Vec::new(),
-        directories: vec![Vec::new()],
-        entries: Vec::new(),
-        names: Vec::new(),
-    };
-    let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
-    let mut next = 0;
-    while let Some(path) = found.directories.get(next).cloned() {
-        let index = u32::try_from(next).unwrap_or(u32::MAX);
-        next += 1;
-        let directory = match open_directory(root, &path, extent) {
+    let mut found = Walk::new();
+    found.directories.push(Vec::new());
+    let mut read = 0;
+    while read < found.directories.len() {
+        let level = found.directories.get(read..).unwrap_or_default();
+        let next = AtomicUsize::new(0);
+        let parts = parallel::on_all(level.len() >= FEW, || {
+            let mut parts = Vec::new();
+            let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
+            loop {
+                let at = next.fetch_add(UNIT, Ordering::Relaxed);
+                let unit = level.get(at..level.len().min(at + UNIT)).unwrap_or_default();
+                if unit.is_empty() {
+                    return parts;
+                }
+                let mut part = Walk::new();
+                for (path, index) in unit.iter().zip(read + at..) {
+                    part.read(root, path, index, extent, &known, &mut buffer);
+                }
+                parts.push((at, part));
+            }
+        });
+        read = found.directories.len();
+        let mut parts: Vec<_> = parts.into_iter().flatten().collect();
+        // The same order each time, whichever thread was first.
+        parts.sort_unstable_by_key(|(at, _)| *at);
+        parts.into_iter().for_each(|(_, part)| found.add(part));
+    }
+    found
+}
+
+impl<P> Walk<P> {
+    const fn new() -> Self {
+        Self {
+            named: Vec::new(),
+            unreadable: Vec::new(),
+            directories: Vec::new(),
+            entries: Vec::new(),
+            names: Vec::new(),
+        }
+    }
+
+    /// Reads one directory, which has this index among all.
+    fn read(
+        &mut self,
+        root: BorrowedFd<'_>,
+        path: &[u8],
+        index: usize,
+        extent: Extent,
+        known: impl Fn(&[u8], &[u8]) -> Option<P>,
+        buffer: &mut [MaybeUninit<u8>],
+    ) {
+        let directory = match open_directory(root, path, extent) {
             Ok(directory) => directory,
             // Gone, or a link by now, or another mount that we were told to leave.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => continue,
-            Err(_) => {
-                found.unreadable.push(path);
-                continue;
-            }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return,
+            Err(_) => return self.unreadable.push(path.to_vec()),
         };
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
         let own_name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        let mut entries = RawDir::new(&directory, &mut buffer);
+        let mut entries = RawDir::new(&directory, buffer);
         while let Some(entry) = entries.next() {
             let Ok(entry) = entry else {
-                found.unreadable.push(path.clone());
+                self.unreadable.push(path.to_vec());
                 break;
             };
             let name = entry.file_name().to_bytes();
@@ -92,22 +138,32 @@ pub(super) fn walk<P>(
                 kind => kind,
             };
             if kind == FileType::Directory {
-                found.directories.push(join(&path, name));
+                self.directories.push(join(path, name));
                 continue;
             }
-            found.entries.push(Entry {
+            self.entries.push(Entry {
                 inode: entry.ino(),
                 directory: index,
-                name: u32::try_from(found.names.len()).unwrap_or(u32::MAX),
+                name: u32::try_from(self.names.len()).unwrap_or(u32::MAX),
                 is_file: kind == FileType::RegularFile,
             });
-            found.names.extend_from_slice(name);
+            self.names.extend_from_slice(name);
             if let Some(what) = known(name, own_name) {
-                found.named.push((join(&path, name), what));
+                self.named.push((join(path, name), what));
             }
         }
     }
-    found
+
+    /// Adds what was found in other directories.
+    fn add(&mut self, part: Self) {
+        let names = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.named.extend(part.named);
+        self.unreadable.extend(part.unreadable);
+        self.directories.extend(part.directories);
+        let moved = |entry: Entry| Entry { name: entry.name.saturating_add(names), ..entry };
+        self.entries.extend(part.entries.into_iter().map(moved));
+        self.names.extend(part.names);
+    }
 }
 
 impl<P> Walk<P> {
@@ -184,4 +240,39 @@ fn kind_of(directory: &OwnedFd, name: &CStr) -> FileType {
 /// What open(2) gives.
 pub(super) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_on_many_processors_misses_nothing_and_keeps_its_order() -> std::io::Result<()> {
+        let root = tempfile::tempdir()?;
+        for directory in 0..300 {
+            let path = root.path().join(format!("{}/{directory}", directory % 10));
+            std::fs::create_dir_all(&path)?;
+            std::fs::write(path.join("plain"), "")?;
+            std::fs::write(path.join(format!("known-{directory}")), "")?;
+        }
+        let opened = open_root(root.path())?;
+        let look =
+            || walk(opened.as_fd(), Extent::AllMounts, |name, _| name.starts_with(b"known").then_some(()));
+        let (first, second) = (look(), look());
+        assert_eq!(first.named.len(), 300);
+        assert_eq!(first.directories(), second.directories());
+        assert_eq!(first.files(), second.files());
+        let mut files = 0;
+        for (index, names) in first.files() {
+            let directory =
+                first.directories().get(index).map(|path| String::from_utf8_lossy(path).into_owned());
+            let number = directory.unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned();
+            assert!(
+                names.contains(&format!("known-{number}").as_bytes()) && names.contains(&b"plain".as_slice())
+            );
+            files += names.len();
+        }
+        assert_eq!(files, 600);
+        Ok(())
+    }
 }

@@ -7,8 +7,8 @@ use shieldrun_secrets::{Scanner, SecretId};
 
 use super::{Base, Inflater, MALFORMED, NONE, Pack, entry};
 use crate::history::error::Unreadable;
-use crate::history::parallel;
 use crate::history::zlib::LARGEST;
+use crate::parallel;
 
 /// A whole object that nothing hangs on need not be held: above this size it is looked at piece by piece.
 const STREAMED: u64 = 4 << 20;

@@ -1,10 +1,8 @@
 //! Owns the pass itself: who reads which file, and what is seen in one.
 
 use std::collections::BTreeSet;
-use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -15,13 +13,12 @@ use shieldrun_secrets::{MAX_PARSE, Redacted, Redactor, SecretId};
 use crate::cache::{Known, ReadAs, Tally};
 use crate::inventory::path::join;
 use crate::inventory::walk::{Extent, open_directory};
+use crate::parallel;
 
 /// Files of one directory that one thread takes at a time.
 pub(super) const UNIT: usize = 256;
 /// Fewer files than this are read sooner than a thread is started.
 const FEW: usize = 512;
-/// More threads wait for each other's directory entries.
-const MOST_THREADS: usize = 8;
 /// Read at a time.
 const CHUNK: usize = 256 * 1024;
 /// A larger file is not read at each start: a few seconds are what a person waits.
@@ -82,7 +79,7 @@ enum Verdict {
 }
 
 impl Search<'_> {
-    /// Looks at every file. Threads are gone when it returns: none may live when the guest is cloned.
+    /// Looks at every file.
     pub(super) fn run(&self, units: &[Unit<'_>]) -> Seen {
         let files: usize = units.iter().map(|unit| unit.names.len()).sum();
         let next = AtomicUsize::new(0);
@@ -94,24 +91,14 @@ impl Search<'_> {
             }
             seen
         };
-        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
-        if files < FEW || threads == 1 {
-            return work();
+        let mut all = Seen::default();
+        for seen in parallel::on_all(files >= FEW, work) {
+            all.hits.extend(seen.hits);
+            all.tally.add(seen.tally);
         }
-        thread::scope(|scope| {
-            // Where no more threads are to be had this one does it all.
-            let others: Vec<_> =
-                (1..threads).map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
-            let mut seen = work();
-            for other in others {
-                let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                seen.hits.extend(other.hits);
-                seen.tally.add(other.tally);
-            }
-            // The same order each time, whoever was first.
-            seen.hits.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-            seen
-        })
+        // The same order each time, whoever was first.
+        all.hits.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        all
     }
 
     fn look_at(&self, unit: &Unit<'_>, buffer: &mut [u8], seen: &mut Seen) {

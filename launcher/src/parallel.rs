@@ -8,7 +8,7 @@ use std::thread;
 const MOST: usize = 8;
 
 /// What `work` gives on each of the processors, or on this one alone where more are not worth it.
-pub(super) fn on_all<T: Send>(worth_it: bool, work: impl Fn() -> T + Sync) -> Vec<T> {
+pub(crate) fn on_all<T: Send>(worth_it: bool, work: impl Fn() -> T + Sync) -> Vec<T> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
     if !worth_it || threads == 1 {
         return vec![work()];
