@@ -223,3 +223,40 @@ fn another_name_of_the_home_shows_no_more_of_it() {
     let ran = world.bash(&script).started_by(bound).run().expect_clean();
     assert_eq!(ran.text(), "0\n", "{ran}");
 }
+
+#[test]
+fn files_that_are_replaced_and_new_ones_are_kept_too() {
+    let world = World::new();
+    put(&world.home.join(".agent.json"), b"1\n", 0o600);
+    put(&world.home.join(".same"), b"same\n", 0o600);
+    put(&world.home.join("outside"), b"outside\n", 0o644);
+    let policy = "files:\n  persist: [\"~/.agent.json\", \"~/.same\", \"~/.new/state.json\", \"~/.tree\", \"~/.link\", \"~/.through/file\"]\n";
+    let script = "cat ~/.agent.json ~/.same; echo 2 > ~/.a; mv ~/.a ~/.agent.json; mkdir ~/.new; echo new > ~/.new/state.json\n\
+        mkdir -p ~/.tree/deep; echo leaf > ~/.tree/deep/leaf; ln -s outside ~/.link; ln -s / ~/.through; echo no > ~/.other";
+    let before = listing(&world.home);
+    with_policy(&world, policy, script).run().expect_clean().expect_text("1\nsame\n");
+    let read = |name: &str| fs::read_to_string(world.home.join(name)).unwrap_or_default();
+    assert_eq!(read(".agent.json"), "2\n");
+    assert_eq!(read(".new/state.json"), "new\n");
+    assert_eq!(read(".tree/deep/leaf"), "leaf\n");
+    let after = listing(&world.home);
+    for (path, line) in &before {
+        let name = path.strip_prefix(&world.home).unwrap_or(path);
+        if !name.as_os_str().is_empty() && name != Path::new(".agent.json") {
+            assert_eq!(after.get(path), Some(line), "{name:?} changed");
+        }
+    }
+    for absent in [".link", ".through", ".other"] {
+        assert!(!after.contains_key(&world.home.join(absent)), "{absent} came back");
+    }
+    // The next run finds them.
+    with_policy(
+        &world,
+        policy,
+        "cat ~/.agent.json ~/.new/state.json ~/.tree/deep/leaf; echo 3 >> ~/.tree/deep/leaf",
+    )
+    .run()
+    .expect_clean()
+    .expect_text("2\nnew\nleaf\n");
+    assert_eq!(read(".tree/deep/leaf"), "leaf\n3\n");
+}

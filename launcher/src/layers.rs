@@ -6,6 +6,7 @@
 //! namespace; each path comes with the inode that must be found there, so that it is not trusted twice.
 
 mod keep;
+mod persist;
 mod tree;
 
 use std::ffi::{CString, OsStr};
@@ -19,6 +20,8 @@ use rustix::fs::{CWD, Dir, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, f
 use shieldrun_policy::plan::{Bytes, Layer, Mount, Plan};
 
 use crate::record::RunDir;
+
+pub(crate) use persist::bring_back;
 
 /// What a run wrote to the workspace, in its record; `c 0 0` is a deletion, `user.overlay.opaque` a
 /// directory that hides the one below.

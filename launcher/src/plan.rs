@@ -88,6 +88,7 @@ pub(crate) fn make(
         replaced_arguments: std::mem::take(&mut inventory.replaced_arguments),
         working_directory: bytes(&host.working_directory),
         workspace: bytes(&host.workspace),
+        kept: view.home.iter().flat_map(|home| &home.kept).map(bytes).collect(),
         kept_descriptors: arguments.keep_fd.clone(),
         bounds: limits::bounds(policy, tier),
         nesting: if policy.nested { Nesting::Allowed } else { Nesting::Denied },

@@ -247,6 +247,8 @@ pub struct Plan {
     pub working_directory: Bytes,
     /// The tree that the run may write.
     pub workspace: Bytes,
+    /// Paths of the home that come back to the host when the run is over, where they changed.
+    pub kept: Vec<Bytes>,
     /// Descriptors beside 0, 1 and 2 that cross.
     pub kept_descriptors: Vec<i32>,
     /// Whether there may be sandboxes inside.
@@ -426,6 +428,9 @@ impl fmt::Display for Plan {
         for mount in &self.mounts {
             writeln!(out, "mount              {mount}")?;
         }
+        for path in &self.kept {
+            writeln!(out, "kept               {path}")?;
+        }
         for mask in &self.masks {
             writeln!(
                 out,
@@ -504,6 +509,7 @@ impl Plan {
             "environment": self.environment.iter().map(variable).collect::<Vec<_>>(),
             "removed": self.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "replaced_arguments": self.replaced_arguments,
+            "kept": self.kept.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "kept_descriptors": self.kept_descriptors,
             "nested": self.nesting == Nesting::Allowed,
             "timeout_seconds": self.timeout_seconds,

@@ -5,7 +5,7 @@
 //! whose `user.overlay.opaque` is "x".
 
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,6 +32,15 @@ pub(super) fn keep(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     Copier { links: HashMap::new() }.directory(from, to)
 }
 
+/// Copies one file or directory to another name, which is not there.
+///
+/// # Errors
+/// As [`keep`].
+pub(super) fn one(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, as_name: &[u8]) -> io::Result<()> {
+    let mut copier = Copier { links: HashMap::new() };
+    copier.entry(from, CString::new(name)?.as_c_str(), to, CString::new(as_name)?.as_c_str())
+}
+
 struct Copier {
     /// Files with more than one name, by inode: the first copy.
     links: HashMap<u64, OwnedFd>,
@@ -43,26 +52,26 @@ impl Copier {
             Dir::read_from(from)?.map(|entry| Ok(entry?.file_name().to_owned())).collect();
         for name in names? {
             if !matches!(name.to_bytes(), b"." | b"..") {
-                self.entry(from, to, &name)?;
+                self.entry(from, &name, to, &name)?;
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-        let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    fn entry(&mut self, from: BorrowedFd<'_>, own: &CStr, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+        let stat = statat(from, own, AtFlags::SYMLINK_NOFOLLOW)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 mkdirat(to, name, Mode::RWXU)?;
                 // Opening it may give it the bits that it lacks; what it had is in `stat`.
-                let (source, target) = (opened(from, name)?, opened(to, name)?);
+                let (source, target) = (opened(from, own)?, opened(to, name)?);
                 self.directory(source.as_fd(), target.as_fd())?;
                 copy_attributes(source.as_fd(), target.as_fd())?;
                 finish(&target, &stat)
             }
-            FileType::RegularFile => self.file(from, to, name, &stat),
+            FileType::RegularFile => self.file(from, own, to, name, &stat),
             FileType::Symlink => {
-                symlinkat(readlinkat(from, name, Vec::new())?.as_c_str(), to, name)?;
+                symlinkat(readlinkat(from, own, Vec::new())?.as_c_str(), to, name)?;
                 Ok(utimensat(to, name, &times(&stat), AtFlags::SYMLINK_NOFOLLOW)?)
             }
             FileType::CharacterDevice => removal(to, name),
@@ -72,12 +81,19 @@ impl Copier {
         }
     }
 
-    fn file(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> io::Result<()> {
+    fn file(
+        &mut self,
+        from: BorrowedFd<'_>,
+        own: &CStr,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+        stat: &Stat,
+    ) -> io::Result<()> {
         if let Some(first) = self.links.get(&stat.st_ino) {
             let first = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(first));
             return Ok(linkat(CWD, first, to, name, AtFlags::SYMLINK_FOLLOW)?);
         }
-        let mut source = File::from(readable(from, name)?);
+        let mut source = File::from(readable(from, own)?);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut target = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
         copy_content(&mut source, &mut target, u64::try_from(stat.st_size).unwrap_or(0))?;
@@ -129,8 +145,10 @@ fn copy_attributes(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result
     for name in
         names.split_inclusive(|&byte| byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok())
     {
-        // The others are the system's own.
-        if name.to_bytes().starts_with(b"user.") {
+        // The others are the system's own, or the kernel's notes about this one overlay.
+        let name_bytes = name.to_bytes();
+        let is_note = name_bytes.starts_with(b"user.overlay.") && name_bytes != OPAQUE.as_bytes();
+        if name_bytes.starts_with(b"user.") && !is_note {
             let mut value = vec![0u8; LONGEST_VALUE];
             let length = fgetxattr(source, name, &mut value[..])?;
             value.truncate(length);

@@ -34,6 +34,8 @@ pub(super) struct Home {
     pub(super) mounts: Vec<Mount>,
     /// What of the host is seen in it, and what is put into it.
     pub(super) shown: Vec<PathBuf>,
+    /// What comes back to the host's home when the run is over, where it changed.
+    pub(super) kept: Vec<PathBuf>,
 }
 
 /// What of the inventory decides here.
@@ -67,9 +69,10 @@ pub(super) fn private(policy: &Policy, host: &Host, found: &Found<'_>, layer: La
         directories: BTreeSet::new(),
         files: BTreeSet::new(),
         persistent: BTreeSet::new(),
+        kept: Vec::new(),
     };
     view.show_tools(host);
-    view.show_what_the_policy_names(policy, host);
+    view.show_what_the_policy_names(policy, host, layer);
     view.show_what_the_command_names(host, found.command);
     Some(view.finish(layer))
 }
@@ -87,6 +90,7 @@ struct View<'a> {
     directories: BTreeSet<PathBuf>,
     files: BTreeSet<PathBuf>,
     persistent: BTreeSet<PathBuf>,
+    kept: Vec<PathBuf>,
 }
 
 impl View<'_> {
@@ -105,7 +109,7 @@ impl View<'_> {
         }
     }
 
-    fn show_what_the_policy_names(&mut self, policy: &Policy, host: &Host) {
+    fn show_what_the_policy_names(&mut self, policy: &Policy, host: &Host, layer: Layer) {
         let rules = policy.secrets.files.iter();
         let allowed = rules
             .filter(|rule| rule.mode == FileMode::Allow && rule.force == RuleForce::Exactly)
@@ -116,9 +120,32 @@ impl View<'_> {
             self.show_file(&path);
         }
         for path in &policy.files.persist {
-            if let Some(path) = self.resolve(&host.path_of(path)) {
+            self.keep(&host.path_of(path), layer);
+        }
+    }
+
+    /// A directory is the host's own. A file is a copy, which programs may replace by renaming, and comes
+    /// back; so does what is not there yet. With the layer in memory there is nothing to come back from.
+    fn keep(&mut self, path: &Path, layer: Layer) {
+        match (self.resolve(path), layer) {
+            (Some(path), Layer::Record) if !path.is_dir() => {
+                if self.show_file(&path) == Shown::Same {
+                    self.kept.push(path);
+                } else {
+                    self.persistent.insert(path);
+                }
+            }
+            (Some(path), _) => {
                 self.persistent.insert(path);
             }
+            (None, Layer::Record) if path.symlink_metadata().is_err() => {
+                let path = normal(path);
+                let is_linked = |relative| first_link(self.home, relative).is_some();
+                if path.strip_prefix(self.home).is_ok_and(|relative| !is_linked(relative)) {
+                    self.kept.push(path);
+                }
+            }
+            (None, _) => {}
         }
     }
 
@@ -159,22 +186,24 @@ impl View<'_> {
         }
     }
 
-    fn show_file(&mut self, path: &Path) {
-        let Some(path) = self.resolve(path) else { return };
+    fn show_file(&mut self, path: &Path) -> Shown {
+        let Some(path) = self.resolve(path) else { return Shown::Otherwise };
         if self.copies.iter().any(|(other, ..)| *other == path) {
-            return;
+            return Shown::Same;
         }
         match read_settings(&path) {
             Settings::Read(content, mode) => {
                 // A value of another place may be in it.
-                let content =
-                    self.registry.replace_known(&content).map_or(content, |replaced| replaced.bytes);
-                self.copies.push((path, content, mode));
+                let replaced = self.registry.replace_known(&content).map(|replaced| replaced.bytes);
+                let shown = if replaced.is_some() { Shown::Otherwise } else { Shown::Same };
+                self.copies.push((path, replaced.unwrap_or(content), mode));
+                shown
             }
             Settings::Large => {
                 self.files.insert(path);
+                Shown::Otherwise
             }
-            Settings::None => {}
+            Settings::None => Shown::Otherwise,
         }
     }
 
@@ -229,7 +258,8 @@ impl View<'_> {
             }
         }
         mounts.extend(trees.iter().map(|at| Mount::Overlay { at: bytes(at), layer }));
-        for at in self.files.iter().filter(|at| !beneath(at) && !shown.contains(at)) {
+        let is_bound = |at: &PathBuf| beneath(at) || self.persistent.contains(at);
+        for at in self.files.iter().filter(|at| !is_bound(at) && !shown.contains(at)) {
             mounts.push(Mount::Keep { at: bytes(at), access: Access::ReadOnly });
         }
         for at in &self.persistent {
@@ -238,8 +268,17 @@ impl View<'_> {
         shown.extend(trees.into_iter().cloned());
         shown.extend(self.files);
         shown.extend(self.persistent);
-        Home { mounts, shown }
+        Home { mounts, shown, kept: self.kept }
     }
+}
+
+/// What became of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Copied as it is.
+    Same,
+    /// With synthetic values, or not as a copy.
+    Otherwise,
 }
 
 enum Settings {

@@ -58,11 +58,21 @@ pub(crate) fn select<'a>(set: &'a ChangeSet, may_go: impl Fn(usize, &Change) -> 
             kept.extend(above(&change.from.as_ref().unwrap_or(&change.path).0));
         }
     }
+    // A made directory that stays keeps empty ones in it.
+    let staying: HashSet<&[u8]> = set
+        .changes
+        .iter()
+        .zip(&chosen)
+        .filter(|(change, _)| is_made_directory(change) && !wanted.contains(&change.path.0))
+        .filter(|(change, chosen)| !**chosen || filled.contains(&change.path.0))
+        .map(|(change, _)| change.path.0.as_slice())
+        .collect();
+    let in_staying = |path: &[u8]| above(path).iter().any(|above| staying.contains(above.as_slice()));
     let goes = |change: &Change, chosen: bool| {
         let path = &change.path.0;
         match (&change.before, &change.after) {
             (None, Some(after)) if after.is_directory() => {
-                wanted.contains(path) || (chosen && !filled.contains(path))
+                wanted.contains(path) || (chosen && !filled.contains(path) && !in_staying(path))
             }
             (Some(before), None) if before.is_directory() => chosen && !kept.contains(path),
             _ => chosen,

@@ -2,6 +2,8 @@
 //! lines that a person must see.
 
 use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -182,6 +184,12 @@ pub(super) fn close(
     }
     // By now the kernel has torn the namespaces down, while we wrote: no process of ours is left behind.
     spawn::collect(&init);
+    if let Some(home) = trial.plan.home().filter(|_| !trial.plan.kept.is_empty()) {
+        let home = Path::new(std::ffi::OsStr::from_bytes(&home.0));
+        for (path, error) in layers::bring_back(trial.directory, home, &trial.plan.kept) {
+            say::warning(format_args!("`{path}` was to be kept, and could not be: {error}"));
+        }
+    }
     layers::tidy(trial.directory);
     Ok(code.into())
 }

@@ -132,7 +132,9 @@ fn reasons_for(change: &Change, policy: &Policy, out: &mut Vec<Reason>) {
             message,
         });
     };
-    if policy.review == Review::Always && !change.is_directory() {
+    // A directory is touched by whatever is made in it, and that is named itself.
+    let is_touched = change.is_directory() && change.kind() == ChangeKind::Time;
+    if policy.review == Review::Always && !is_touched {
         say("review", None, None, Verdict::Hold, "every change waits for a person".to_owned());
     }
     // Beside its time nothing of it is other than it was.
