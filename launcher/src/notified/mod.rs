@@ -40,7 +40,7 @@ pub(crate) struct Blocked(Vec<Pattern>);
 #[derive(Debug)]
 pub(crate) struct Notified {
     thread: JoinHandle<Told>,
-    stop: Arc<OwnedFd>,
+    stop: OwnedFd,
 }
 
 /// What was denied, each thing once, with how often.
@@ -51,6 +51,8 @@ pub(crate) struct Told {
 
 /// More different denials than this are not told apart in the result; the record has them all.
 const TOLD: usize = 1000;
+/// More of a command than this is not in the result.
+const LONGEST: usize = 1000;
 
 impl Blocked {
     /// Those of a policy that count for commands: a pattern that names no place counts for them too.
@@ -86,9 +88,8 @@ impl Notified {
     ) -> io::Result<Self> {
         raise_limit();
         heard.with_kernel();
-        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let server =
-            serve::Server::new(Listener::new(listener), Arc::clone(&stop), init, blocked, heard, sender)?;
+        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let server = serve::Server::new(Listener::new(listener), &stop, init, blocked, heard, sender)?;
         let thread = thread::Builder::new().name("notified".to_owned()).spawn(move || server.run())?;
         Ok(Self { thread, stop })
     }
@@ -96,7 +97,7 @@ impl Notified {
     /// Ends it. Everybody inside has ended: nobody asks any more.
     pub(crate) fn finish(self) -> Told {
         // Fails only when the counter is full, and then it is set.
-        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
         self.thread.join().unwrap_or_default()
     }
 }
@@ -114,7 +115,8 @@ fn raise_limit() {
 }
 
 impl Told {
-    fn add(&mut self, action: &'static str, what: String, rule: Option<String>) {
+    fn add(&mut self, action: &'static str, what: &str, rule: Option<String>) {
+        let what = what.chars().take(LONGEST).collect();
         let denial = (action, what, rule);
         if self.denied.len() < TOLD || self.denied.contains_key(&denial) {
             *self.denied.entry(denial).or_default() += 1;

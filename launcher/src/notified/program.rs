@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
 use shieldrun_policy::audit::Text;
@@ -14,12 +14,19 @@ use shieldrun_policy::audit::Text;
 /// A program as the guest would find it.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// There it is, by a descriptor that only names it.
-    Program(OwnedFd),
+    /// There it is.
+    Program(Program),
     /// It could not be found or not be executed, and so says the kernel.
     Missing,
     /// We cannot tell.
     Unsure,
+}
+
+/// A file that can be executed, by a descriptor that only names it.
+#[derive(Debug)]
+pub(super) struct Program {
+    descriptor: OwnedFd,
+    identity: Identity,
 }
 
 /// How it is started.
@@ -45,11 +52,11 @@ pub(super) struct Kinds {
     known: HashMap<Identity, Kind>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Identity {
     device: u64,
     inode: u64,
-    size: u64,
+    size: i64,
     changed: (i64, i64),
 }
 
@@ -69,7 +76,7 @@ impl Found {
             None => openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT),
         };
         match opened {
-            Ok(program) => Self::Program(program),
+            Ok(descriptor) => Program::of(descriptor).map_or(Self::Missing, Self::Program),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP | Errno::NAMETOOLONG) => {
                 Self::Missing
             }
@@ -78,43 +85,45 @@ impl Found {
     }
 }
 
-/// The name of what a descriptor stands for, without links.
-pub(super) fn real_path(program: &OwnedFd) -> Option<Text> {
-    let name = rustix::fs::readlink(format!("/proc/self/fd/{}", program.as_raw_fd()), Vec::new()).ok()?;
-    Some(Text::from_bytes(name.to_bytes()))
-}
+impl Program {
+    /// `None` for what nobody may execute.
+    fn of(descriptor: OwnedFd) -> Option<Self> {
+        let stat = rustix::fs::fstat(&descriptor).ok()?;
+        let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let identity = Identity {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: stat.st_size,
+            changed: (stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+        };
+        (file && stat.st_mode & 0o111 != 0).then_some(Self { descriptor, identity })
+    }
 
-/// Whether anybody may execute it at all.
-pub(super) fn is_executable(program: &OwnedFd) -> bool {
-    rustix::fs::fstat(program).is_ok_and(|stat| {
-        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
-            && stat.st_mode & 0o111 != 0
-    })
+    /// Its path, without links.
+    pub(super) fn real_path(&self) -> Option<Text> {
+        let name = rustix::fs::readlink(self.in_proc(), Vec::new()).ok()?;
+        Some(Text::from_bytes(name.to_bytes()))
+    }
+
+    fn in_proc(&self) -> String {
+        format!("/proc/self/fd/{}", self.descriptor.as_raw_fd())
+    }
 }
 
 impl Kinds {
     /// What it is.
-    pub(super) fn of(&mut self, program: &OwnedFd) -> Kind {
-        // What only names a file is opened by way of its name in `/proc`: the same file, whatever became of
-        // its path.
-        let Ok(file) = File::open(format!("/proc/self/fd/{}", program.as_raw_fd())) else {
-            return Kind::Unknown;
-        };
-        let Ok(metadata) = file.metadata() else { return Kind::Unknown };
-        let identity = Identity {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        };
-        if let Some(kind) = self.known.get(&identity) {
+    pub(super) fn of(&mut self, program: &Program) -> Kind {
+        if let Some(kind) = self.known.get(&program.identity) {
             return kind.clone();
         }
+        // What only names a file is opened by way of its name in `/proc`: the same file, whatever became of
+        // its path.
+        let Ok(file) = File::open(program.in_proc()) else { return Kind::Unknown };
         let kind = read(&|into: &mut [u8], at: u64| file.read_at(into, at).unwrap_or(0));
         if self.known.len() >= KNOWN {
             self.known.clear();
         }
-        self.known.insert(identity, kind.clone());
+        self.known.insert(program.identity, kind.clone());
         kind
     }
 }

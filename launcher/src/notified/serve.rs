@@ -15,7 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use shieldrun_policy::audit::{Action, Event, Process, Provider, Text, Timestamp};
 
 use super::call::{Command, From, address};
-use super::program::{Found, Kind, Kinds, is_executable, real_path};
+use super::program::{Found, Kind, Kinds};
 use super::tree::Tree;
 use super::unhooked::{Heard, Start, Starts};
 use super::{Blocked, Told};
@@ -30,7 +30,6 @@ use crate::sys::seccomp::{Asked, Listener, Word};
 /// The thread's state.
 pub(super) struct Server {
     listener: Listener,
-    stop: Arc<OwnedFd>,
     epoll: OwnedFd,
     init: OwnedFd,
     /// Its number inside: it is ours, and no program of the guest's.
@@ -46,7 +45,18 @@ pub(super) struct Server {
     kinds: Kinds,
     starts: Starts,
     told: Told,
+    named: Named,
 }
+
+/// How many starts the record names; more are counted. A loop that starts programs for hours would fill the disk.
+#[derive(Debug, Default)]
+struct Named {
+    starts: u64,
+    more: u64,
+    first: Option<Timestamp>,
+}
+
+const NAMED: u64 = 100_000;
 
 /// What an event of the loop is about; else it is a process by its number inside.
 const LISTENER: u64 = u64::MAX;
@@ -58,7 +68,7 @@ const SCRIPTS: usize = 4;
 impl Server {
     pub(super) fn new(
         listener: Listener,
-        stop: Arc<OwnedFd>,
+        stop: &OwnedFd,
         init: &OwnedFd,
         blocked: Blocked,
         heard: Arc<Heard>,
@@ -66,7 +76,7 @@ impl Server {
     ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        epoll::add(&epoll, &stop, EventData::new_u64(STOP), EventFlags::IN)?;
+        epoll::add(&epoll, stop, EventData::new_u64(STOP), EventFlags::IN)?;
         let init = init.try_clone()?;
         let pid = first_pid(init.as_fd()).ok_or(io::ErrorKind::NotFound)?;
         let root = openat(CWD, format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -75,7 +85,6 @@ impl Server {
         Ok(Self {
             first,
             listener,
-            stop,
             epoll,
             init,
             namespace,
@@ -87,6 +96,7 @@ impl Server {
             kinds: Kinds::default(),
             starts: Starts::default(),
             told: Told::default(),
+            named: Named::default(),
         })
     }
 
@@ -120,7 +130,12 @@ impl Server {
             self.exited(process, end);
         }
         self.check(None);
-        drop(self.stop);
+        if let Some(first) = self.named.first {
+            let last = Timestamp::from(SystemTime::now());
+            let event = Event::new(last, Action::ProcessStarted, Provider::Kernel)
+                .message("of more programs than the record names");
+            self.sender.send(event.repeated(self.named.more, first, last));
+        }
         self.told
     }
 
@@ -149,10 +164,6 @@ impl Server {
             Some(path) => Found::at(&self.root, asked.thread, path),
             None => Found::Unsure,
         };
-        let found = match found {
-            Found::Program(program) if !is_executable(&program) => Found::Missing,
-            other => other,
-        };
         if matches!(found, Found::Missing) || !self.listener.waits(asked) {
             return self.listener.answer(asked, Word::Continue);
         }
@@ -161,7 +172,7 @@ impl Server {
         self.listener.answer(asked, Word::Continue);
 
         let (executable, kind) = match found {
-            Found::Program(program) => (real_path(&program), self.kinds.of(&program)),
+            Found::Program(program) => (program.real_path(), self.kinds.of(&program)),
             _ => (None, Kind::Unknown),
         };
         let executable = executable.or_else(|| path.as_deref().map(Text::from_bytes));
@@ -170,6 +181,9 @@ impl Server {
         let process = Process { pid: host, pid_inside: Some(inside), executable, ..known };
         let (kind, interpreter) = self.loaded(asked.thread, kind);
         self.starts.add(Start { at, until: None, kind, process: process.clone() });
+        if !self.named.one_more(now.into()) {
+            return;
+        }
         let event = Event::new(now, Action::ProcessStarted, Provider::Kernel).process(Process {
             args: command.args.iter().map(|word| Text::from_bytes(word)).collect(),
             working_directory: here.as_deref().map(Text::from_bytes),
@@ -211,8 +225,8 @@ impl Server {
             return;
         }
         let [line, _] = command.lines();
-        let what = Text::from_bytes(&line).as_str().to_owned();
-        self.told.add(Action::CommandBlocked.word(), what, Some(RULE.to_owned()));
+        let what = Text::from_bytes(&line);
+        self.told.add(Action::CommandBlocked.word(), what.as_str(), Some(RULE.to_owned()));
         self.sender.send(
             Event::new(now, Action::CommandBlocked, Provider::Kernel)
                 .process(process)
@@ -239,7 +253,7 @@ impl Server {
         let (name, errno) = denial(asked.number).unwrap_or(("unknown", libc::EPERM));
         let process = self.look(asked.thread);
         if self.listener.waits(asked) {
-            self.told.add(Action::SyscallDenied.word(), name.to_owned(), None);
+            self.told.add(Action::SyscallDenied.word(), name, None);
             let event = Event::new(SystemTime::now(), Action::SyscallDenied, Provider::Kernel);
             self.sender.send(event.process(process).syscall(name));
         }
@@ -253,6 +267,9 @@ impl Server {
     }
 
     fn exited(&self, process: Process, end: Option<End>) {
+        if self.named.more > 0 {
+            return;
+        }
         let exit_code = match end {
             Some(End::Code(code)) => Some(i32::from(code)),
             _ => None,
@@ -279,6 +296,19 @@ impl Server {
     /// Who asks. It waits, so it is there, unless it was killed.
     fn look(&self, thread: u32) -> Process {
         procfs::look(thread, self.init.as_fd()).unwrap_or(Process { pid: thread, ..Process::default() })
+    }
+}
+
+impl Named {
+    /// Whether this one is named.
+    fn one_more(&mut self, now: Timestamp) -> bool {
+        if self.starts < NAMED {
+            self.starts += 1;
+            return true;
+        }
+        self.more += 1;
+        self.first.get_or_insert(now);
+        false
     }
 }
 

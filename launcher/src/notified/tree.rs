@@ -57,8 +57,7 @@ impl Tree {
             }
         };
         epoll::add(epoll, &pidfd, EventData::new_u64(u64::from(inside)), EventFlags::IN).ok()?;
-        let parent = pidfd::parent(pidfd.as_fd()).or_else(|| parent_by_proc(host));
-        let known = Known { host, pidfd, executable: None, parent, awaited: Awaited::End };
+        let known = Known { host, pidfd, executable: None, parent: None, awaited: Awaited::End };
         self.known.insert(inside, known);
         Some(host)
     }
@@ -67,6 +66,9 @@ impl Tree {
     pub(super) fn runs(&mut self, inside: u32, executable: Option<Text>) {
         if let Some(known) = self.known.get_mut(&inside) {
             known.executable = executable;
+            // Asked when it waits for us no more, but has hardly begun.
+            let parent = pidfd::parent(known.pidfd.as_fd()).or_else(|| parent_by_proc(known.host));
+            known.parent = parent.or(known.parent);
         }
     }
 
