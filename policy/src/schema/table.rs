@@ -195,7 +195,7 @@ pub(crate) const KEYS: &[Key] = &[
                 "files.writes",
                 word!(Writes),
                 Order::LaterWord,
-                "direct",
+                "overlay",
                 Some("--writes"),
                 "Where writes to the workspace go."
             ),

@@ -230,7 +230,7 @@ fn a_project_may_only_tighten() {
             "loosens `~/.aws: block`",
         ),
         ("", "files: {writes: none}", ""),
-        ("", "files: {writes: direct}", ""),
+        ("", "files: {writes: direct}", "`files.writes: direct` loosens `overlay`"),
         ("files: {writes: overlay}", "files: {writes: direct}", "`files.writes: direct` loosens `overlay`"),
         ("", "files: {visible: [\"~/.x\"]}", "`files.visible` grants `~/.x`"),
         ("files: {visible: [\"~/.x\"]}", "files: {visible: [\"~/.x/y\"]}", ""),

@@ -110,7 +110,7 @@ words! {
         Direct = "direct": "into the real tree at once",
         Overlay = "overlay": "into a layer of the run; promoted after the gate",
         None = "none": "nowhere: the workspace is read-only",
-    } default Direct
+    } default Overlay
 }
 words! {
     /// What the command can reach.
