@@ -6,6 +6,7 @@
 mod harness;
 
 mod builds;
+mod changes;
 mod clients;
 mod crash;
 mod doctor;

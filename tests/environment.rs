@@ -135,7 +135,8 @@ fn a_url_with_a_password_is_replaced_under_any_name() {
 #[test]
 fn a_private_key_in_a_variable_is_a_real_key_of_another_owner() {
     let mut world = World::new();
-    let script = "umask 077; printf '%s\\n' \"$DEPLOY_KEY\" > key && ssh-keygen -y -P '' -f key";
+    // Not in the project, where the gate would refuse a placeholder.
+    let script = "umask 077; printf '%s\\n' \"$DEPLOY_KEY\" > /tmp/key && ssh-keygen -y -P '' -f /tmp/key";
     let ran = world.bash(script).run().expect_clean();
     assert!(ran.text().starts_with("ecdsa-sha2-nistp256 "), "{ran}");
     for (file, kind) in [(".ssh/id_ed25519", "ssh-ed25519 "), (".ssh/id_rsa", "ssh-rsa ")] {

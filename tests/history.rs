@@ -314,7 +314,8 @@ fn what_is_committed_in_a_layer_leaves_the_real_history_sound() {
     let script = "set -e; echo one > one.txt; git add one.txt; git commit -qm one; git stash list | wc -l
         git log -p --all | grep -c KEY; git gc -q || true
         git checkout -qb topic HEAD~1; git commit -q --allow-empty -m two; git rebase -q main; git log --format=%s -2";
-    let ran = world.bash(script).with(["--writes", "overlay"]).run().expect_clean();
+    let held = ["--writes", "overlay", "--review", "always"];
+    let ran = world.bash(script).with(held).run().expect_clean();
     assert!(ran.text().ends_with("two\none\n"), "{ran}");
     // Whatever was taken over: every object is what its name says, and the old ones are what they were.
     git(&world, "git fsck --full --strict");

@@ -11,6 +11,7 @@ use shieldrun_policy::changes::{Finding, Node, NodeKind};
 use shieldrun_policy::plan::Bytes;
 
 use super::attributes;
+use super::extents;
 use super::eyes::{Eyes, Look};
 use super::text::is_text;
 use super::walk::file_type;
@@ -86,6 +87,10 @@ pub(crate) fn digest(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner
 
 /// The digest of an open file, from where it stands.
 pub(crate) fn digest_of(mut file: File) -> io::Result<[u8; 32]> {
+    let size = file.metadata()?.len();
+    if size > extents::PLAIN {
+        return extents::digest(&mut file, size, |_| ());
+    }
     let mut hash = Sha256::new();
     let mut buffer = vec![0u8; 128 << 10];
     loop {
@@ -127,6 +132,15 @@ fn read_file(mut file: File, size: i64, side: &mut Side, eyes: Option<&Eyes<'_>>
     let size = u64::try_from(size).unwrap_or_default();
     let mut hash = Sha256::new();
     let mut look = eyes.map(Eyes::look);
+    if size > extents::PLAIN {
+        side.node.digest = Some(extents::digest(&mut file, size, |block| {
+            if let Some(look) = &mut look {
+                look.feed(block);
+            }
+        })?);
+        side.found = look.map(Look::finish).unwrap_or_default();
+        return Ok(());
+    }
     let mut kept = (size <= MOST_KEPT).then(|| Vec::with_capacity(usize::try_from(size).unwrap_or_default()));
     let mut total = 0u64;
     let mut buffer = vec![0u8; (128 << 10).min(usize::try_from(size).unwrap_or_default() + 1)];

@@ -6,6 +6,7 @@
 pub(crate) mod attributes;
 mod binary;
 mod content;
+pub(crate) mod extents;
 mod eyes;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::journal::{Attribute, Properties};
 use crate::beneath::{Spot, Tree};
 use crate::changes::attributes::{self, Attributes};
+use crate::changes::extents;
 
 /// The directory of staged things. Each is named by the number of its step.
 pub(crate) struct Stage {
@@ -90,8 +91,14 @@ pub(crate) fn copy(
             let mut source = source.ok_or(Errno::INVAL)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut file = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
-            // Where the file system can, the blocks are shared.
-            io::copy(&mut source, &mut file)?;
+            let size = u64::try_from(stat.st_size).unwrap_or_default();
+            let blocks = u64::try_from(stat.st_blocks).unwrap_or_default();
+            if blocks.saturating_mul(512) < size {
+                extents::copy(&mut source, &mut file, size)?;
+            } else {
+                // Where the file system can, the blocks are shared.
+                io::copy(&mut source, &mut file)?;
+            }
             own(fstat(&file)?, stat, || fchown(&file, Some(user), Some(group)))?;
             for (name, value) in attributes::read(&source)? {
                 fsetxattr(&file, name.as_slice(), &value, XattrFlags::empty())?;

@@ -109,11 +109,11 @@ pub(crate) fn standings(verdict: &VerdictRecord) -> impl Fn(&Change) -> Standing
     }
     move |change| {
         let file = change.path.to_string();
-        // Directories go with what is in them.
-        if change.is_directory() || goes.contains(&file) {
-            Standing::Goes
-        } else if waits.contains(&file) {
+        if waits.contains(&file) {
             Standing::Waits
+            // Directories go with what is in them.
+        } else if change.is_directory() || goes.contains(&file) {
+            Standing::Goes
         } else {
             Standing::Stays
         }

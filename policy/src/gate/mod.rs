@@ -83,11 +83,11 @@ impl Judged {
         }
     }
 
-    /// As `verdict.json` has it. Directories go with what is in them and are not named.
+    /// As `verdict.json` has it. Directories go with what is in them, and are named only where they wait themselves.
     pub fn record(&self, set: &ChangeSet, run_id: &str, policy_digest: &str) -> VerdictRecord {
         let of = |wanted: Verdict| {
             self.changes(set, wanted)
-                .filter(|change| !change.is_directory())
+                .filter(|change| !change.is_directory() || wanted == Verdict::Hold)
                 .map(|change| change.path.to_string())
                 .chain((self.commits == Some(wanted)).then(|| COMMITS.to_owned()))
                 .collect()
@@ -132,9 +132,7 @@ fn reasons_for(change: &Change, policy: &Policy, out: &mut Vec<Reason>) {
             message,
         });
     };
-    // A directory is touched by whatever is made in it, and that is named itself.
-    let is_touched = change.is_directory() && change.kind() == ChangeKind::Time;
-    if policy.review == Review::Always && !is_touched {
+    if policy.review == Review::Always {
         say("review", None, None, Verdict::Hold, "every change waits for a person".to_owned());
     }
     // Beside its time nothing of it is other than it was.
