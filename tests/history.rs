@@ -255,6 +255,30 @@ fn submodules_work_trees_and_alternates_are_histories_too() {
 }
 
 #[test]
+fn a_linked_work_tree_in_the_home_finds_its_repository() {
+    let mut world = world_with_history();
+    packed(&world);
+    let key = world.real(PLACE).to_owned();
+    world.set("DATABASE_PASSWORD", key);
+    let tree = world.home.join("src/tree");
+    git(&world, &format!("git worktree add -q --detach {}", tree.display()));
+    let ran = world.shield(["git", "log", "-p", "--all"]).in_directory(&tree).run().expect_clean();
+    assert!(ran.text().contains("settings grow"), "{ran}");
+    put(&world.project.join(".git/COMMIT_EDITMSG"), world.real(PLACE).as_bytes(), 0o644);
+    let ran = world.shield(["cat", "../project/.git/COMMIT_EDITMSG"]).in_directory(&tree).run();
+    ran.expect_clean();
+    let ran = world.shield(["git", "status", "--porcelain"]).in_directory(&tree).run().expect_clean();
+    ran.expect_text("");
+    // One that only says so of itself gets nothing to see.
+    let liar = world.home.join("src/liar");
+    put(&liar.join(".git"), format!("gitdir: {}/.git\n", world.project.display()).as_bytes(), 0o644);
+    let ran = world.shield(["cat", "../project/.git/HEAD"]).in_directory(&liar).run();
+    ran.expect_code(1);
+    let twin = world.shield(["cat", "../project/.git/HEAD"]).in_directory(&tree).run();
+    twin.expect_code(0);
+}
+
+#[test]
 fn half_written_packs_cannot_be_read() {
     let world = world_with_history();
     packed(&world);

@@ -21,6 +21,8 @@ pub(crate) struct Host {
     pub working_directory: PathBuf,
     /// Nearest directory upwards with a `.git`, else the working directory.
     pub workspace: PathBuf,
+    /// The git directory that the workspace shares with other work trees, where it lies elsewhere.
+    pub repository: Option<PathBuf>,
     /// The environment, as exec gave it: `NAME=value` split at the first `=`.
     pub variables: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -55,6 +57,7 @@ impl Host {
             gid: rustix::process::getegid().as_raw(),
             home,
             working_directory,
+            repository: repository_of(&workspace),
             workspace,
             variables: env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect(),
         })
@@ -124,6 +127,27 @@ fn workspace_of(working_directory: &Path, home: Option<&Path>) -> PathBuf {
         .find(|directory| *directory != Path::new("/") && directory.join(".git").symlink_metadata().is_ok())
         .unwrap_or(working_directory)
         .to_path_buf()
+}
+
+/// Of a linked work tree: what its `.git` file names, and that names it back. A project's file alone must not be
+/// able to make a directory of the host visible, and what lies in the named one is the user's word.
+fn repository_of(workspace: &Path) -> Option<PathBuf> {
+    let line = |path: &Path| {
+        let text = std::fs::read(path).ok()?;
+        let line = text.split(|byte| *byte == b'\n').next()?;
+        Some(PathBuf::from(OsString::from_vec(line.to_vec())))
+    };
+    let link = workspace.join(".git");
+    if !link.symlink_metadata().ok()?.is_file() {
+        return None;
+    }
+    let named = line(&link)?.into_os_string().into_vec();
+    let named = PathBuf::from(OsString::from_vec(named.strip_prefix(b"gitdir: ")?.to_vec()));
+    let own = workspace.join(named).canonicalize().ok()?;
+    let back = own.join(line(&own.join("gitdir"))?).canonicalize().ok()?;
+    let shared = own.join(line(&own.join("commondir"))?).canonicalize().ok()?;
+    (back == link && own.starts_with(shared.join("worktrees")) && !shared.starts_with(workspace))
+        .then_some(shared)
 }
 
 impl fmt::Display for HostError {

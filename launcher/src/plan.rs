@@ -131,6 +131,8 @@ impl View {
         kept.extend(visible.into_iter().filter(|path| hidden(path)));
         let persistent: Vec<_> = named(&policy.files.persist);
         kept.extend(persistent.iter().cloned());
+        // Of a linked work tree: git reads there; what it would write belongs to the other trees as well.
+        kept.extend(host.repository.iter().filter(|path| hidden(path)).cloned());
         kept.push(host.workspace.clone());
         // The working directory lies in the workspace, except where that was cut at the home.
         if !host.working_directory.starts_with(&host.workspace) && hidden(&host.working_directory) {

@@ -54,9 +54,7 @@ pub(super) struct Candidates {
     pub walk: Walk<Name>,
     /// Root of the walk, absolute.
     pub root: Vec<u8>,
-    /// Git directories in it, below the root.
-    pub repositories: Vec<Vec<u8>>,
-    /// Object directories of these and of those that the workspace is a work tree of.
+    /// Object directories of the repositories in it, and of those that it is a work tree of.
     pub stores: Vec<Vec<u8>>,
 }
 
@@ -150,7 +148,7 @@ pub(super) fn collect(
             rule: "secrets.files.unreadable".to_owned(),
         });
     }
-    Ok(Candidates { list, walk, root, repositories, stores })
+    Ok(Candidates { list, walk, root, stores })
 }
 
 /// What the policy names is looked at even where the data knows nothing of it.

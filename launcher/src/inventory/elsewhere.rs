@@ -10,6 +10,7 @@
 mod search;
 
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 
 use shieldrun_policy::plan::{Cover, Mask};
 use shieldrun_policy::schema::{FileMode, Policy, SecretsMode};
@@ -18,7 +19,7 @@ use shieldrun_secrets::{Redacted, Redactor, Registry};
 use super::InventoryError;
 use super::files::{Found, Opened};
 use super::path::{as_path, contains, join};
-use super::walk::open_root;
+use super::walk::{Extent, Walk, open_root, walk};
 use crate::cache::{Known, Tally};
 use crate::host::Host;
 use search::{Hit, Search, Seen, Sight};
@@ -42,7 +43,17 @@ pub(super) fn cover(
     known: &Known,
 ) -> Result<Tally, InventoryError> {
     look_again(redactor, found.masks_mut());
-    let Seen { hits, tally } = search(redactor, found, known)?;
+    let candidates = &found.candidates;
+    let Seen { mut hits, mut tally } = search(redactor, found, known, &candidates.root, &candidates.walk)?;
+    if let Some(repository) = &host.repository {
+        let root = repository.as_os_str().as_bytes();
+        if let Ok(opened) = open_root(repository) {
+            let walk = walk(opened.as_fd(), Extent::AllMounts, |_, _| None::<()>);
+            let seen = search(redactor, found, known, root, &walk)?;
+            hits.extend(seen.hits);
+            tally.add(seen.tally);
+        }
+    }
     let home = host.home_or_root();
     let modes: Vec<_> = hits
         .iter()
@@ -87,25 +98,28 @@ fn look_again(redactor: &Redactor<'_>, masks: &mut [Mask]) {
     }
 }
 
-fn search(redactor: &Redactor<'_>, found: &Found, known: &Known) -> Result<Seen, InventoryError> {
-    let candidates = &found.candidates;
-    let root = open_root(as_path(&candidates.root))
-        .map_err(|error| InventoryError::Workspace(as_path(&candidates.root).to_path_buf(), error.into()))?;
+/// Looks at every file beneath a directory that was walked, but for git's objects.
+fn search<P>(
+    redactor: &Redactor<'_>,
+    found: &Found,
+    known: &Known,
+    root: &[u8],
+    walk: &Walk<P>,
+) -> Result<Seen, InventoryError> {
+    let opened = open_root(as_path(root))
+        .map_err(|error| InventoryError::Workspace(as_path(root).to_path_buf(), error.into()))?;
     let (covered, blocked) = found.covered();
-    let stores: Vec<_> = candidates.repositories.iter().map(|path| join(path, b"objects")).collect();
-    let walk = &candidates.walk;
     let files = walk.files();
     let mut units = Vec::new();
     for (index, names) in &files {
         let Some(directory) = walk.directories().get(*index) else { continue };
-        let at = join(&candidates.root, directory);
-        if stores.iter().any(|store| contains(store, directory))
-            || blocked.iter().any(|above| contains(above, &at))
-        {
-            continue;
+        let at = join(root, directory);
+        let beneath = |above: &[u8]| contains(above, &at);
+        let stores = found.candidates.stores.iter().map(Vec::as_slice);
+        if !stores.chain(blocked.iter().copied()).any(beneath) {
+            units.extend(names.chunks(search::UNIT).map(|names| search::Unit { directory, names }));
         }
-        units.extend(names.chunks(search::UNIT).map(|names| search::Unit { directory, names }));
     }
-    let search = Search { redactor, root: root.as_fd(), at: &candidates.root, covered: &covered, known };
+    let search = Search { redactor, root: opened.as_fd(), at: root, covered: &covered, known };
     Ok(search.run(&units))
 }

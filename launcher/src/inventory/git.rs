@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
@@ -54,7 +55,8 @@ pub(super) fn linked<P>(walk: &Walk<P>, root: &[u8]) -> Vec<Vec<u8>> {
         let Some(named) = named.strip_prefix(b"gitdir: ") else { continue };
         let own = beside(&directory, named);
         let shared = line(&join(&own, b"commondir")).map(|named| beside(&own, &named));
-        found.extend(shared.into_iter().chain([own]));
+        let canonical = |path: Vec<u8>| Some(as_path(&path).canonicalize().ok()?.into_os_string().into_vec());
+        found.extend(shared.into_iter().chain([own]).filter_map(canonical));
     }
     found
 }
