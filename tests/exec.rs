@@ -64,6 +64,16 @@ fn a_program_that_is_not_there_is_not_started() {
 }
 
 #[test]
+fn a_program_that_may_not_be_read_hides_nothing() {
+    let world = World::new();
+    let shell = fs::read("/bin/dash").expect("a small shell");
+    let shy = put(&world.project.join("shy"), &shell, 0o111);
+    let ran = world.shield([shy.as_os_str(), "-c".as_ref(), "/bin/echo out; :".as_ref()]).run();
+    let ran = ran.expect_clean().expect_text("out\n");
+    assert_eq!(args(started(&ran, "/echo")), ["/bin/echo", "out"], "{ran}");
+}
+
+#[test]
 fn programs_out_of_the_shims_reach_are_named_with_the_reason() {
     let world = World::new();
     let (fixed, raw) = (world.probe(&STATIC), world.probe(&RAW));

@@ -12,7 +12,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use shieldrun_policy::audit::{Action, Event, Process, Provider, Text, Timestamp};
+use shieldrun_policy::audit::{Action, Event, Outcome, Process, Provider, Text, Timestamp};
 
 use super::call::{Command, From, address};
 use super::program::{Found, Kind, Kinds};
@@ -152,9 +152,13 @@ impl Server {
     fn command(&mut self, asked: &Asked) {
         let (at, now) = (monotonic(), SystemTime::now());
         let inside = inner_pid(self.namespace.as_fd(), asked.thread).unwrap_or(0);
-        // What cannot be read by us cannot be read by the kernel either, and then the call fails.
-        let command = Command::read(asked).ok().filter(|_| inside != self.first);
-        let Some(command) = command else { return self.listener.answer(asked, Word::Continue) };
+        if inside == self.first {
+            return self.listener.answer(asked, Word::Continue);
+        }
+        let command = match Command::read(asked) {
+            Ok(command) => command,
+            Err(error) => return self.unreadable(asked, now, &error),
+        };
         if let Some(pattern) = self.pattern(&command) {
             return self.block(asked, now.into(), &command, &pattern);
         }
@@ -193,6 +197,18 @@ impl Server {
             Some(interpreter) => event.message(Text::from_bytes(&[b"a script for ", &*interpreter].concat())),
             None => event,
         });
+    }
+
+    /// As a rule the kernel cannot read it either, and then the call fails. But a program that its user may
+    /// execute and not read hides its memory from us, and not from the kernel.
+    fn unreadable(&self, asked: &Asked, now: SystemTime, error: &io::Error) {
+        if error.raw_os_error() == Some(libc::EPERM) && self.listener.waits(asked) {
+            let event = Event::new(now, Action::ProcessStarted, Provider::Kernel).outcome(Outcome::Unknown);
+            let unknown = Process { args: Vec::new(), executable: None, ..self.look(asked.thread) };
+            self.sender
+                .send(event.process(unknown).message("of a program whose caller cannot be looked into"));
+        }
+        self.listener.answer(asked, Word::Continue);
     }
 
     /// What a script is loaded by, and its interpreter's name.

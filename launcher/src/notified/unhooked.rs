@@ -27,7 +27,7 @@ struct State {
 }
 
 /// How long a program may take to load the shim: a loaded machine is slow.
-const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_secs(1);
 /// What is heard is the guest's word: so many processes are remembered, and so many starts of one.
 const REMEMBERED: usize = 16_384;
 const STARTS: usize = 8;
@@ -51,6 +51,12 @@ pub(super) struct Start {
 #[derive(Debug, Default)]
 pub(super) struct Starts {
     waiting: VecDeque<Start>,
+    /// The number of the first that waits; each has the next.
+    first: usize,
+    /// The last start of each process that has one waiting, by its number.
+    latest: HashMap<u32, usize>,
+    /// When what was heard was last gone through.
+    swept: Duration,
     told: BTreeMap<(String, &'static str), Told>,
 }
 
@@ -108,9 +114,8 @@ impl Heard {
 
     fn has_spoken(&self, start: &Start) -> bool {
         let state = self.state();
-        let pid = start.process.pid_inside.unwrap_or(start.process.pid);
         let here = |at: &Duration| *at >= start.at && start.until.is_none_or(|until| *at < until);
-        state.spoke.get(&pid).is_some_and(|starts| starts.iter().any(here))
+        state.spoke.get(&start.pid()).is_some_and(|starts| starts.iter().any(here))
     }
 
     /// Forgets what nobody will ask about.
@@ -121,17 +126,34 @@ impl Heard {
     }
 }
 
+impl Start {
+    fn pid(&self) -> u32 {
+        self.process.pid_inside.unwrap_or(self.process.pid)
+    }
+}
+
 impl Starts {
     /// A program was started.
     pub(super) fn add(&mut self, start: Start) {
-        let pid = start.process.pid_inside;
-        let before = self.waiting.iter_mut().rev().find(|before| before.process.pid_inside == pid);
-        if let Some(before) = before.filter(|before| before.until.is_none()) {
-            before.until = Some(start.at);
+        let pid = start.pid();
+        let before = self.latest.get(&pid).and_then(|number| number.checked_sub(self.first));
+        if let Some(before) = before.and_then(|at| self.waiting.get_mut(at)) {
+            before.until.get_or_insert(start.at);
         }
         if self.waiting.len() < WAITING {
+            self.latest.insert(pid, self.first.wrapping_add(self.waiting.len()));
             self.waiting.push_back(start);
         }
+    }
+
+    /// The next one that has waited long enough; the next one at all, at the end.
+    fn ripe(&mut self, now: Option<Duration>) -> Option<Start> {
+        let start = self.waiting.pop_front_if(|start| now.is_none_or(|now| now >= start.at + GRACE))?;
+        if self.latest.get(&start.pid()) == Some(&self.first) {
+            self.latest.remove(&start.pid());
+        }
+        self.first = self.first.wrapping_add(1);
+        Some(start)
     }
 
     /// How long until the next check.
@@ -142,11 +164,7 @@ impl Starts {
     /// Checks what has waited long enough; everything, at the end. `tell` gets each program once and why the
     /// shim was not in it, and at the end how many more there were.
     pub(super) fn check(&mut self, now: Option<Duration>, heard: &Heard, tell: &mut Tell<'_>) {
-        while let Some(start) = self.waiting.pop_front() {
-            if now.is_some_and(|now| now < start.at + GRACE) {
-                self.waiting.push_front(start);
-                break;
-            }
+        while let Some(start) = self.ripe(now) {
             if heard.has_spoken(&start) {
                 continue;
             }
@@ -156,7 +174,12 @@ impl Starts {
             }
         }
         match now {
-            Some(now) => heard.forget(now.saturating_sub(GRACE * 10)),
+            // Not at every event: it goes through all that was heard.
+            Some(now) if now.saturating_sub(self.swept) >= GRACE => {
+                self.swept = now;
+                heard.forget(now.saturating_sub(GRACE * 2));
+            }
+            Some(_) => {}
             None => {
                 for ((_, reason), Told { process, again }) in std::mem::take(&mut self.told) {
                     if again > 0 {
@@ -224,8 +247,8 @@ mod tests {
         heard.spoke(2, Duration::from_millis(1001));
         // Before its exec: that was another program.
         heard.spoke(3, Duration::from_millis(1009));
-        assert_eq!(told(&mut starts, Some(1100), &heard), []);
-        assert_eq!(told(&mut starts, Some(1215), &heard), [(3, 1)]);
+        assert_eq!(told(&mut starts, Some(1900), &heard), []);
+        assert_eq!(told(&mut starts, Some(2015), &heard), [(3, 1)]);
         assert_eq!(told(&mut starts, None, &heard), [(3, 2)]);
     }
 
@@ -250,13 +273,13 @@ mod tests {
     #[test]
     fn memory_is_bounded_whatever_is_said() {
         let (mut starts, heard) = (Starts::default(), Heard::default());
-        for pid in 0..200_000 {
+        for pid in 0..40_000 {
             heard.spoke(pid, Duration::from_secs(1));
             heard.seen(pid, Duration::from_secs(1));
             starts.add(start(pid, 1000, Kind::Static));
         }
         let state = heard.state();
         assert!(state.spoke.len() <= REMEMBERED && state.seen.len() <= REMEMBERED);
-        assert!(starts.waiting.len() <= WAITING);
+        assert!(starts.waiting.len() <= WAITING && starts.latest.len() <= WAITING);
     }
 }
