@@ -29,11 +29,6 @@ impl<'fd> Tree<'fd> {
         Self { root, last: None }
     }
 
-    /// The root itself.
-    pub(crate) fn root(&self) -> BorrowedFd<'fd> {
-        self.root
-    }
-
     /// A directory of the tree; empty for the root.
     ///
     /// # Errors
@@ -60,11 +55,6 @@ impl<'fd> Tree<'fd> {
         }
         let (_, directory) = self.last.as_ref().ok_or(Errno::NOENT)?;
         Ok(Spot { directory: directory.as_fd(), name: name.to_vec() })
-    }
-
-    /// Forgets the directory that was kept open: what is to be moved or removed must not be held.
-    pub(crate) fn forget(&mut self) {
-        self.last = None;
     }
 
     /// What is there, links not followed; none if nothing is, or if what is above it is no directory.

@@ -135,6 +135,11 @@ pub(crate) fn make(plan: &Plan, directory: &RunDir) -> Result<(Option<Layers>, P
 }
 
 impl Layers {
+    /// Where the layer is to be kept, if it is in memory and would be gone with the run.
+    pub(crate) fn passing(&self) -> Option<&Path> {
+        (self.place == Layer::Memory).then_some(self.path.as_path())
+    }
+
     /// Where what the run wrote is in its record; with a layer in memory it is not there.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use shieldrun_policy::plan::Bytes;
 
 use super::halt;
-use super::journal::{Direction, Journal, State, Step, What};
+use super::journal::{Journal, State, Step, What};
 use super::stage::{self, Stage};
 use super::{Conflict, keep};
 use crate::beneath::Tree;
@@ -63,9 +63,9 @@ impl Work<'_> {
                     self.turn(State::Reverted)?;
                 }
                 State::Keeping => {
-                    if self.journal.direction == Direction::Promote {
-                        keep::put_away(self)?;
-                    }
+                    // Also what an undo took out of the tree: moved it costs nothing, removed a call for each
+                    // file, and nobody has to be sure.
+                    keep::put_away(self)?;
                     self.remove_stage()?;
                     self.turn(State::Done)?;
                 }

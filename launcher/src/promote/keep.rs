@@ -59,7 +59,7 @@ fn copy(stage: &Stage, work: &Work<'_>, name: &str) -> io::Result<()> {
         let spot = from.spot(own.as_bytes())?;
         let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         let source = if file { Some(stage::open_closed(&spot, &stat)?) } else { None };
-        stage::copy(&spot, &stat, source, kept.as_fd(), &own)?;
+        stage::copy(&spot, &stat, source, kept.as_fd(), own.as_bytes())?;
         halt::point();
     }
     Ok(())

@@ -8,6 +8,7 @@ mod apply;
 mod halt;
 mod journal;
 mod keep;
+mod layer;
 mod plan;
 mod recover;
 mod stage;
@@ -32,6 +33,7 @@ use journal::{Direction, Journal, State, What};
 use plan::Planned;
 use stage::Stage;
 
+pub(crate) use layer::keep_layer;
 pub(crate) use plan::select;
 pub(crate) use recover::recover;
 pub(crate) use undo::undo;
@@ -277,7 +279,7 @@ fn stage_all(
             }
             None => {
                 let file = if is_file { Some(stage::open_closed(&spot, &stat).map_err(fail)?) } else { None };
-                stage::copy(&spot, &stat, file, stage.directory.as_fd(), &name)
+                stage::copy(&spot, &stat, file, stage.directory.as_fd(), name.as_bytes())
             }
         };
         halt::point();

@@ -37,7 +37,7 @@ pub(super) struct Planning {
 }
 
 /// What goes with the changes that may go: directories follow what is in them.
-pub(crate) fn select<'a>(set: &'a ChangeSet, may_go: impl Fn(usize, &Change) -> bool) -> Vec<&'a Change> {
+pub(crate) fn select(set: &ChangeSet, may_go: impl Fn(usize, &Change) -> bool) -> Vec<&Change> {
     let chosen: Vec<bool> =
         set.changes.iter().enumerate().map(|(index, change)| may_go(index, change)).collect();
     let above = |path: &[u8]| -> Vec<Vec<u8>> {

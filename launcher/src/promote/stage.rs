@@ -78,7 +78,7 @@ pub(crate) fn copy(
     stat: &Stat,
     source: Option<File>,
     to: BorrowedFd<'_>,
-    name: &str,
+    name: &[u8],
 ) -> io::Result<Stat> {
     let modified =
         Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or_default() };
@@ -151,7 +151,7 @@ fn own(made: Stat, wanted: &Stat, give: impl FnOnce() -> rustix::io::Result<()>)
     }
 }
 
-fn stat_of(directory: BorrowedFd<'_>, name: &str) -> io::Result<Stat> {
+fn stat_of(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
     Ok(statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 

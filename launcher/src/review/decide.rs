@@ -91,12 +91,11 @@ pub(crate) fn take_back(late: Late) -> Result<Decided, Failure> {
     let (upper, layer) = (waiting.upper()?, waiting.late.path().join(UPPER));
     commits::check_back(&waiting.repository(&upper, &layer)).map_err(|error| Failure::new(error, None))?;
     let mut receipt = promote::undo(&waiting.destination()).map_err(|error| Failure::new(error, None))?;
-    if receipt.conflicts.is_empty() {
-        if commits::take_back(&waiting.repository(&upper, &layer))
+    if receipt.conflicts.is_empty()
+        && commits::take_back(&waiting.repository(&upper, &layer))
             .map_err(|error| Failure::new(error, None))?
-        {
-            receipt.promoted.push(Bytes(COMMITS.as_bytes().to_vec()));
-        }
+    {
+        receipt.promoted.push(Bytes(COMMITS.as_bytes().to_vec()));
     }
     let mut events = waiting.conflict_events(&receipt);
     if !receipt.promoted.is_empty() {

@@ -119,6 +119,10 @@ impl Trial<'_> {
         let patch = BufWriter::new(self.directory.create_file(PATCH)?);
         let failed = |error| Failure::new(error, None);
         let mut set = changes::take(&sides, &eyes, patch).map_err(failed)?;
+        if let Some(kept) = layers.passing() {
+            let kept = std::fs::File::open(kept).map_err(failed_to_keep)?;
+            promote::keep_layer(layers.upper.as_fd(), kept.as_fd()).map_err(failed_to_keep)?;
+        }
         match commits::look(&self.repository(layers), &eyes, &set) {
             Ok(commits) => set.commits = commits,
             // The files are not worse for it.
@@ -198,6 +202,10 @@ impl Trial<'_> {
             );
         }
     }
+}
+
+fn failed_to_keep(error: std::io::Error) -> Failure {
+    Failure::doing("cannot keep what the run wrote in its record", error)
 }
 
 /// One event for each file and reason.
