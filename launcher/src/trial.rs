@@ -241,7 +241,10 @@ impl Trial<'_> {
         match self.plan.tier {
             Tier::Full => {
                 // The others lie on entries of the run's own, which the host cannot replace.
-                let can_be_lost = |mask: &&Mask| ready.tools_are_shared || !self.plan.is_own(&mask.at.0);
+                // Nor does a socket of the host's that goes away take a secret out of hiding.
+                let can_be_lost = |mask: &&Mask| {
+                    (ready.tools_are_shared || !self.plan.is_own(&mask.at.0)) && mask.rule != sockets::RULE
+                };
                 let masks: Vec<_> = self.plan.masks.iter().filter(can_be_lost).cloned().collect();
                 if masks.is_empty() {
                     return Ok(None);
