@@ -15,6 +15,8 @@ use std::time::Duration;
 use shieldrun_policy::plan::{Bounds, Plan, Tier};
 use shieldrun_policy::schema::{Layer, Policy};
 
+use crate::sys::processors;
+
 pub(crate) use usage::Meter;
 
 /// Between two looks.
@@ -54,7 +56,7 @@ pub(crate) fn bounds(policy: &Policy, tier: Tier) -> Bounds {
         cpu_seconds: limits.cpu.map(|cpu| cpu.as_secs_f64().ceil() as u64),
     };
     if counted && nobody_set("limits.processes") {
-        let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
+        let cpus = processors::count() as u64;
         bounds.processes = Some(PROCESSES + PROCESSES_PER_CPU * cpus);
     }
     if counted && nobody_set("limits.disk") {

@@ -1,15 +1,16 @@
 //! Owns doing the same on every processor. The threads are gone when it returns: none may live when the guest is
 //! cloned.
 
-use std::num::NonZero;
 use std::thread;
+
+use crate::sys::processors;
 
 /// More threads than this only wait for memory.
 const MOST: usize = 8;
 
 /// What `work` gives on each of the processors, or on this one alone where more are not worth it.
 pub(crate) fn on_all<T: Send>(worth_it: bool, work: impl Fn() -> T + Sync) -> Vec<T> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
+    let threads = processors::count().min(MOST);
     if !worth_it || threads == 1 {
         return vec![work()];
     }

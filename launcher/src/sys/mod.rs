@@ -18,6 +18,7 @@ pub(crate) mod pidfd;
 pub(crate) mod pidns;
 pub(crate) mod privileges;
 pub(crate) mod process;
+pub(crate) mod processors;
 pub(crate) mod ring;
 pub(crate) mod seccomp;
 pub(crate) mod signals;
