@@ -206,6 +206,24 @@ fn a_workspace_full_of_the_value_is_refused() {
     assert!(ran.said().contains("hold a real value"), "{ran}");
 }
 
+#[test]
+fn a_file_too_large_to_be_searched_cannot_be_read_unless_its_owner_says_so() {
+    let world = World::new();
+    let path = world.write("model.bin", "start");
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_len(5 << 30))
+        .expect("a sparse file");
+    is_blocked(&world, "model.bin");
+    put(
+        &world.home.join(".config/shieldrun/sandbox-policy.yaml"),
+        b"secrets:\n  files:\n    model.bin: allow\n",
+        0o644,
+    );
+    world.shield(["head", "-c", "5", "model.bin"]).run().expect_clean().expect_text("start");
+}
+
 /// Enough files for the pass to be worth remembering.
 fn large(world: &World) {
     for number in 0..600 {

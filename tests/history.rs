@@ -158,6 +158,11 @@ fn history_shows_what_the_file_shows() {
     world.bash(script).run().expect_clean().expect_text("1\n");
     // And so in the next run, which finds the pack that the first one wrote.
     world.bash(script).run().expect_clean().expect_text("1\n");
+    let kept = world.home.join(".cache/shieldrun");
+    let kept = kept.to_str().expect("plain");
+    let unpacked = world.native([PYTHON, "-c", UNPACK, kept]);
+    assert!(memchr::memmem::find(&unpacked, b"OPTION_199").is_some(), "the pack should be kept");
+    assert!(world.seen_in(&unpacked).is_empty(), "what is kept holds {:?}", world.seen_in(&unpacked));
 }
 
 #[test]
@@ -344,4 +349,18 @@ fn what_is_committed_in_a_layer_leaves_the_real_history_sound() {
     // Whatever was taken over: every object is what its name says, and the old ones are what they were.
     git(&world, "git fsck --full --strict");
     assert!(git(&world, "git log -p --all").contains(world.real(PLACE)), "the real history lost its value");
+}
+
+#[test]
+fn without_namespaces_a_history_with_the_value_is_closed() {
+    let world = world_with_history();
+    packed(&world);
+    let run = |script: &str| world.bash(script).with(["--isolation", "landlock", "--writes", "direct"]).run();
+    let ran = run("git log -p --all; cat .git/objects/pack/*.pack | wc -c; true");
+    if ran.code() == Some(125) {
+        return crate::harness::skip("no Landlock here");
+    }
+    ran.assert_nothing_real();
+    assert_eq!(ran.text(), "0\n", "{ran}");
+    run("cat README.md").expect_clean().expect_text("# shop\n");
 }
