@@ -188,6 +188,23 @@ fn stat_shows_what_it_showed_and_is_no_attempt() {
 }
 
 #[test]
+fn an_exec_beneath_a_mask_is_one_attempt_of_its_process() {
+    let world = World::new();
+    let (key, script) = (
+        world.home.join(".ssh/id_rsa"),
+        "import os, sys\n\
+        try: os.execv(sys.argv[1], ['x'])\n\
+        except OSError as e: print(e.errno)",
+    );
+    let words = [PYTHON.as_ref(), "-c".as_ref(), script.as_ref(), key.as_os_str()];
+    let ran = world.shield(words).run().expect_clean().expect_text("13\n");
+    if let Some(event) = fact(&ran, "secret-file-denied", &key) {
+        assert!(text(event, "/process/executable").contains("python"), "{ran}");
+        assert_eq!(facts(&ran.record, "secret-file-denied").len(), 1, "{ran}");
+    }
+}
+
+#[test]
 fn ten_thousand_reads_are_one_kind_and_counted() {
     let world = World::new();
     let script = "for _ in range(10_000): open('.env').close()";
