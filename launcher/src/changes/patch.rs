@@ -92,11 +92,7 @@ fn one(change: &Change, before: Option<&Node>, after: Option<&Node>, read: &Read
         return;
     }
     let old_path = change.from.as_ref().filter(|_| before.is_some()).unwrap_or(&change.path);
-    let mut head = Vec::new();
-    head.extend_from_slice(b"diff --git ");
-    quoted(b"a/", old_path, &mut head);
-    head.push(b' ');
-    quoted(b"b/", &change.path, &mut head);
+    let mut head = first_line(old_path, &change.path);
     head.push(b'\n');
     match (before, after) {
         (None, Some(after)) => head.extend_from_slice(format!("new file mode {}\n", mode(after)).as_bytes()),
@@ -154,6 +150,20 @@ fn one(change: &Change, before: Option<&Node>, after: Option<&Node>, read: &Read
         names(before.is_some(), after.is_some(), change, out);
         hunks(&diff, out);
     }
+}
+
+/// The line that the part of a change in a patch begins with.
+pub(crate) fn patch_header(change: &Change) -> Vec<u8> {
+    let old = change.from.as_ref().filter(|_| change.before.is_some()).unwrap_or(&change.path);
+    first_line(old, &change.path)
+}
+
+fn first_line(old: &Bytes, new: &Bytes) -> Vec<u8> {
+    let mut line = b"diff --git ".to_vec();
+    quoted(b"a/", old, &mut line);
+    line.push(b' ');
+    quoted(b"b/", new, &mut line);
+    line
 }
 
 fn names(before: bool, after: bool, change: &Change, out: &mut Vec<u8>) {

@@ -4,6 +4,7 @@
 //! and each file of the layer against its own: what goes is what was seen.
 
 mod decide;
+mod screen;
 mod show;
 
 use std::collections::HashSet;
@@ -20,7 +21,8 @@ use crate::promote::Destination;
 use crate::record::{CHANGES, Late, RunRecord, VERDICT};
 
 pub(crate) use decide::{Decided, Request, approve, reject, take_back};
-pub(crate) use show::show;
+pub(crate) use screen::{Marks, Review};
+pub(crate) use show::{screen, show};
 
 /// A run with changes, its record locked.
 pub(crate) struct Waiting {

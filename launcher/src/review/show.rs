@@ -6,7 +6,7 @@ use serde_json::json;
 use shieldrun_policy::changes::COMMITS;
 use shieldrun_policy::verdict::{Reason, Verdict};
 
-use super::{Standing, Waiting, standing};
+use super::{Review, Standing, Waiting, standing};
 use crate::failure::Failure;
 use crate::record::{Late, PATCH};
 
@@ -34,6 +34,22 @@ pub(crate) fn show(late: Late, as_json: bool, out: &mut impl Write) -> Result<()
         }
         _ => Ok(()),
     }
+}
+
+/// The same for a full screen. The record is not held while a person looks: others may decide meanwhile.
+///
+/// # Errors
+/// When the record cannot be read.
+pub(crate) fn screen(late: Late) -> Result<Review, Failure> {
+    let waiting = Waiting::open(late)?;
+    let patch = waiting.late.bytes(PATCH)?;
+    let title = format!(
+        "{}  {}  in {}",
+        waiting.verdict.run_id,
+        waiting.run.command.join(" "),
+        waiting.run.workspace
+    );
+    Ok(Review::new(title, &waiting.verdict, &waiting.set, patch))
 }
 
 fn word(standing: Standing) -> &'static str {

@@ -1,10 +1,11 @@
 //! `review`, `approve`, `reject`, `undo`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::record::{self, Late};
-use crate::review::{self, Decided, Request};
+use crate::review::{self, Decided, Marks, Request};
 use crate::say;
 
 /// `approve` and `reject`.
@@ -15,8 +16,25 @@ pub(super) enum Answer {
 }
 
 pub(super) fn show(run: &str, json: bool) -> Result<ExitCode, Failure> {
+    if !json && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        return on_screen(run);
+    }
     review::show(locked(run)?, json, &mut std::io::stdout().lock())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn on_screen(run: &str) -> Result<ExitCode, Failure> {
+    let screen = review::screen(locked(run)?)?;
+    let marks = screen.run().map_err(|error| Failure::doing("cannot show the review", error))?;
+    let Some(Marks { approve, reject, comment }) = marks else { return Ok(ExitCode::SUCCESS) };
+    // Rejected first: what stays must not go with the rest.
+    let mut code = ExitCode::SUCCESS;
+    for (answer, files) in [(Answer::Reject, reject), (Answer::Approve, approve)] {
+        if !files.is_empty() {
+            code = decide(answer, run, &Request { files, comment: comment.clone() })?;
+        }
+    }
+    Ok(code)
 }
 
 pub(super) fn decide(answer: Answer, run: &str, request: &Request) -> Result<ExitCode, Failure> {

@@ -1,0 +1,127 @@
+//! The screen, drawn into memory and driven by keys.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use shieldrun_policy::changes::{Change, Node, NodeKind};
+use shieldrun_policy::plan::Bytes;
+use shieldrun_policy::verdict::Reason;
+
+use super::*;
+
+fn created(path: &str) -> Change {
+    let node = Node {
+        kind: NodeKind::Text,
+        mode: 0o644,
+        size: 2,
+        modified: (0, 0),
+        digest: Some([0; 32]),
+        attributes: None,
+    };
+    Change {
+        path: Bytes(path.as_bytes().to_vec()),
+        from: None,
+        before: None,
+        after: Some(node),
+        lines: None,
+        findings: Vec::new(),
+    }
+}
+
+fn review(files: usize) -> Review {
+    let mut changes: Vec<Change> = (0..files).map(|n| created(&format!("src/f{n:05}.rs"))).collect();
+    changes.push(created("Makefile"));
+    changes.push(created("bad.sh"));
+    let mut patch = Vec::new();
+    for change in &changes {
+        patch.extend(patch_header(change));
+        patch.extend_from_slice(
+            b"\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+evil\x1b[2J line\n",
+        );
+    }
+    let reason = |file: &str, effect: Verdict, message: &str| Reason {
+        rule: "gate.runs_later".to_owned(),
+        pattern: None,
+        file: Some(file.to_owned()),
+        line: Some(3),
+        effect,
+        message: message.to_owned(),
+    };
+    let verdict = VerdictRecord {
+        run_id: "RUN".to_owned(),
+        verdict: Verdict::Hold,
+        policy_digest: String::new(),
+        changes_digest: String::new(),
+        reasons: vec![
+            reason("Makefile", Verdict::Hold, "runs on your machine when the project is built with it"),
+            reason("bad.sh", Verdict::Refuse, "a blocked pattern in a file that is run"),
+        ],
+        accepted: (0..files).map(|n| format!("src/f{n:05}.rs")).collect(),
+        held: vec!["Makefile".to_owned()],
+        refused: vec!["bad.sh".to_owned()],
+        decisions: Vec::new(),
+    };
+    Review::new("a run".to_owned(), &verdict, &ChangeSet { changes, ..ChangeSet::default() }, patch)
+}
+
+fn screen(review: &mut Review) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(110, 24)).expect("memory");
+    terminal.draw(|frame| review.draw(frame)).expect("drawn");
+    let buffer = terminal.backend().buffer().clone();
+    let width = usize::from(buffer.area.width);
+    let cells: Vec<&str> = buffer.content.iter().map(|cell| cell.symbol()).collect();
+    cells.chunks(width).map(|row| row.concat() + "\n").collect()
+}
+
+fn press(review: &mut Review, keys: &str) -> Option<Next> {
+    let mut last = None;
+    for key in keys.chars() {
+        last = Some(review.key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)));
+    }
+    last
+}
+
+#[test]
+fn what_waits_comes_first_with_its_reason_and_nothing_moves_the_terminal() {
+    let mut review = review(3);
+    let shown = screen(&mut review);
+    assert!(shown.contains("? Makefile") && shown.contains("runs on your machine when"), "{shown}");
+    assert!(shown.contains("+evil\u{fffd}[2J line"), "{shown}");
+    assert!(!shown.contains('\u{1b}'));
+    press(&mut review, "?");
+    assert!(screen(&mut review).contains("approve all that wait"));
+}
+
+#[test]
+fn marks_become_a_decision_only_when_confirmed() {
+    let mut review = review(3);
+    assert!(matches!(press(&mut review, "a"), Some(Next::Stay)));
+    press(&mut review, "cfine");
+    review.key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
+    assert!(matches!(press(&mut review, "w"), Some(Next::Confirm)));
+    let marks = review.marks();
+    assert_eq!(marks.approve, ["Makefile"]);
+    assert_eq!((marks.reject.len(), marks.comment.as_deref()), (0, Some("fine")));
+}
+
+#[test]
+fn what_was_refused_cannot_be_approved_and_what_goes_can_be_rejected() {
+    let mut review = review(1);
+    press(&mut review, "jaGr");
+    let marks = review.marks();
+    assert_eq!((marks.approve, marks.reject), (Vec::<String>::new(), vec!["src/f00000.rs".to_owned()]));
+}
+
+#[test]
+fn two_thousand_files_open_and_scroll_at_once() {
+    let started = std::time::Instant::now();
+    let mut review = review(2000);
+    screen(&mut review);
+    let opened = started.elapsed();
+    for _ in 0..100 {
+        press(&mut review, "j");
+        screen(&mut review);
+    }
+    // A debug build on a busy machine; a release takes a tenth.
+    assert!(opened.as_secs() < 3, "{opened:?}");
+    assert!(screen(&mut review).contains("2002 files"));
+}
