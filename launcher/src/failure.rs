@@ -135,9 +135,13 @@ pub(crate) fn refuse_patterns_that_nobody_watches_for(tier: Tier, are_none: bool
     if tier == Tier::Preload || are_none {
         return Ok(());
     }
-    let missing = "a way to watch for `blocked_patterns`: another seccomp listener is above this run";
-    let hint = "start it outside of the other sandbox, or with a policy that has no pattern `in: command`";
-    Err(Failure::new(Plain::Missing(missing.to_owned()), Some(hint)))
+    let (why, way) = if tier.has_namespaces() {
+        ("another seccomp listener is above this run", "start it outside of the other sandbox")
+    } else {
+        ("there are no namespaces", "use `--isolation full`")
+    };
+    let hint = format!("{way}, or a policy that has no pattern `in: command`");
+    Err(Failure::new(Plain::Missing(format!("a way to watch for `blocked_patterns`: {why}")), Some(&hint)))
 }
 
 /// A descriptor that is to cross must be there.

@@ -273,7 +273,8 @@ impl Trial<'_> {
             // What the policy asks for cannot be dropped in silence.
             crate::failure::refuse_patterns_that_nobody_watches_for(self.plan.tier, blocked.is_empty())?;
             if self.plan.tier != Tier::Preload {
-                recording.record.gaps.push(NO_LISTENER.to_owned());
+                let gap = if self.plan.tier.has_namespaces() { NO_LISTENER } else { NOBODY_ASKED };
+                recording.record.gaps.push(gap.to_owned());
                 self.directory.write_run(&recording.record)?;
             }
             return Ok(None);
@@ -352,6 +353,8 @@ const SILENT_MASKS: &str = "no `/dev/fuse`: an attempt on a masked file is denie
      but one by a program that the shim does not reach is not reported";
 
 /// What is missing where the filter has no listener.
+const NOBODY_ASKED: &str = "without namespaces: executed programs, attempted connections and denied system calls are \
+     not on record as facts";
 const NO_LISTENER: &str = "another seccomp listener is above this run: executed programs, attempted connections and \
      denied system calls are not on record as facts";
 

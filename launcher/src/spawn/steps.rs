@@ -273,6 +273,11 @@ impl Confined<'_> {
 /// call that hands it over is none of those that are asked about.
 fn install_filter(proof: &privileges::NoNewPrivs, entered: &Entered<'_>) -> Done<()> {
     let filters = &entered.prepared.filters;
+    // Who answers must look into a process that is not dumpable, and only the maker of its user namespace may.
+    if !entered.prepared.tier.has_namespaces() {
+        privileges::install_filter(proof, &filters.silent).map_err(Place::Filter.failed())?;
+        return send_listener(entered.control, None).map_err(Place::Filter.failed());
+    }
     let listener = match seccomp::install_with_listener(proof, &filters.asking) {
         Ok(listener) => Some(listener),
         // A filter above us has a listener already, and a tree of processes can have one only.
