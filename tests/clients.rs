@@ -1,13 +1,141 @@
 //! Real clients take the synthetics for what they look like.
 
-use crate::harness::{PYTHON, World, python_with_clients, text};
+use crate::harness::{PYTHON, World, made_up, put, python_with_clients, text};
 use std::ffi::OsString;
+use std::process::{Command, Stdio};
 
 /// Words that start with the interpreter that has the client libraries.
 fn client(words: &[&str]) -> Option<Vec<OsString>> {
     let mut command = vec![python_with_clients()?];
     command.extend(words.iter().map(OsString::from));
     Some(command)
+}
+
+/// Every client library takes what it is given, and not its broken twin: with the real values outside, and with the
+/// synthetic ones inside.
+fn accepts(world: &World, client: &str) {
+    let Some(python) = python_with_clients() else { return };
+    world.write("accept.py", include_str!("clients/accept.py"));
+    let words = [python, "accept.py".into(), client.into()];
+    let said = if TAKE_ANYTHING.contains(&client) { "taken\ntakes anything\n" } else { "taken\nrefused\n" };
+    assert_eq!(String::from_utf8_lossy(&world.native(&words)), said, "{client} outside");
+    world.shield(&words).run().expect_clean().expect_text(said);
+}
+
+/// Those that look at nothing before they ask their server.
+const TAKE_ANYTHING: [&str; 2] = ["twilio", "npm"];
+
+/// What `openssl` writes.
+fn openssl(arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).stderr(Stdio::null()).output().expect("run openssl");
+    assert!(output.status.success(), "openssl {arguments:?}");
+    String::from_utf8(output.stdout).expect("openssl writes text")
+}
+
+/// A line of a key that no other key has.
+fn telling_line(pem: &str) -> String {
+    pem.lines().nth(4).expect("a key has lines").to_owned()
+}
+
+#[test]
+fn the_model_clients_take_their_synthetic_keys() {
+    let world = World::new();
+    for client in ["openai", "anthropic"] {
+        accepts(&world, client);
+    }
+}
+
+#[test]
+fn the_clients_of_services_take_their_synthetic_keys() {
+    let mut world = World::new();
+    let token = made_up::hex(made_up::word(16).as_bytes());
+    let token = world.plant("TWILIO_AUTH_TOKEN", token);
+    world.set("TWILIO_AUTH_TOKEN", token);
+    world.set("TWILIO_ACCOUNT_SID", format!("AC{}", made_up::hex(made_up::word(16).as_bytes())));
+    for client in ["stripe", "twilio", "boto3", "pyjwt"] {
+        accepts(&world, client);
+    }
+}
+
+#[test]
+fn the_clients_of_databases_take_their_synthetic_urls() {
+    let mut world = World::new();
+    let password = world.plant("MONGODB_URI", made_up::word(24));
+    world.set("MONGODB_URI", format!("mongodb://app:{password}@db.example.com:27017/shop?authSource=admin"));
+    let password = world.plant("REDIS_URL", made_up::word(24));
+    world.set("REDIS_URL", format!("rediss://:{password}@cache.example.com:6380/2"));
+    for client in ["psycopg", "sqlalchemy", "pymongo", "redis"] {
+        accepts(&world, client);
+    }
+}
+
+#[test]
+fn the_clients_of_clouds_take_their_synthetic_credentials() {
+    let mut world = World::new();
+    let key = openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    world.plant("GOOGLE_CREDENTIALS", telling_line(&key));
+    let id = world.plant("GOOGLE_CREDENTIALS key id", made_up::hex(made_up::word(20).as_bytes()));
+    let account = serde_json::json!({
+        "type": "service_account", "project_id": "shop", "private_key_id": id, "private_key": key,
+        "client_email": "robot@shop.iam.gserviceaccount.com", "client_id": "1234567890",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    });
+    world.set("GOOGLE_CREDENTIALS", account.to_string());
+    let key = made_up::base64_standard(made_up::word(64).as_bytes());
+    let key = world.plant("AZURE_STORAGE_CONNECTION_STRING", key);
+    let account = "DefaultEndpointsProtocol=https;AccountName=shop";
+    world.set(
+        "AZURE_STORAGE_CONNECTION_STRING",
+        format!("{account};AccountKey={key};EndpointSuffix=core.windows.net"),
+    );
+    let secret = world.plant("AZURE_CLIENT_SECRET", made_up::word(40));
+    world.set("AZURE_CLIENT_SECRET", secret);
+    for client in ["google", "azure_storage", "azure_identity"] {
+        accepts(&world, client);
+    }
+}
+
+#[test]
+fn programs_load_the_synthetic_keys() {
+    let mut world = World::new();
+    let file = |name: &str| std::fs::read_to_string(world.home.join(name)).expect("the fixture's key");
+    let (rsa, ed25519) = (file(".ssh/id_rsa"), file(".ssh/id_ed25519"));
+    let deploy =
+        world.environment.iter().find(|(name, _)| name == "DEPLOY_KEY").map(|(_, value)| value.clone());
+    world.set("RSA_KEY", rsa);
+    world.set("ED25519_KEY", ed25519);
+    world.set("ECDSA_KEY", deploy.expect("a deploy key"));
+    for (name, arguments) in [
+        ("PKCS8_KEY", &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"][..]),
+        ("PKCS1_KEY", &["genrsa", "-traditional", "3072"]),
+    ] {
+        let key = openssl(arguments);
+        world.plant(name, telling_line(&key));
+        world.set(name, key);
+    }
+    for client in ["paramiko", "ssh_keygen", "openssl"] {
+        accepts(&world, client);
+    }
+}
+
+#[test]
+fn programs_read_the_synthetic_settings() {
+    let mut world = World::new();
+    let key = openssl(&["genpkey", "-algorithm", "ED25519"]);
+    let key = world.plant("~/.kube/config key", made_up::base64_standard(key.as_bytes()));
+    let token = world.plant("~/.kube/config token", made_up::word(40));
+    let certificate =
+        made_up::base64_standard(b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    let config = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: shop\nclusters:\n- name: shop\n  cluster:\n    \
+         server: https://cluster.example.com:6443\ncontexts:\n- name: shop\n  context:\n    cluster: shop\n    \
+         user: ada\nusers:\n- name: ada\n  user:\n    client-certificate-data: {certificate}\n    \
+         client-key-data: {key}\n    token: {token}\n"
+    );
+    put(&world.home.join(".kube/config"), config.as_bytes(), 0o600);
+    for client in ["docker", "kubernetes", "npm"] {
+        accepts(&world, client);
+    }
 }
 
 /// A stand-in for AWS on the sandbox's own loopback: notes the key id that signs, answers who that is.
@@ -56,7 +184,9 @@ fn the_aws_client_lists_and_signs_with_the_synthetic_of_the_environment() {
         format!("arn:aws:iam::000000000000:user/made-up\n{real}\n{real}\n"),
         "the twin signs with the real key"
     );
-    world.bash("rm -f signed-with listening").run().expect_clean();
+    for left in ["signed-with", "listening"] {
+        std::fs::remove_file(world.project.join(left)).expect("the twin's endpoint wrote it");
+    }
 
     let ran = world.bash(&aws_call(&python, "")).run().expect_clean();
     let text = ran.text();
@@ -113,8 +243,7 @@ fn database_clients_parse_the_url() {
 #[test]
 fn a_database_password_with_escapes_stays_a_url() {
     let mut world = World::new();
-    let plain =
-        world.plant("the password in MAIL_URL", format!("p@ss/{}%#?", crate::harness::made_up::word(20)));
+    let plain = world.plant("the password in MAIL_URL", format!("p@ss/{}%#?", made_up::word(20)));
     let coded: String = plain
         .bytes()
         .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
@@ -161,7 +290,7 @@ fn git_takes_the_synthetic_credentials() {
     assert!(String::from_utf8_lossy(&native).contains(real));
     let ran = world.bash(script).run().expect_clean();
     let password = ran.text().lines().find_map(|line| line.strip_prefix("password=").map(str::to_owned));
-    assert!(password.is_some_and(|p| crate::harness::made_up::github_checksum_holds(&p)), "{ran}");
+    assert!(password.is_some_and(|p| made_up::github_checksum_holds(&p)), "{ran}");
 }
 
 #[test]

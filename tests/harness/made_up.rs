@@ -103,7 +103,8 @@ pub(crate) fn jwt() -> String {
     let header = base64_url(br#"{"alg":"HS256","typ":"JWT"}"#);
     let claims =
         format!(r#"{{"sub":"{}","name":"Ada","role":"admin","iat":1700000000,"exp":4102444800}}"#, word(12));
-    format!("{header}.{}.{}", base64_url(claims.as_bytes()), drawn(URL_SAFE, 43))
+    // Whole bytes: PyJWT will not have a last character whose spare bits are set.
+    format!("{header}.{}.{}", base64_url(claims.as_bytes()), base64_url(word(32).as_bytes()))
 }
 
 pub(crate) fn base64_standard(bytes: &[u8]) -> String {
