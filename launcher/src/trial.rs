@@ -404,8 +404,7 @@ fn gaps(plan: &Plan) -> Vec<String> {
 
 /// The same, as far as it showed only when the walls stood.
 fn late_gap(ready: &Ready) -> Option<String> {
-    let shared =
-        "something is mounted in the home, so no overlay can be: toolchains and caches are read-only";
+    let shared = "no overlay can be over the home (something is mounted in it, or the record cannot hold a layer): toolchains and caches are read-only";
     ready.tools_are_shared.then(|| shared.to_owned())
 }
 

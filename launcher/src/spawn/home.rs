@@ -80,7 +80,11 @@ fn own(step: &HomeStep<'_>, size: &CString) -> io::Result<OwnedFd> {
     // Opened before the skeleton lies over a home that the record may be in.
     let (upper, work) = overlay::open(written)?;
     attach_for_a_moment(&skeleton, step)?;
-    let made = overlay::mount(&skeleton, &upper, &work)?;
+    let made = match overlay::mount(&skeleton, &upper, &work) {
+        // The record's file system cannot hold a layer after all: then what is in memory is the home.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => clone_tree(CWD, &step.at)?,
+        other => other?,
+    };
     unmount(step.at.as_c_str(), UnmountFlags::DETACH)?;
     Ok(made)
 }
