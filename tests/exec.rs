@@ -337,6 +337,20 @@ fn two_thousand_processes_live_side_by_side() {
 }
 
 #[test]
+fn a_low_limit_of_descriptors_costs_ends_and_nothing_else() {
+    let world = World::new();
+    let script = "for n in $(seq 80); do /bin/sleep 600 & done; /bin/echo up; kill $(jobs -p); wait; :";
+    let ran = world.bash(script).started_by(["prlimit", "--nofile=300:300"]).run().expect_clean();
+    assert_eq!(ran.text(), "up\n", "{ran}");
+    let sleeps = |action: &str| {
+        let is_sleep = |event: &&Value| text(event, "/process/executable").ends_with("/sleep");
+        facts(&ran, action).into_iter().filter(is_sleep).count()
+    };
+    assert_eq!(sleeps("process-started"), 80, "{ran}");
+    assert!(sleeps("process-exited") < 80, "the limit is not felt, so this is no test\n{ran}");
+}
+
+#[test]
 fn a_listener_above_us_is_a_gap_and_refuses_patterns() {
     // A filter with a listener of its own, as some containers have: there can be no second one.
     let world = World::new();

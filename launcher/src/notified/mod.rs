@@ -86,10 +86,10 @@ impl Notified {
         heard: Arc<Heard>,
         sender: Sender,
     ) -> io::Result<Self> {
-        raise_limit();
+        let held = raise_limit();
         heard.with_kernel();
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let server = serve::Server::new(Listener::new(listener), &stop, init, blocked, heard, sender)?;
+        let server = serve::Server::new(Listener::new(listener), &stop, init, blocked, heard, sender, held)?;
         let thread = thread::Builder::new().name("notified".to_owned()).spawn(move || server.run())?;
         Ok(Self { thread, stop })
     }
@@ -102,16 +102,21 @@ impl Notified {
     }
 }
 
-/// Each process that is watched for its end is a descriptor. What runs inside was started before, and has the
-/// limit that the user gave it.
-fn raise_limit() {
+/// Each process that is watched for its end is a descriptor: makes room, and says for how many. What runs inside
+/// was started before, and has the limit that the user gave it.
+fn raise_limit() -> usize {
     const WANTED: u64 = 20_000;
+    /// For all else that the launcher opens.
+    const OWN: u64 = 256;
     let own = getrlimit(Resource::Nofile);
     let raised = own.maximum.map_or(WANTED, |maximum| maximum.min(WANTED));
-    if own.current.is_some_and(|current| current < raised) {
-        // Not to be had: then not every end is seen.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: own.maximum });
+    let mut current = own.current.unwrap_or(WANTED);
+    if current < raised {
+        let limit = Rlimit { current: Some(raised), maximum: own.maximum };
+        // Not to be had: then fewer ends are seen.
+        current = setrlimit(Resource::Nofile, limit).map_or(current, |()| raised);
     }
+    usize::try_from(current.min(WANTED).saturating_sub(OWN)).unwrap_or(0)
 }
 
 impl Told {

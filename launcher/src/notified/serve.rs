@@ -73,6 +73,7 @@ impl Server {
         blocked: Blocked,
         heard: Arc<Heard>,
         sender: Sender,
+        held: usize,
     ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
@@ -92,7 +93,7 @@ impl Server {
             blocked,
             heard,
             sender,
-            tree: Tree::default(),
+            tree: Tree::of(held),
             kinds: Kinds::default(),
             starts: Starts::default(),
             told: Told::default(),

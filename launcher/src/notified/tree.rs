@@ -11,9 +11,11 @@ use shieldrun_policy::audit::{Process, Text};
 use crate::sys::pidfd::{self, End};
 
 /// The processes, by the number inside.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tree {
     known: HashMap<u32, Known>,
+    /// How many may be held at once: each is a descriptor.
+    most: usize,
 }
 
 /// A process that started a program.
@@ -35,17 +37,19 @@ enum Awaited {
     Reaped,
 }
 
-/// More descriptors than this are not held for processes; the limit of the launcher is raised to more.
-const HELD: usize = 16_384;
-
 impl Tree {
+    /// One that holds so many at once.
+    pub(super) fn of(most: usize) -> Self {
+        Self { known: HashMap::new(), most }
+    }
+
     /// Holds on to a process that is about to start a program. `None` where it is gone or there are no more
     /// descriptors: then its end is not seen. The number here, else.
     pub(super) fn hold(&mut self, epoll: &OwnedFd, inside: u32, thread: u32) -> Option<u32> {
         if let Some(known) = self.known.get(&inside) {
             return Some(known.host);
         }
-        if self.known.len() >= HELD {
+        if self.known.len() >= self.most {
             return None;
         }
         let (host, pidfd) = match pidfd::open(thread) {
