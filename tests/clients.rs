@@ -140,12 +140,12 @@ fn programs_read_the_synthetic_settings() {
 
 /// A stand-in for AWS on the sandbox's own loopback: notes the key id that signs, answers who that is.
 const ENDPOINT: &str = r#"
-import http.server, re, sys
+import http.server, os, re, sys
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers.get('content-length', 0)))
         key = re.search(r'Credential=([^/]+)/', self.headers['authorization']).group(1)
-        open('signed-with', 'a').write(key + '\n')
+        open(os.environ['NOTES'] + '/signed-with', 'a').write(key + '\n')
         body = b'''<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
 <Arn>arn:aws:iam::000000000000:user/made-up</Arn><UserId>U</UserId><Account>000000000000</Account>
 </GetCallerIdentityResult></GetCallerIdentityResponse>'''
@@ -156,17 +156,18 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *words): pass
 server = http.server.HTTPServer(('127.0.0.1', 8125), Answer)
-open('listening', 'w').close()
+open(os.environ['NOTES'] + '/listening', 'w').close()
 server.serve_forever()
 "#;
 
 fn aws_call(python: &str, prelude: &str) -> String {
     format!(
         "{prelude}
+         export NOTES=$(mktemp -d)  # in the project the gate would refuse a placeholder
          {PYTHON} endpoint.py & server=$!
-         for i in $(seq 200); do [ -e listening ] && break; sleep 0.05; done
+         for i in $(seq 200); do [ -e $NOTES/listening ] && break; sleep 0.05; done
          {python} -m awscli sts get-caller-identity --endpoint-url http://127.0.0.1:8125 --region eu-central-1 --query Arn --output text
-         kill $server; cat signed-with; echo $AWS_ACCESS_KEY_ID"
+         kill $server; cat $NOTES/signed-with; rm -r $NOTES; echo $AWS_ACCESS_KEY_ID"
     )
 }
 
@@ -184,9 +185,6 @@ fn the_aws_client_lists_and_signs_with_the_synthetic_of_the_environment() {
         format!("arn:aws:iam::000000000000:user/made-up\n{real}\n{real}\n"),
         "the twin signs with the real key"
     );
-    for left in ["signed-with", "listening"] {
-        std::fs::remove_file(world.project.join(left)).expect("the twin's endpoint wrote it");
-    }
 
     let ran = world.bash(&aws_call(&python, "")).run().expect_clean();
     let text = ran.text();

@@ -144,7 +144,7 @@ impl Field {
             .spawn()?;
         let descriptor = rustix::io::fcntl_dupfd_cloexec(fs::File::open(&outside_file)?, 50)?;
         rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
-        let unix_project = project.join("service.sock");
+        let unix_project = project.join("s.sock");
         let unix_tmp = Path::new("/tmp").join(format!("shieldrun-selftest-{id}.sock"));
         serve(UnixListener::bind(&unix_project)?, |listener| listener.accept().map(|(peer, _)| peer));
         serve(UnixListener::bind(&unix_tmp)?, |listener| listener.accept().map(|(peer, _)| peer));
