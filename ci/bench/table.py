@@ -168,6 +168,65 @@ def once_started():
         row(f"{' '.join(words)}, inside", inside, "ms", inside / native, "native", "at most 1.05")
 
 
+def less(commands, directories, env, rounds, before=lambda: None):
+    """The median of what one run takes longer than another, in turn."""
+    difference = []
+    for turn in range(rounds + 1):
+        times = []
+        for words, directory in zip(commands, directories):
+            before()
+            times.append(once(words, directory, env))
+        if turn > 0:
+            difference.append(times[0] - times[1])
+    return statistics.median(difference)
+
+
+def workspace():
+    """What a large workspace costs: looked through at the start, and its changes at the end."""
+    env = environment(10)
+    cache = HOME / ".cache/shieldrun"
+    heading("a workspace: looked through for real values, and what changed at the end")
+    count, size = (200, 1 << 14) if QUICK else (10_000, 100_000)
+    root = project("source", 0)
+    text = "".join(random.choices(string.ascii_lowercase + " \n", k=size)).encode()
+    for at in range(count):
+        directory = root / f"part{at // 100}"
+        directory.mkdir(exist_ok=True)
+        (directory / f"file{at}.txt").write_bytes(text[at % 997 :] + str(at).encode())
+    empty = project("bare", 0)
+    true = shield("/bin/true")
+    forget = lambda: subprocess.run(["rm", "-rf", str(cache)], check=True)
+    first = less([true, true], [root, empty], env, 2 if QUICK else 5, forget)
+    row(f"{count * size / 1e9:.2f} GB of text in {count:,} files, the first time", first * 1e3, "ms", aim="at most 1000 for 1 GB")
+    large = SCRATCH / "large"
+    again = less([true, true], [large, empty], env, 3 if QUICK else 15)
+    row("100,000 unchanged files, after that", again * 1e3, "ms", aim="at most 150")
+    write = shield("sh", "-c", "for i in 0 1 2 3 4 5 6 7 8 9; do echo $RANDOM$$ > changed$i; done")
+    more = less([write, write], [large, empty], env, 3 if QUICK else 15) - again
+    row("10 changed files there, beyond that", more * 1e3, "ms", aim="at most 15")
+
+
+def at_work():
+    """Programs that do many things: whole runs, start and end included."""
+    env = environment(10)
+    heading("programs at work: whole runs, start and end included")
+    count = 50 if QUICK else 2000
+    loop = ["sh", "-c", f"i=0; while [ $i -lt {count} ]; do /bin/true; i=$((i+1)); done"]
+    root = project("work", 200 if QUICK else 20_000)
+    subprocess.run(["git", "add", "."], cwd=root, env=env, check=True)
+    git = ["git", "-c", "user.name=u", "-c", "user.email=u@host.example", "commit", "-qm", "all"]
+    subprocess.run(git, cwd=root, env=env, check=True)
+    times = [MICRO, "spawn", "20", "git", "status"]
+    for name, words, rounds, aim in [
+        (f"a shell that executes {count:,} programs", loop, 5, "at most 1.15"),
+        ("git status, 20,000 files, 20 times", times, 7, "at most 1.05"),
+    ]:
+        commands = {"native": words, "bubblewrap": bwrap(root, *words), "shieldrun": shield(*words)}
+        for via, seconds in in_turn(commands, root, env, 2 if QUICK else rounds).items():
+            native = seconds if via == "native" else native
+            row(f"{name}, {via}", seconds * 1e3, "ms", seconds / native, "native", aim if via == "shieldrun" else "")
+
+
 def output():
     root = SCRATCH / "small"
     size = (16 if QUICK else 256) << 20
@@ -195,7 +254,7 @@ def main():
     HOME.mkdir()
     load = os.getloadavg()[0]
     print(f"{os.uname().release}, {os.cpu_count()} cores, load {load:.1f}" + (", quick: figures say little" if QUICK else ""))
-    for part in (start_up, walk, through_the_shim, once_started, output):
+    for part in (start_up, walk, through_the_shim, once_started, workspace, at_work, output):
         part()
         os.chdir(SCRATCH)
 

@@ -53,11 +53,26 @@ impl Command {
     }
 
     /// As a shell would show it, and once more by the name of the program where argv says another.
+    ///
+    /// A word with blanks in it is a text (a prompt, a message) and no part of the command, except to a
+    /// shell, which may run it. What another program runs of it is asked about when it does.
     pub(super) fn lines(&self) -> [Vec<u8>; 2] {
-        let rest = self.args.get(1..).unwrap_or_default();
-        let by_path: Vec<&[u8]> =
-            [self.path.as_slice()].into_iter().chain(rest.iter().map(Vec::as_slice)).collect();
-        [self.args.join(&b' '), by_path.join(&b' ')]
+        let (first, rest) = self.args.split_at(self.args.len().min(1));
+        let is_command = |word: &&[u8]| self.is_shell() || !word.iter().any(u8::is_ascii_whitespace);
+        let rest: Vec<&[u8]> = rest.iter().map(Vec::as_slice).filter(is_command).collect();
+        let line = |name: &[u8]| [&[name][..], rest.as_slice()].concat().join(&b' ');
+        [line(first.first().map_or(&[], Vec::as_slice)), line(&self.path)]
+    }
+
+    fn is_shell(&self) -> bool {
+        const SHELLS: [&[u8]; 11] =
+            [b"sh", b"bash", b"dash", b"zsh", b"ksh", b"mksh", b"ash", b"fish", b"csh", b"tcsh", b"busybox"];
+        // A login shell's first word begins with a dash.
+        let name = |path: &[u8]| {
+            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+            SHELLS.contains(&name.strip_prefix(b"-").unwrap_or(name))
+        };
+        name(&self.path) || self.args.first().is_some_and(|first| name(first))
     }
 }
 
@@ -171,6 +186,19 @@ mod tests {
             let expected: Vec<&[u8]> = words.iter().map(|word| word.to_bytes()).collect();
             assert_eq!(command.args, expected);
         }
+    }
+
+    #[test]
+    fn a_prompt_is_no_command_but_to_a_shell() {
+        let line = |words: &[&str]| {
+            let args: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+            let command = Command { path: args[0].clone(), from: From::Here, args };
+            String::from_utf8_lossy(&command.lines()[0]).into_owned()
+        };
+        assert_eq!(line(&["git", "push", "origin"]), "git push origin");
+        assert_eq!(line(&["agent", "-p", "never git push", "--fast"]), "agent -p --fast");
+        assert_eq!(line(&["/bin/bash", "-c", "cd x; git push"]), "/bin/bash -c cd x; git push");
+        assert_eq!(line(&["-zsh", "-c", "git push"]), "-zsh -c git push");
     }
 
     #[test]
