@@ -80,8 +80,22 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        remove(&self.0);
     }
+}
+
+/// Removes a tree in which some directories are closed to us: those that an overlay works in are.
+fn remove(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if !fs::symlink_metadata(path).is_ok_and(|status| status.is_dir()) {
+        let _ = fs::remove_file(path);
+        return;
+    }
+    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        remove(&entry.path());
+    }
+    let _ = fs::remove_dir(path);
 }
 
 impl Field {

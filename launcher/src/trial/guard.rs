@@ -2,8 +2,8 @@
 //! that entry (an editor that saves by rename does), the kernel takes the mask away inside.
 //!
 //! The kernel also says so: `/proc/PID/mountinfo` of init can be polled for changes of its mount
-//! namespace (see proc_pid_mounts(5)). Nothing inside can mount or unmount, so any change is a lost
-//! mask, and the run ends: loudly, within a moment, but not before the guest could look. Masks on an
+//! namespace (see proc_pid_mounts(5)). Nothing inside can mount or unmount, so a change is a cover that
+//! went; when it was that of a secret, the run ends: loudly, within a moment, but not before the guest could look. Masks on an
 //! overlay need none of this: they lie on the overlay's own entries.
 //!
 //! Not by inotify: closing its descriptor waits for the kernel's mark reaper, some 15 ms at every run.
@@ -40,11 +40,18 @@ impl Guard {
         }
         let told = Arc::clone(&lost);
         std::thread::Builder::new().name("guard".to_owned()).spawn(move || {
-            await_change(&mounts);
-            // Killed first, told afterwards: each moment counts. A namespace that is torn down
-            // changes as well, and then there is nothing left to kill.
+            // The cover of a socket that the host removes goes as well, and nobody misses it. What cannot
+            // be watched or read is as good as lost. A namespace that is torn down changes too, and then
+            // there is nothing left to kill.
+            let lost = loop {
+                match await_change(&mounts).and_then(|()| first_lost(&mut mounts, &masks)) {
+                    Ok(None) => {}
+                    Ok(lost) => break lost,
+                    Err(_) => break None,
+                }
+            };
             let _ = pidfd_send_signal(&init, Signal::KILL);
-            if let Ok(Some(path)) = first_lost(&mut mounts, &masks) {
+            if let Some(path) = lost {
                 let _ = told.set(path);
             }
         })?;
@@ -57,14 +64,14 @@ impl Guard {
     }
 }
 
-/// Waits for the first change since the file was opened. One that cannot be waited for is as good as one
-/// that came: nobody would watch over the masks.
-fn await_change(mounts: &File) {
+/// Waits for the next change since the file was opened or waited for.
+fn await_change(mounts: &File) -> io::Result<()> {
     loop {
         let mut polled = [PollFd::from_borrowed_fd(mounts.as_fd(), PollFlags::PRI)];
         match poll(&mut polled, None) {
             Err(rustix::io::Errno::INTR) => {}
-            Err(_) | Ok(_) => return,
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(()),
         }
     }
 }
