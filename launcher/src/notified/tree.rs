@@ -61,7 +61,9 @@ impl Tree {
             }
         };
         epoll::add(epoll, &pidfd, EventData::new_u64(u64::from(inside)), EventFlags::IN).ok()?;
-        let known = Known { host, pidfd, executable: None, parent: None, awaited: Awaited::End };
+        // Asked while it waits for us: afterwards it may be over in no time.
+        let parent = pidfd::parent(pidfd.as_fd());
+        let known = Known { host, pidfd, executable: None, parent, awaited: Awaited::End };
         self.known.insert(inside, known);
         Some(host)
     }
@@ -70,7 +72,7 @@ impl Tree {
     pub(super) fn runs(&mut self, inside: u32, executable: Option<Text>) {
         if let Some(known) = self.known.get_mut(&inside) {
             known.executable = executable;
-            // Asked when it waits for us no more, but has hardly begun.
+            // Once more, for it may have got another since.
             let parent = pidfd::parent(known.pidfd.as_fd()).or_else(|| parent_by_proc(known.host));
             known.parent = parent.or(known.parent);
         }
