@@ -2,6 +2,8 @@
 # What shieldrun costs, as a table of ratios. Never part of pass or fail: a machine that is busy says little.
 #
 #   ci/bench.sh            the whole table
+#   ci/bench.sh once_started at_work
+#                          these parts of it (functions of ci/bench/table.py), after the first two
 #   ci/bench.sh --quick    few rounds and small trees: does everything still measure what it says?
 #
 # Needs bubblewrap, unshare, gcc, node, git and Debian's python3; ci/test.sh installs them.
