@@ -19,7 +19,7 @@ use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Writ
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    override_usage = "shieldrun [OPTIONS] [--] COMMAND [ARG]...\n       shieldrun runs | trace RUN | policy check|explain|schema|init | doctor | selftest",
+    override_usage = "shieldrun [OPTIONS] [--] COMMAND [ARG]...\n       shieldrun runs | trace RUN | review [RUN] | approve RUN | reject RUN | undo RUN\n       shieldrun policy check|explain|schema|init | secrets scan|synthesize | doctor | selftest",
     after_help = AFTER_HELP,
     max_term_width = 100
 )]
@@ -207,7 +207,7 @@ pub(crate) struct RunArguments {
     /// When a person looks at the changes: auto, always, never.
     #[arg(long, value_name = "WHEN")]
     pub review: Option<Review>,
-    /// How strong the wall is: full, or preload where the kernel gives no namespaces.
+    /// How strong the wall is: full, or landlock or preload where the kernel gives no namespaces.
     #[arg(long, value_name = "TIER")]
     pub isolation: Option<Isolation>,
     /// Write the events, live, as JSON lines.
