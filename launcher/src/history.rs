@@ -153,6 +153,9 @@ fn loose_objects(request: &Request<'_>, files: &[(Vec<u8>, Content)], findings: 
     let singly =
         |content: &Content| matches!(content, Content::Loose | Content::HalfWritten | Content::Other);
     let files: Vec<_> = files.iter().filter(|(_, content)| singly(content)).collect();
+    if files.is_empty() {
+        return;
+    }
     let next = AtomicUsize::new(0);
     let seen = parallel::on_all(files.len() >= FEW, || {
         let mut inflater = Inflater::new();

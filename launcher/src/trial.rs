@@ -8,6 +8,7 @@ mod settle;
 mod sinks;
 mod summary;
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -112,6 +113,8 @@ impl Trial<'_> {
         let (layers, pins) = layers::make(self.plan, self.directory)?;
         let prepared = Prepared::new(self.plan, &table, &pins, streams, &files, inherited)
             .map_err(|error| Failure::new(error, None))?;
+        // The child reads it while we go on: to free it page by page would copy each page first.
+        let prepared = ManuallyDrop::new(prepared);
         if !self.plan.tier.has_namespaces() {
             files
                 .put(&table)

@@ -57,7 +57,7 @@ pub(crate) struct Lost {
 }
 
 enum Message {
-    Event(Event),
+    Event(Box<Event>),
     Finish(Box<Event>),
 }
 
@@ -68,8 +68,9 @@ struct Losses {
     stalled: AtomicBool,
 }
 
-/// Events waiting for the writer. With their names this is a few megabytes at worst.
-const QUEUE: usize = 8192;
+/// Events waiting for the writer. With their names this is a few megabytes at worst. The queue itself is
+/// touched as a whole when it is made: its slots are small, and not many more than a burst needs.
+const QUEUE: usize = 4096;
 
 /// A fact waits this long for a writer that is stuck (a full disk does not stick, a dead network one does).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -115,7 +116,7 @@ impl Sender {
         let provider = event.provider();
         let patient = !event.trust().is_claim() && !self.losses.stalled.load(Ordering::Relaxed);
         let sent = if patient {
-            match self.channel.send_timeout(Message::Event(event), PATIENCE) {
+            match self.channel.send_timeout(Message::Event(Box::new(event)), PATIENCE) {
                 Ok(()) => true,
                 Err(SendTimeoutError::Timeout(_)) => {
                     self.losses.stalled.store(true, Ordering::Relaxed);
@@ -124,7 +125,7 @@ impl Sender {
                 Err(SendTimeoutError::Disconnected(_)) => false,
             }
         } else {
-            match self.channel.try_send(Message::Event(event)) {
+            match self.channel.try_send(Message::Event(Box::new(event))) {
                 Ok(()) => {
                     self.losses.stalled.store(false, Ordering::Relaxed);
                     true

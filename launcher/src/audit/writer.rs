@@ -64,10 +64,10 @@ impl Writer {
                 Ok(Message::Event(event)) => {
                     // One look at the clock for the batch: folding counts in seconds.
                     let now = Instant::now();
-                    self.take(event, now);
+                    self.take(*event, now);
                     for message in queue.try_iter().take(BATCH) {
                         match message {
-                            Message::Event(event) => self.take(event, now),
+                            Message::Event(event) => self.take(*event, now),
                             Message::Finish(last) => return self.finish(*last),
                         }
                     }

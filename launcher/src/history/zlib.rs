@@ -17,13 +17,18 @@ const CHUNK: usize = 256 * 1024;
 /// Buffers that one thread uses again and again.
 pub(super) struct Inflater {
     state: Decompress,
+    /// Made when it is first needed: most runs unpack nothing.
     input: Vec<u8>,
 }
 
 impl Inflater {
     /// Fresh buffers.
     pub(super) fn new() -> Self {
-        Self { state: Decompress::new(true), input: vec![0; CHUNK] }
+        Self { state: Decompress::new(true), input: Vec::new() }
+    }
+
+    fn make_room(&mut self) {
+        self.input.resize(CHUNK, 0);
     }
 
     /// The `size` bytes that are deflated somewhere at the beginning of a part of a file.
@@ -39,6 +44,7 @@ impl Inflater {
         if size > LARGEST {
             return Err(Unreadable::TooLarge);
         }
+        self.make_room();
         let mut content = Vec::with_capacity(size + 1);
         let whole =
             usize::try_from(part.end.saturating_sub(part.start)).ok().filter(|length| *length <= CHUNK);
@@ -75,6 +81,7 @@ impl Inflater {
         mut receive: impl FnMut(&[u8]) -> bool,
     ) -> Result<(), Unreadable> {
         const NOT_ZLIB: Unreadable = Unreadable::Malformed("not a zlib stream");
+        self.make_room();
         self.state.reset(true);
         let mut output = Vec::with_capacity(most);
         let mut at = part.start;

@@ -209,6 +209,9 @@ impl<'a> Mounted<'a> {
     /// After every mount: a mask beneath a tree that is mounted later would lie under it.
     /// The target is resolved without following any link: what the inventory saw is what is covered.
     fn mask(self) -> Done<Masked<'a>> {
+        if self.wired {
+            tripwire::meet_the_nodes();
+        }
         for mask in &self.entered.prepared.masks {
             cover(mask, self.wired).map_err(Place::Mask.failed_at(&mask.at))?;
         }

@@ -12,6 +12,7 @@ mod fault;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -45,8 +46,8 @@ pub(crate) struct Ring {
     lost: u64,
     /// Times the ring said what cannot be, and records that mean nothing.
     forged: u64,
-    /// The counters as they were last reported.
-    reported: Vec<(u64, u64)>,
+    /// The counters that were reported, by their place: key and count.
+    reported: HashMap<usize, (u64, u64)>,
     /// The wake word before the last drain.
     seen: u32,
     /// Drains in a row that found nothing.
@@ -92,7 +93,7 @@ impl Ring {
             stuck: None,
             lost: 0,
             forged: 0,
-            reported: vec![(0, 0); COUNTERS],
+            reported: HashMap::new(),
             seen: 0,
             idle: 0,
             unallocated: Some(file),
@@ -165,12 +166,12 @@ impl Ring {
         let counters = &self.mapping.shared().counters;
         let mut taken = 0;
         let mut idle = Vec::new();
-        for (counter, (reported_key, reported)) in counters.iter().zip(&mut self.reported) {
+        for (place, counter) in counters.iter().enumerate() {
             let key = counter.key.load(Ordering::Relaxed);
             if key == 0 {
-                (*reported_key, *reported) = (0, 0);
                 continue;
             }
+            let (reported_key, reported) = self.reported.entry(place).or_default();
             taken += 1;
             if *reported_key != key {
                 (*reported_key, *reported) = (key, 0);

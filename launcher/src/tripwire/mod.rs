@@ -3,7 +3,8 @@
 //! The kernel asks us before anything of such a node is opened, and says which thread waits for the answer:
 //! so an attempt by a static program or a bare system call is a fact with a name. Two threads, because what
 //! looks at a process reads its memory, which can be a page of this very mount: [`serve`] answers what needs
-//! no look and is never kept waiting; [`witness`] looks, tells the log, and then lets the opener go on.
+//! no look and is never kept waiting; [`witness`] looks, tells the log, and then lets the opener go on. The second begins with the first attempt: most
+//! runs see none.
 //!
 //! It owns no mount: that is the set-up child's (`spawn`). When the launcher dies, the kernel ends the
 //! connection, and every access fails.
@@ -16,9 +17,7 @@ mod witness;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-
-use crossbeam_channel::unbounded;
+use std::thread;
 
 use crate::audit::Sender;
 
@@ -28,8 +27,7 @@ pub(crate) use witness::Seen;
 /// The mount, being served.
 #[derive(Debug)]
 pub(crate) struct Tripwire {
-    witness: JoinHandle<Seen>,
-    attempts: crossbeam_channel::Sender<witness::Word>,
+    witness: witness::Bench,
 }
 
 impl Tripwire {
@@ -39,18 +37,15 @@ impl Tripwire {
     /// When there are no threads or descriptors to be had.
     pub(crate) fn serve(device: OwnedFd, nodes: Nodes, init: OwnedFd, sender: Sender) -> io::Result<Self> {
         let (device, nodes) = (Arc::new(device), Arc::new(nodes));
-        // Without a limit of its own: each attempt is a thread of the guest's that waits.
-        let (attempts, inbox) = unbounded();
         let witness = witness::Witness::new(Arc::clone(&device), Arc::clone(&nodes), init, sender);
-        let witness = thread::Builder::new().name("witness".to_owned()).spawn(move || witness.run(&inbox))?;
-        let server = serve::Server { device, nodes, attempts: attempts.clone() };
+        let (witness, desk) = witness::on_call(witness);
+        let server = serve::Server { device, nodes, witness: desk };
         thread::Builder::new().name("tripwire".to_owned()).spawn(move || server.run())?;
-        Ok(Self { witness, attempts })
+        Ok(Self { witness })
     }
 
     /// What was seen. Everybody inside has ended: no attempt is being made any more.
     pub(crate) fn finish(self) -> Seen {
-        let _ = self.attempts.send(witness::Word::Finish);
-        self.witness.join().unwrap_or_default()
+        self.witness.finish()
     }
 }

@@ -81,6 +81,11 @@ impl Nodes {
         self.get(number).map(|_| number)
     }
 
+    /// Their names in the root from the `offset`th on, each with its number.
+    pub(super) fn names(&self, offset: u64) -> impl Iterator<Item = (String, u64)> {
+        (offset..self.nodes.len() as u64).map(|index| (format!("m{index}"), index + FIRST))
+    }
+
     /// What stat(2) shows: what a plain mask on a tmpfs shows.
     pub(super) fn attributes(&self, number: u64) -> Option<Attributes> {
         let directory = (libc::S_IFDIR, 40, 2, self.made);

@@ -10,13 +10,13 @@ use rustix::io::Errno;
 
 use super::node::{Kind, Nodes, ROOT};
 use super::wire::{self, Ask, BUFFER, Body, Request};
-use super::witness::{Attempt, Deed, Word};
+use super::witness::{Attempt, Deed, Desk};
 
 /// The thread's state.
 pub(super) struct Server {
     pub(super) device: Arc<OwnedFd>,
     pub(super) nodes: Arc<Nodes>,
-    pub(super) attempts: crossbeam_channel::Sender<Word>,
+    pub(super) witness: Desk,
 }
 
 /// What is to be done with a request.
@@ -31,7 +31,7 @@ enum Then<'a> {
 
 impl Server {
     /// Serves until the mount is gone.
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
         let mut buffer = [0; BUFFER];
         loop {
             let got = match rustix::io::read(&*self.device, &mut buffer) {
@@ -46,7 +46,7 @@ impl Server {
         }
     }
 
-    fn take(&self, request: &Request<'_>) {
+    fn take(&mut self, request: &Request<'_>) {
         let unique = request.unique;
         match self.judge(request) {
             Then::Answer(body) => answer(&self.device, unique, Ok(body.bytes())),
@@ -57,7 +57,7 @@ impl Server {
             Then::Tell(_) if request.thread == 0 => answer(&self.device, unique, Err(libc::EACCES)),
             Then::Tell(deed) => {
                 let attempt = Attempt { unique, node: request.node, thread: request.thread, deed };
-                if self.attempts.send(Word::Attempt(attempt)).is_err() {
+                if self.witness.tell(attempt).is_err() {
                     // No witness, no access.
                     answer(&self.device, unique, Err(libc::EACCES));
                 }
@@ -81,6 +81,10 @@ impl Server {
                     None => Then::Fail(libc::ENOENT),
                 }
             }
+            (Ask::OpenDirectory, None) if request.node == ROOT => Then::Answer(Body::opened()),
+            (Ask::List { offset, size }, None) if request.node == ROOT => {
+                Then::Answer(self.listing(*offset, *size as usize))
+            }
             (Ask::Lookup(name), Some(Kind::BlockedDirectory)) => Then::Tell(Deed::Beneath(name.to_vec())),
             (Ask::Open, Some(Kind::BlockedFile)) => Then::Tell(Deed::Refused),
             (Ask::Open, Some(Kind::Synthetic { .. })) => Then::Tell(Deed::Read),
@@ -94,15 +98,33 @@ impl Server {
                 Then::Answer(Body::default())
             }
             // access(2) is no attempt to read, and the answer to chdir(2) is that of a mode without any bit.
-            (Ask::Open | Ask::OpenDirectory | Ask::Read { .. } | Ask::Access(_) | Ask::Lookup(_), _) => {
-                Then::Fail(libc::EACCES)
-            }
+            (
+                Ask::Open
+                | Ask::OpenDirectory
+                | Ask::List { .. }
+                | Ask::Read { .. }
+                | Ask::Access(_)
+                | Ask::Lookup(_),
+                _,
+            ) => Then::Fail(libc::EACCES),
             (Ask::FileSystem, _) => Then::Answer(Body::file_system()),
             (Ask::Release, _) => Then::Answer(Body::default()),
             (Ask::Silent, _) => Then::Nothing,
             (Ask::Unknown, _) => Then::Fail(libc::ENOSYS),
             (Ask::Malformed, _) => Then::Fail(libc::EIO),
         }
+    }
+
+    /// As many names as there is room for.
+    fn listing(&self, offset: u64, size: usize) -> Body {
+        let mut body = Body::default();
+        for ((name, number), next) in self.nodes.names(offset).zip(offset.saturating_add(1)..) {
+            let Some(attributes) = self.nodes.attributes(number) else { break };
+            if !body.list(&name, next, &attributes, size) {
+                break;
+            }
+        }
+        body
     }
 }
 

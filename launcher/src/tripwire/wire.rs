@@ -32,6 +32,8 @@ pub(super) enum Ask<'a> {
     Read { offset: u64, size: u32 },
     /// opendir(3), or open(2) of a directory.
     OpenDirectory,
+    /// getdents(2), with what stat(2) shows of each name.
+    List { offset: u64, size: u32 },
     /// access(2) or chdir(2) with these bits.
     Access(u32),
     /// statfs(2).
@@ -60,8 +62,9 @@ pub(super) const BUFFER: usize = 8192;
 const KEEP_CACHE_NO_FLUSH: u32 = 1 << 1 | 1 << 5;
 /// As good as for ever: nodes do not change, and each question costs two switches of process.
 const FOR_EVER: u64 = 1 << 30;
-/// Several pages may be asked for at once, and several names of a directory.
-const FLAGS: u32 = 1 << 0 | 1 << 18;
+/// Several pages may be asked for at once, and several names of a directory; a listing comes with what
+/// stat(2) shows, so that nobody asks for the names one by one.
+const FLAGS: u32 = 1 << 0 | 1 << 13 | 1 << 18;
 
 impl<'a> Request<'a> {
     /// Reads one request. `None` where there is not even a header to answer.
@@ -85,6 +88,7 @@ impl<'a> Request<'a> {
             18 | 29 => Ask::Release,
             26 => Ask::Init { major: u32_at(body, 0)?, minor: u32_at(body, 4)?, readahead: u32_at(body, 8)? },
             27 => Ask::OpenDirectory,
+            44 => Ask::List { offset: u64_at(body, 8)?, size: u32_at(body, 16)? },
             34 => Ask::Access(u32_at(body, 0)?),
             _ => Ask::Unknown,
         })
@@ -137,6 +141,24 @@ impl Body {
         }
         body.attributes(attributes);
         body
+    }
+
+    /// To [`Ask::List`]: adds a name; `next` is the offset behind it. Whether there was room in `size` bytes.
+    pub(super) fn list(&mut self, name: &str, next: u64, attributes: &Attributes, size: usize) -> bool {
+        const ENTRY: usize = 128 + 24;
+        let padded = (ENTRY + name.len()).next_multiple_of(8);
+        let end = self.0.len() + padded;
+        if end > size {
+            return false;
+        }
+        self.0.extend(Self::entry(attributes).0);
+        self.u64(attributes.node);
+        self.u64(next);
+        self.u32(u32::try_from(name.len()).unwrap_or(0));
+        self.u32((attributes.mode & libc::S_IFMT) >> 12);
+        self.0.extend(name.as_bytes());
+        self.0.resize(end, 0);
+        true
     }
 
     /// To [`Ask::Attributes`].

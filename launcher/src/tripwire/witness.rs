@@ -2,24 +2,73 @@
 //! the log, and only then answers. So no attempt is answered that the log was not told of.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use shieldrun_policy::audit::{Action, Event, Process, Provider, Text};
 
 use super::node::{Node, Nodes};
 use super::serve::answer;
 use super::wire::Body;
-use crate::audit::Sender;
+use crate::audit;
 use crate::claims::Touch;
 use crate::procfs;
 use crate::sys::pidns::host_pid;
 
 /// Touches that are told apart in the result; more than these are counted by the masked path alone.
 const TOLD_APART: usize = 4096;
+
+/// Where attempts are brought to. The first one calls the witness in.
+pub(super) struct Desk {
+    attempts: Sender<Word>,
+    /// Until it is called in.
+    waiting: Option<(Witness, Receiver<Word>)>,
+    called: Sender<JoinHandle<Seen>>,
+}
+
+/// Where it is dismissed.
+#[derive(Debug)]
+pub(super) struct Bench {
+    attempts: Sender<Word>,
+    called: Receiver<JoinHandle<Seen>>,
+}
+
+/// A witness that is called in by the first attempt.
+pub(super) fn on_call(witness: Witness) -> (Bench, Desk) {
+    // Without a limit of its own: each attempt is a thread of the guest's that waits.
+    let (attempts, inbox) = unbounded();
+    let (call, called) = bounded(1);
+    let bench = Bench { attempts: attempts.clone(), called };
+    (bench, Desk { attempts, waiting: Some((witness, inbox)), called: call })
+}
+
+impl Desk {
+    /// Hands an attempt over.
+    ///
+    /// # Errors
+    /// When there is no witness: no thread was to be had for it, or it died.
+    pub(super) fn tell(&mut self, attempt: Attempt) -> io::Result<()> {
+        if let Some((witness, inbox)) = self.waiting.take() {
+            let run = move || witness.run(&inbox);
+            let thread = thread::Builder::new().name("witness".to_owned()).spawn(run)?;
+            let _ = self.called.send(thread);
+        }
+        self.attempts.send(Word::Attempt(attempt)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Bench {
+    /// What was seen. Nobody makes an attempt any more.
+    pub(super) fn finish(self) -> Seen {
+        let _ = self.attempts.send(Word::Finish);
+        self.called.try_recv().ok().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
 
 /// For the thread.
 pub(super) enum Word {
@@ -60,12 +109,12 @@ pub(super) struct Witness {
     device: Arc<OwnedFd>,
     nodes: Arc<Nodes>,
     init: OwnedFd,
-    sender: Sender,
+    sender: audit::Sender,
     seen: Seen,
 }
 
 impl Witness {
-    pub(super) fn new(device: Arc<OwnedFd>, nodes: Arc<Nodes>, init: OwnedFd, sender: Sender) -> Self {
+    pub(super) fn new(device: Arc<OwnedFd>, nodes: Arc<Nodes>, init: OwnedFd, sender: audit::Sender) -> Self {
         Self { device, nodes, init, sender, seen: Seen::default() }
     }
 

@@ -58,6 +58,7 @@ pub struct Registry {
     by_tag: BTreeMap<[u8; 16], u32>,
     by_synthetic: BTreeMap<[u8; 16], u32>,
     known: OnceBox<Table>,
+    leaks: OnceBox<Scanner>,
     /// Whether what is found now is shown to nobody, so that no synthetic is needed.
     pub(crate) hidden: bool,
 }
@@ -93,6 +94,7 @@ impl Registry {
             by_tag: BTreeMap::new(),
             by_synthetic: BTreeMap::new(),
             known: OnceBox::new(),
+            leaks: OnceBox::new(),
             hidden: false,
         }
     }
@@ -131,7 +133,11 @@ impl Registry {
     /// assert!(!registry.scanner().is_empty());
     /// ```
     pub fn scanner(&self) -> Scanner {
-        Scanner::build(self.entries.iter().map(|e| (e.id, e.kind, e.real.as_slice())))
+        let build = || {
+            let all = self.entries.iter().map(|e| (e.id, e.kind, e.real.as_slice()));
+            alloc::boxed::Box::new(Scanner::build(all))
+        };
+        self.leaks.get_or_init(build).clone()
     }
 
     /// A scanner over all synthetic values instead: to see one leave is no leak, but a tripwire.
@@ -213,7 +219,7 @@ impl Registry {
         let id = SecretId(index as u32);
         if self.hidden {
             self.by_tag.insert(tag, index as u32);
-            self.known = OnceBox::new();
+            self.forget_tables();
             self.entries.push(Entry::new(id, kind, name, place, real, Vec::new()));
             return id;
         }
@@ -242,13 +248,19 @@ impl Registry {
         };
         self.by_tag.insert(tag, index as u32);
         self.by_synthetic.insert(synthetic_tag, index as u32);
-        self.known = OnceBox::new();
+        self.forget_tables();
         match self.entries.get_mut(index) {
             // It was hidden until now.
             Some(entry) => entry.synthetic = synthetic,
             None => self.entries.push(Entry::new(id, kind, name, place, real, synthetic)),
         }
         id
+    }
+
+    /// What was built over the values there were.
+    fn forget_tables(&mut self) {
+        self.known = OnceBox::new();
+        self.leaks = OnceBox::new();
     }
 
     /// One tag for each value that the scan looks for, sorted: the same value has the same tag under the same

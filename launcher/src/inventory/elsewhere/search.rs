@@ -85,7 +85,8 @@ impl Search<'_> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut seen = Seen::default();
-            let mut buffer = vec![0; CHUNK];
+            // Made when the first file is read: mostly none is.
+            let mut buffer = Vec::new();
             while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
                 self.look_at(unit, &mut buffer, &mut seen);
             }
@@ -101,7 +102,7 @@ impl Search<'_> {
         all
     }
 
-    fn look_at(&self, unit: &Unit<'_>, buffer: &mut [u8], seen: &mut Seen) {
+    fn look_at(&self, unit: &Unit<'_>, buffer: &mut Vec<u8>, seen: &mut Seen) {
         // A directory that cannot be read was found by the walk, and is blocked.
         let Ok(directory) = open_directory(self.root, unit.directory, Extent::AllMounts) else { return };
         let at = join(self.at, unit.directory);
@@ -123,7 +124,7 @@ impl Search<'_> {
         &self,
         directory: BorrowedFd<'_>,
         name: &[u8],
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         tally: &mut Tally,
     ) -> Verdict {
         let blocked = |reason| Verdict::Holds(None, Sight::Blocked(reason));
@@ -167,11 +168,12 @@ impl Search<'_> {
     }
 
     /// Reads the file up to the first real value.
-    fn first_hit(&self, file: &OwnedFd, buffer: &mut [u8]) -> Result<Option<SecretId>, Errno> {
+    fn first_hit(&self, file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<Option<SecretId>, Errno> {
         let scanner = self.redactor.scanner();
         let mut state = scanner.stream();
+        buffer.resize(CHUNK, 0);
         loop {
-            match rustix::io::read(file, &mut *buffer) {
+            match rustix::io::read(file, &mut buffer[..]) {
                 Ok(0) => return Ok(None),
                 Ok(count) => {
                     if let Some(hit) = state.feed(scanner, buffer.get(..count).unwrap_or_default()) {

@@ -16,11 +16,16 @@ pub use redact::{Redacted, Redactor};
 pub use stream::{Hit, StreamState};
 pub(crate) use table::Table;
 
+use alloc::sync::Arc;
+
 use crate::registry::SecretId;
 
 /// The needles of a run, ready to be looked for. Holds plaintext: never hand it to anything inside.
+///
+/// A copy shares the needles with the original.
+#[derive(Clone)]
 pub struct Scanner {
-    pub(crate) table: Table,
+    pub(crate) table: Arc<Table>,
 }
 
 impl Scanner {
@@ -29,7 +34,7 @@ impl Scanner {
         for (id, kind, real) in secrets {
             needles::of(id, kind, real, &mut all);
         }
-        Self { table: Table::build(all) }
+        Self { table: Arc::new(Table::build(all)) }
     }
 
     /// Whether there is nothing to look for, so that scanning can be left out.
