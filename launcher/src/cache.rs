@@ -26,6 +26,10 @@ pub(crate) use known::{Known, ReadAs, Tally};
 
 /// The name of the key's file.
 const KEY: &str = "key";
+/// How the names of marks begin: in these workspaces the search adds something.
+const ADDS: &str = "adds-";
+/// So many workspaces are marked.
+const MOST_MARKS: usize = 1024;
 
 /// The directory, or the place where it will be once there is something worth keeping.
 #[derive(Debug)]
@@ -128,6 +132,36 @@ impl Cache {
     fn run_key_name(&self, workspace: &[u8]) -> String {
         let digest = self.mac(&[b"run key", workspace]);
         format!("run-{}", data_encoding::HEXLOWER.encode(digest.get(..12).unwrap_or_default()))
+    }
+
+    /// Whether it is there, and so is masked.
+    pub(crate) fn is_there(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    /// Whether the last search of a workspace found a real value where none was expected.
+    pub(crate) fn search_adds(&self, workspace: &[u8]) -> bool {
+        self.file(&self.adds_name(workspace)).is_some()
+    }
+
+    /// Remembers it. Where that fails, the next run begins twice; no more than that.
+    pub(crate) fn remember_whether_search_adds(&mut self, workspace: &[u8], adds: bool) {
+        let name = self.adds_name(workspace);
+        match (adds, self.file(&name)) {
+            (true, Some(mark)) => Self::touch(&mark),
+            (true, None) if self.put(&name, |_| Ok(())).is_ok() => self.prune(ADDS, MOST_MARKS),
+            (true, None) | (false, None) => {}
+            (false, Some(_)) => {
+                if let Some(directory) = &self.directory {
+                    let _ = rustix::fs::unlinkat(directory, name.as_str(), AtFlags::empty());
+                }
+            }
+        }
+    }
+
+    fn adds_name(&self, workspace: &[u8]) -> String {
+        let digest = self.mac(&[b"adds", workspace]);
+        format!("{ADDS}{}", data_encoding::HEXLOWER.encode(digest.get(..12).unwrap_or_default()))
     }
 
     /// Names in it that begin so.

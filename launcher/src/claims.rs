@@ -5,7 +5,6 @@
 //! comes out stays a claim: the provider is the shim, and nothing is decided by it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +17,7 @@ use shieldrun_policy::audit::{
 
 use crate::audit::Sender;
 use crate::notified::Heard;
+use crate::standby::Standby;
 use crate::sys::pidns::host_pid;
 use crate::sys::ring::{Address, Claim, Repeat, RepeatKind, Ring, Waker};
 
@@ -82,16 +82,14 @@ pub(crate) struct Drain {
 
 impl Drain {
     /// Starts draining. `init` is the pidfd of the first process inside.
-    ///
-    /// # Errors
-    /// When no thread can be made.
     pub(crate) fn start(
+        thread: Standby<Claimed>,
         ring: Ring,
         init: OwnedFd,
         meaning: Meaning,
         heard: Arc<Heard>,
         sender: Sender,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let waker = ring.waker();
         let mut reporter = Reporter {
@@ -104,7 +102,7 @@ impl Drain {
             clock: Clock::now(),
         };
         let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new().name("claims".to_owned()).spawn(move || {
+        let thread = thread.begin(move || {
             let mut ring = ring;
             let mut told = Instant::now();
             loop {
@@ -130,8 +128,8 @@ impl Drain {
             reporter.claimed.dropped = ring.dropped();
             reporter.claimed.forged = ring.forged();
             reporter.claimed
-        })?;
-        Ok(Self { thread, stop, waker })
+        });
+        Self { thread, stop, waker }
     }
 
     /// Ends it, after everything that is in the ring now.

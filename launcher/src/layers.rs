@@ -170,6 +170,17 @@ impl Layers {
     }
 }
 
+/// Removes a record with all its layers.
+///
+/// # Errors
+/// The first thing that could not be removed; the rest is removed all the same.
+pub(crate) fn remove(directory: &RunDir) -> io::Result<()> {
+    let above = directory.path().parent().unwrap_or(Path::new("/"));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let above = openat(CWD, above, flags, Mode::empty())?;
+    tree::remove(above.as_fd(), directory.id())
+}
+
 /// Removes what a run wrote to its own home, once its namespaces are gone.
 ///
 /// What is empty stays for `prune`, and so do the kernel's work directories: on a file system that

@@ -28,6 +28,7 @@ mod claims;
 mod leak;
 mod notified;
 mod procfs;
+mod standby;
 mod supervise;
 mod trial;
 mod tripwire;
@@ -44,13 +45,16 @@ mod review;
 mod doctor;
 mod selftest;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use cli::{Action, Cli, RunArguments};
 use failure::Failure;
 use host::Host;
+use inventory::Search;
 use record::RunDir;
+use shieldrun_policy::schema::Policy;
 use sys::privileges;
 use sys::signals::InheritedSignals;
 use trial::Trial;
@@ -75,22 +79,47 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     let policy = policies::policy(&host, arguments)?;
     failure::refuse_what_cannot_be_had(&policy)?;
     failure::refuse_closed_descriptors(&arguments.keep_fd)?;
-    let mut inventory = inventory::take(&policy, &host, &arguments.command_bytes())?;
     let runs = host.runs()?;
     if arguments.dry_run {
+        let (mut inventory, _) = inventory::take(&policy, &host, &arguments.command_bytes(), Search::First)?;
         let plan = plan::make(&policy, &host, &mut inventory, arguments, &runs);
         return Ok(verbs::print_plan(&plan, arguments.json));
     }
     verbs::finish_what_was_cut_off(&runs);
-    let directory = RunDir::create(&runs, SystemTime::now())?;
-    let plan = plan::make(&policy, &host, &mut inventory, arguments, directory.path());
-    let trial =
-        Trial { arguments, policy: &policy, plan: &plan, inventory: &inventory, directory: &directory };
+    let mut search = Search::Beside;
+    loop {
+        if let Some(code) = attempt(arguments, inherited, &host, &policy, &runs, search)? {
+            return Ok(code);
+        }
+        // More is to be masked than was known when it began.
+        search = Search::First;
+    }
+}
+
+/// A run, from its inventory on. `None`: nothing was run, because the inventory did not hold.
+fn attempt(
+    arguments: &RunArguments,
+    inherited: InheritedSignals,
+    host: &Host,
+    policy: &Policy,
+    runs: &Path,
+    search: Search,
+) -> Result<Option<ExitCode>, Failure> {
+    let (mut inventory, left_over) = inventory::take(policy, host, &arguments.command_bytes(), search)?;
+    let directory = RunDir::create(runs, SystemTime::now())?;
+    let plan = plan::make(policy, host, &mut inventory, arguments, directory.path());
+    let trial = Trial { arguments, policy, plan: &plan, inventory: &inventory, directory: &directory };
     let started = trial.launch(inherited)?;
+    if let Some(search) = left_over
+        && !search.confirm(&inventory.registry, policy, host)?
+    {
+        trial.abandon(started)?;
+        return Ok(None);
+    }
     let mut recording = trial.record()?;
     let ended = trial.supervise(started, &mut recording)?;
     let changes = trial.diff(&ended);
     let verdict = trial.gate(changes, &ended, &recording);
     let settled = trial.promote(verdict, &ended, &recording);
-    trial.close(ended, settled, recording)
+    trial.close(ended, settled, recording).map(Some)
 }

@@ -1,5 +1,6 @@
 //! Owns one run, from its plan to its record: the stages of `main` that share what the run is.
 
+mod gaps;
 mod guard;
 mod last_line;
 mod observer;
@@ -15,11 +16,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use shieldrun_policy::audit::{Event, Provider};
-use shieldrun_policy::plan::{Cover, Layer, Mask, Mount, Nesting, Plan, Tier};
+use shieldrun_policy::plan::{Cover, Mask, Plan, Tier};
 use shieldrun_policy::schema::Policy;
 
 use crate::audit::{Log, Sender};
-use crate::claims::Drain;
+use crate::claims::{Claimed, Drain};
 use crate::cli::RunArguments;
 use crate::failure::Failure;
 use crate::guest::GuestFiles;
@@ -32,14 +33,15 @@ use crate::limits;
 use crate::notified::{Blocked, Heard, Notified, Told};
 use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
+use crate::standby::Standby;
 use crate::stdio::{Inner, Outer, Stdio};
 use crate::supervise::{self, Inspection, Limits, Outcome, Running};
 use crate::sys::control::go;
-use crate::sys::landlock;
 use crate::sys::ring::Ring;
 use crate::sys::signals::{InheritedSignals, Signals};
 use crate::tripwire::{Nodes, Seen, Tripwire, is_wired};
 
+use gaps::{NO_LISTENER, NOBODY_ASKED, SILENT_MASKS, gaps, late_gap};
 use guard::Guard;
 use last_line::LastLine;
 use observer::Watcher;
@@ -75,11 +77,18 @@ pub(crate) struct Recording {
     record: RunRecord,
 }
 
+/// Threads that have nothing to do before the walls stand.
+struct Standing {
+    guard: Standby<()>,
+    notified: Standby<Told>,
+    claims: Standby<Claimed>,
+}
+
 /// A command that ended, and what was claimed meanwhile.
 pub(crate) struct Ended {
     outcome: Outcome,
     watcher: Watcher,
-    claimed: crate::claims::Claimed,
+    claimed: Claimed,
     last_line: Arc<LastLine>,
     guard: Option<Guard>,
     seen: Seen,
@@ -125,6 +134,17 @@ impl Trial<'_> {
         Ok(Started { launched, streams: stdio.outer, signals, closed, layers })
     }
 
+    /// Ends a child that has run nothing yet, and removes what was made for it.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub(crate) fn abandon(&self, started: Started) -> Result<(), Failure> {
+        started.launched.end().map_err(|error| Failure::doing("cannot end the set-up of the run", error))?;
+        // A record of nothing, which nobody would look for.
+        let _ = layers::remove(self.directory);
+        Ok(())
+    }
+
     /// Begins the record while the kernel builds the walls.
     ///
     /// # Errors
@@ -163,6 +183,7 @@ impl Trial<'_> {
         let scanner = LeakScanner::new(&self.inventory.registry);
         let init =
             started.launched.init().map_err(|error| Failure::doing("cannot hold on to init", error))?;
+        let standing = Standing::new().map_err(|error| Failure::doing("cannot start a thread", error))?;
         let mut tripwire = None;
         let mut ready = started.launched.ready(|device| {
             let nodes = Nodes::of(self.plan, now());
@@ -177,10 +198,10 @@ impl Trial<'_> {
             layers.adopt(ready.upper.take());
         }
         recording.record.gaps.extend(late_gap(&ready));
-        let guard = self.guard(&ready)?;
+        let guard = self.guard(standing.guard, &ready)?;
         let heard = Arc::new(Heard::default());
-        let notified = self.notified(&ready, recording, &heard)?;
-        let drain = self.drain(&ready, recording, tripwire.is_some(), heard)?;
+        let notified = self.notified(standing.notified, &ready, recording, &heard)?;
+        let drain = self.drain(standing.claims, &ready, recording, tripwire.is_some(), heard)?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
         let last_line = Arc::new(LastLine::default());
         let inspection =
@@ -239,7 +260,7 @@ impl Trial<'_> {
         summary::close(self, ended, settled, recording)
     }
 
-    fn guard(&self, ready: &Ready) -> Result<Option<Guard>, Failure> {
+    fn guard(&self, thread: Standby<()>, ready: &Ready) -> Result<Option<Guard>, Failure> {
         let failed = |error| Failure::doing("cannot watch over the masked files", error);
         match self.plan.tier {
             Tier::Full => {
@@ -253,7 +274,7 @@ impl Trial<'_> {
                     return Ok(None);
                 }
                 let init = ready.pidfd.try_clone().map_err(failed)?;
-                Guard::over(masks, ready.pid, init).map(Some).map_err(failed)
+                Guard::over(thread, masks, ready.pid, init).map(Some).map_err(failed)
             }
             // No mask to lose: the shim goes by names.
             Tier::Landlock | Tier::Preload => Ok(None),
@@ -263,6 +284,7 @@ impl Trial<'_> {
     /// Init waits to be executed until somebody answers.
     fn notified(
         &self,
+        thread: Standby<Told>,
         ready: &Ready,
         recording: &mut Recording,
         heard: &Arc<Heard>,
@@ -283,7 +305,7 @@ impl Trial<'_> {
             return Ok(None);
         };
         let sender = recording.sender.clone();
-        Notified::serve(listener, &ready.pidfd, blocked, Arc::clone(heard), sender)
+        Notified::serve(thread, listener, &ready.pidfd, blocked, Arc::clone(heard), sender)
             .map(Some)
             .map_err(|error| Failure::doing("cannot answer the filter of system calls", error))
     }
@@ -300,6 +322,7 @@ impl Trial<'_> {
     /// `witnessed`: whether the masks tell of each touch themselves.
     fn drain(
         &self,
+        thread: Standby<Claimed>,
         ready: &Ready,
         recording: &Recording,
         witnessed: bool,
@@ -315,10 +338,8 @@ impl Trial<'_> {
         let failed = |error| Failure::doing("cannot read what the shim reports", error);
         let ring = ring.and_then(Ring::create).map_err(failed)?;
         let init = ready.pidfd.try_clone().map_err(failed)?;
-        let drain =
-            Drain::start(ring, init, summary::meaning(self, witnessed), heard, recording.sender.clone())
-                .map_err(failed)?;
-        Ok(Some(drain))
+        let meaning = summary::meaning(self, witnessed);
+        Ok(Some(Drain::start(thread, ring, init, meaning, heard, recording.sender.clone())))
     }
 
     /// What the shim is told: names and paths, never a value.
@@ -351,84 +372,20 @@ impl Trial<'_> {
     }
 }
 
-/// What is missing where the kernel gives no FUSE mount.
-const SILENT_MASKS: &str = "no `/dev/fuse`: an attempt on a masked file is denied or given synthetics all the same, \
-     but one by a program that the shim does not reach is not reported";
-
-/// What is missing where the filter has no listener.
-const NOBODY_ASKED: &str = "without namespaces: executed programs, attempted connections and denied system calls are \
-     not on record as facts";
-const NO_LISTENER: &str = "another seccomp listener is above this run: executed programs, attempted connections and \
-     denied system calls are not on record as facts";
+impl Standing {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            guard: Standby::new("guard")?,
+            notified: Standby::new("notified")?,
+            claims: Standby::new("claims")?,
+        })
+    }
+}
 
 /// Seconds and nanoseconds since the epoch.
 fn now() -> (i64, i64) {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     (now.tv_sec, now.tv_nsec)
-}
-
-/// What this run does not give, as far as the plan tells.
-fn gaps(plan: &Plan) -> Vec<String> {
-    match plan.tier {
-        Tier::Full => {}
-        Tier::Landlock => return without_namespaces(landlock::abi().unwrap_or(0)),
-        Tier::Preload => {
-            return vec![
-                "no namespaces: files, network and other processes are as on the host".to_owned(),
-                "the repository's history is as on the host".to_owned(),
-                "secret files are refused by the preload shim only: static programs and raw system calls read them".to_owned(),
-            ];
-        }
-    }
-    let mut gaps = Vec::new();
-    if landlock::abi().is_none() {
-        gaps.push("no Landlock: the namespaces are the only wall".to_owned());
-    }
-    if plan.nesting == Nesting::Allowed {
-        gaps.push("sandboxes inside are allowed, which Landlock's rules for files would forbid".to_owned());
-    }
-    if plan.home().is_none() {
-        gaps.push("no private home: the workspace holds the home directory, or there is none".to_owned());
-    }
-    let in_memory = |mount: &Mount| {
-        matches!(
-            mount,
-            Mount::Overlay { layer: Layer::Memory, .. } | Mount::Home { layer: Layer::Memory, .. }
-        )
-    };
-    if plan.mounts.iter().any(in_memory) {
-        gaps.push(
-            "the record lies on a file system that cannot hold a layer: what the run wrote was kept in memory"
-                .to_owned(),
-        );
-    }
-    gaps
-}
-
-/// The same, as far as it showed only when the walls stood.
-fn late_gap(ready: &Ready) -> Option<String> {
-    let shared = "no overlay can be over the home (something is mounted in it, or the record cannot hold a layer): toolchains and caches are read-only";
-    ready.tools_are_shared.then(|| shared.to_owned())
-}
-
-/// What Landlock of this version leaves open where it is the only wall.
-fn without_namespaces(abi: u32) -> Vec<String> {
-    let mut gaps = vec![
-        "no namespaces: processes, names and times of files are seen as on the host, and modes, owners and times of your own files can be changed",
-        "masked files are refused, never synthetic; a file made directly beside one cannot be read again",
-        "the host's `/tmp` and `/run` are out of reach; `TMPDIR` is the run's own",
-        "no sockets but pairs: neither network nor local services",
-    ];
-    if abi < 3 {
-        gaps.push("Landlock before ABI 3: files can be cut short");
-    }
-    if abi < 5 {
-        gaps.push("Landlock before ABI 5: commands to devices are not restricted");
-    }
-    if abi < 6 {
-        gaps.push("Landlock before ABI 6: your other processes can be signalled");
-    }
-    gaps.into_iter().map(str::to_owned).collect()
 }
 
 /// An event of the launcher's own, now.

@@ -58,6 +58,13 @@ pub(super) struct Candidates {
     pub stores: Vec<Vec<u8>>,
 }
 
+impl Candidates {
+    /// The directories of the repositories whose stores these are.
+    pub(super) fn repositories(&self) -> impl Iterator<Item = &[u8]> {
+        self.stores.iter().filter_map(|store| store.strip_suffix(b"/objects"))
+    }
+}
+
 /// What a name in the workspace told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name {

@@ -42,7 +42,6 @@ pub(super) fn cover(
     found: &mut Found,
     known: &Known,
 ) -> Result<Tally, InventoryError> {
-    look_again(redactor, found.masks_mut());
     let candidates = &found.candidates;
     let Seen { mut hits, mut tally } = search(redactor, found, known, &candidates.root, &candidates.walk)?;
     if let Some(repository) = &host.repository {
@@ -84,7 +83,7 @@ pub(super) fn cover(
 }
 
 /// What is shown in place of a secret file was made field by field: a value of another file may be left in it.
-fn look_again(redactor: &Redactor<'_>, masks: &mut [Mask]) {
+pub(super) fn look_again(redactor: &Redactor<'_>, masks: &mut [Mask]) {
     for mask in masks {
         let Cover::Synthetic { content, .. } = &mut mask.cover else { continue };
         match redactor.redact(content) {

@@ -168,7 +168,7 @@ impl Found {
 
     /// Each canonical path once, none beneath another: a directory that is covered as a whole needs nothing
     /// beneath it, whichever came first.
-    pub(super) fn finish(self) -> Vec<Mask> {
+    pub(super) fn finish(&self) -> Vec<Mask> {
         let directories: Vec<Bytes> = self
             .masks
             .iter()
@@ -177,7 +177,7 @@ impl Found {
             .collect();
         let beneath =
             |mask: &Mask| directories.iter().any(|above| *above != mask.at && contains(&above.0, &mask.at.0));
-        self.masks.into_iter().filter(|mask| !beneath(mask)).collect()
+        self.masks.iter().filter(|mask| !beneath(mask)).cloned().collect()
     }
 }
 

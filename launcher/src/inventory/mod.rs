@@ -72,6 +72,22 @@ impl SecretVariable {
     }
 }
 
+/// When the workspace is searched for values that lie where no secret is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// Before anything else, so that the inventory is whole.
+    First,
+    /// While the kernel builds the walls, where the last run found nothing there.
+    Beside,
+}
+
+/// A search that is still to be made before the inventory can be relied on.
+pub(crate) struct LeftOver {
+    found: Found,
+    cache: Cache,
+    key: [u8; 32],
+}
+
 /// Why there is no inventory.
 #[derive(Debug)]
 pub(crate) enum InventoryError {
@@ -99,11 +115,17 @@ pub(crate) enum InventoryError {
     Random(io::Error),
 }
 
-/// Looks at everything once.
+/// Looks at everything once. Where the search is to be `beside`, it may be left over: then the inventory holds
+/// only once that has confirmed it.
 ///
 /// # Errors
 /// When something that must be protected cannot be.
-pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<Inventory, InventoryError> {
+pub(crate) fn take(
+    policy: &Policy,
+    host: &Host,
+    command: &[Vec<u8>],
+    search: Search,
+) -> Result<(Inventory, Option<LeftOver>), InventoryError> {
     let mut cache = Cache::open(host);
     let workspace = host.workspace.as_os_str().as_bytes();
     let key = match cache.as_ref().and_then(|cache| cache.run_key(workspace)) {
@@ -115,13 +137,19 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
     let candidates = candidates::collect(policy, host, &outcome.pointed_at)?;
     let mut found = files::find(&mut registry, policy, host, candidates)?;
     // The registry is whole only now: the values of one file may lie in another, or in the history.
-    values(&registry, policy, host, &mut found, cache.as_mut(), &key)?;
+    look_again(&registry, &mut found);
+    let later = search == Search::Beside
+        && policy.isolation == Isolation::Full
+        && cache.as_ref().is_some_and(|cache| !cache.search_adds(workspace));
+    if !later {
+        values(&registry, policy, host, &mut found, cache.as_mut(), &key)?;
+    }
     let is_shown =
         |mask: &Mask| matches!(mask.cover, Cover::Synthetic { .. }) && contains(workspace, &mask.at.0);
     let trust_times = !found.candidates.stores.is_empty();
     let mut masks = found.finish();
     let trust_times = trust_times && masks.iter().any(is_shown);
-    masks.extend(cache.and_then(|cache| cache.mask()));
+    masks.extend(cache.as_ref().and_then(Cache::mask));
     masks.extend(sockets::masks().map_err(|error| InventoryError::Table(sockets::TABLE, error))?);
     // Here, too: a value of a file may lie inside another variable or an argument.
     let mut environment = environment::finish(&registry, outcome.variables);
@@ -129,7 +157,8 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
         git::trust_times(&mut environment);
     }
     let (command, replaced_arguments) = environment::arguments(&registry, command);
-    Ok(Inventory {
+    let left_over = cache.filter(|_| later).map(|cache| LeftOver { found, cache, key });
+    let inventory = Inventory {
         registry,
         environment,
         secret_variables: outcome.secret_variables,
@@ -137,10 +166,40 @@ pub(crate) fn take(policy: &Policy, host: &Host, command: &[Vec<u8>]) -> Result<
         command,
         replaced_arguments,
         masks,
-    })
+    };
+    Ok((inventory, left_over))
 }
 
-/// Covers what holds the value of a secret without being its own file.
+impl LeftOver {
+    /// Searches, and says whether the inventory holds: whether nothing holds a real value but what it covers.
+    /// What was found is remembered, so that the next inventory is not made without.
+    ///
+    /// # Errors
+    /// When something that must be protected cannot be.
+    pub(crate) fn confirm(
+        mut self,
+        registry: &Registry,
+        policy: &Policy,
+        host: &Host,
+    ) -> Result<bool, InventoryError> {
+        let was_there = self.cache.is_there();
+        let added = values(registry, policy, host, &mut self.found, Some(&mut self.cache), &self.key)?;
+        // A cache that was made only now would lie open inside.
+        Ok(!added && self.cache.is_there() == was_there)
+    }
+}
+
+/// What is shown in place of one file may hold a value of another, which was found later.
+fn look_again(registry: &Registry, found: &mut Found) {
+    let redactor = registry.redactor();
+    if !redactor.scanner().is_empty() {
+        elsewhere::look_again(&redactor, found.masks_mut());
+        let repositories: Vec<_> = found.candidates.repositories().map(<[u8]>::to_vec).collect();
+        git::keep_writable(found.masks_mut(), &repositories);
+    }
+}
+
+/// Covers what holds the value of a secret without being its own file; says whether there is any such thing.
 fn values(
     registry: &Registry,
     policy: &Policy,
@@ -148,19 +207,19 @@ fn values(
     found: &mut Found,
     mut cache: Option<&mut Cache>,
     key: &[u8; 32],
-) -> Result<(), InventoryError> {
+) -> Result<bool, InventoryError> {
     let redactor = registry.redactor();
     if redactor.scanner().is_empty() {
-        return Ok(());
+        return Ok(false);
     }
+    let before = found.masks_mut().len();
     let workspace = host.workspace.as_os_str().as_bytes();
     let tags = cache.as_ref().map(|cache| registry.tags(&cache.tag_key())).unwrap_or_default();
     let known = Known::load(cache.as_deref(), workspace, &tags);
     let mut tally = elsewhere::cover(&redactor, registry, policy, host, found, &known)?;
-    let stores = found.candidates.stores.clone();
-    let repositories: Vec<_> =
-        stores.iter().filter_map(|store| store.strip_suffix(b"/objects")).map(<[u8]>::to_vec).collect();
+    let repositories: Vec<_> = found.candidates.repositories().map(<[u8]>::to_vec).collect();
     git::keep_writable(found.masks_mut(), &repositories);
+    let stores = found.candidates.stores.clone();
     // Without mounts there is nothing to show another object by: what can be denied is denied.
     let mode = match (policy.isolation, policy.secrets.history) {
         (Isolation::Landlock, History::Mask) => Some(History::Block),
@@ -180,10 +239,12 @@ fn values(
             let _ = cache.keep_run_key(workspace, key);
         }
     }
+    let added = found.masks_mut().len() > before;
     if let Some(cache) = cache {
         known.keep(cache, workspace, &tags, tally);
+        cache.remember_whether_search_adds(workspace, added);
     }
-    Ok(())
+    Ok(added)
 }
 
 impl std::fmt::Display for InventoryError {

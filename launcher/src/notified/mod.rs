@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -28,6 +28,7 @@ use shieldrun_policy::schema::{Place, Policy};
 use shieldrun_policy::verdict::Denied;
 
 use crate::audit::Sender;
+use crate::standby::Standby;
 use crate::sys::seccomp::Listener;
 
 pub(crate) use unhooked::Heard;
@@ -78,8 +79,9 @@ impl Notified {
     /// this runs.
     ///
     /// # Errors
-    /// When there are no threads or descriptors to be had.
+    /// When there are no descriptors to be had.
     pub(crate) fn serve(
+        thread: Standby<Told>,
         listener: OwnedFd,
         init: &OwnedFd,
         blocked: Blocked,
@@ -90,8 +92,7 @@ impl Notified {
         heard.with_kernel();
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let server = serve::Server::new(Listener::new(listener), &stop, init, blocked, heard, sender, held)?;
-        let thread = thread::Builder::new().name("notified".to_owned()).spawn(move || server.run())?;
-        Ok(Self { thread, stop })
+        Ok(Self { thread: thread.begin(move || server.run()), stop })
     }
 
     /// Ends it. Everybody inside has ended: nobody asks any more.

@@ -21,7 +21,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use shieldrun_policy::plan::Tier;
 
@@ -95,6 +95,16 @@ impl Launched {
     /// When there are no more descriptors.
     pub(crate) fn init(&self) -> io::Result<OwnedFd> {
         self.pidfd.try_clone()
+    }
+
+    /// Ends the child, and waits until it is gone: with it go its namespaces.
+    ///
+    /// # Errors
+    /// When it cannot be killed or waited for.
+    pub(crate) fn end(self) -> io::Result<()> {
+        pidfd_send_signal(&self.pidfd, Signal::KILL)?;
+        waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)?;
+        Ok(())
     }
 
     /// Waits until every wall stands. `serve` gets the device of the masks that tell, if the child could

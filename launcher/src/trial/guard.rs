@@ -19,6 +19,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use shieldrun_policy::plan::{Bytes, Mask};
 
 use crate::inventory::mounts::MountTable;
+use crate::standby::Standby;
 
 /// The watch, and what it saw.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl Guard {
     ///
     /// # Errors
     /// When the kernel gives no watch: then the run must not begin.
-    pub(crate) fn over(masks: Vec<Mask>, pid: i32, init: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn over(thread: Standby<()>, masks: Vec<Mask>, pid: i32, init: OwnedFd) -> io::Result<Self> {
         let mut mounts = File::open(format!("/proc/{pid}/mountinfo"))?;
         let lost = Arc::new(OnceLock::new());
         if first_lost(&mut mounts, &masks)?.is_some() {
@@ -39,7 +40,7 @@ impl Guard {
             return Err(io::Error::other("a masked file was replaced while the run was being set up"));
         }
         let told = Arc::clone(&lost);
-        std::thread::Builder::new().name("guard".to_owned()).spawn(move || {
+        thread.begin(move || {
             // The cover of a socket that the host removes goes as well, and nobody misses it. What cannot
             // be watched or read is as good as lost. A namespace that is torn down changes too, and then
             // there is nothing left to kill.
@@ -54,7 +55,7 @@ impl Guard {
             if let Some(path) = lost {
                 let _ = told.set(path);
             }
-        })?;
+        });
         Ok(Self { lost })
     }
 

@@ -18,7 +18,7 @@ use crate::parallel;
 /// Files of one directory that one thread takes at a time.
 pub(super) const UNIT: usize = 256;
 /// Fewer files than this are read sooner than a thread is started.
-const FEW: usize = 512;
+const FEW: usize = 4096;
 /// Read at a time.
 const CHUNK: usize = 256 * 1024;
 /// A larger file is not read at each start: a few seconds are what a person waits.
