@@ -4,12 +4,15 @@
 //! costs as much as twenty binds: one takes what is written to the home, the other lies over the whole of
 //! the host's home, is never attached for longer than it takes to clone the shown directories out of it,
 //! and takes what is written to them.
+//!
+//! Since Linux 6.15 nothing need be attached to be a layer or to be cloned from. That is tried first: a
+//! mount that is taken away again waits for every processor.
 #![expect(
     clippy::result_large_err,
     reason = "a failure carries its path by value: nothing may be allocated here"
 )]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -42,16 +45,25 @@ pub(super) fn make(
     if step.tools.is_empty() {
         return Ok(Tools::Writable);
     }
-    let tools = match overlay::make(&step.pinned.tools, size) {
-        Ok(made) => {
-            attach_for_a_moment(&made.tree, step).map_err(Place::Home.failed_at(&step.at))?;
-            Tools::Writable
-        }
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Tools::ReadOnly,
+    let above = match overlay::make(&step.pinned.tools, size) {
+        Ok(made) => Some(made.tree),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => None,
         Err(error) => return Err(Place::Overlay.failed_at(&step.at)(error)),
     };
+    let tools = if above.is_some() { Tools::Writable } else { Tools::ReadOnly };
+    let mut attached = false;
     for at in &step.tools {
-        let tree = clone_tree(CWD, at).map_err(Place::Home.failed_at(at))?;
+        let detached = above.as_ref().filter(|_| !attached).zip(beneath(&step.at, at));
+        let tree = match detached.map(|(tree, at)| clone_tree(tree.as_fd(), at)) {
+            Some(Ok(tree)) => tree,
+            Some(Err(_)) | None => {
+                if let Some(above) = above.as_ref().filter(|_| !attached) {
+                    attach_for_a_moment(above, step).map_err(Place::Home.failed_at(&step.at))?;
+                    attached = true;
+                }
+                clone_tree(CWD, at).map_err(Place::Home.failed_at(at))?
+            }
+        };
         let change = match tools {
             Tools::Writable => Change::Restricted,
             Tools::ReadOnly => Change::ReadOnly,
@@ -59,7 +71,7 @@ pub(super) fn make(
         mount::change(tree.as_fd(), c"", change, Reach::Tree).map_err(Place::Home.failed_at(at))?;
         put(tree)?;
     }
-    if tools == Tools::Writable {
+    if attached {
         unmount(step.at.as_c_str(), UnmountFlags::DETACH).map_err(Place::Home.failed_at(&step.at))?;
     }
     Ok(tools)
@@ -79,6 +91,9 @@ fn own(step: &HomeStep<'_>, size: &CString) -> io::Result<OwnedFd> {
     let Some(written) = &step.pinned.own else { return Ok(skeleton) };
     // Opened before the skeleton lies over a home that the record may be in.
     let (upper, work) = overlay::open(written)?;
+    if let Ok(made) = overlay::mount(&skeleton, &upper, &work) {
+        return Ok(made);
+    }
     attach_for_a_moment(&skeleton, step)?;
     let made = match overlay::mount(&skeleton, &upper, &work) {
         // The record's file system cannot hold a layer after all: then what is in memory is the home.
@@ -87,6 +102,12 @@ fn own(step: &HomeStep<'_>, size: &CString) -> io::Result<OwnedFd> {
     };
     unmount(step.at.as_c_str(), UnmountFlags::DETACH)?;
     Ok(made)
+}
+
+/// The part of a path that lies beneath a directory.
+fn beneath<'a>(directory: &CStr, path: &'a CStr) -> Option<&'a CStr> {
+    let rest = path.to_bytes_with_nul().strip_prefix(directory.to_bytes())?.strip_prefix(b"/")?;
+    CStr::from_bytes_with_nul(rest).ok()
 }
 
 /// A layer, or what is cloned from, must be attached somewhere.
