@@ -15,6 +15,11 @@ fn main() {
     println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
     // Our constructor before those of other libraries, which may already read the environment.
     link_argument("-Wl,-z,initfirst");
+    // Loading is what a preload costs most programs. Each segment is a mapping and a fault or two: code and what is
+    // only read go into one. And nothing of the start files is of use: there are neither C constructors nor
+    // frames to register.
+    link_argument("-Wl,-z,noseparate-code");
+    link_argument("-nostartfiles");
     // A hook may be on some thread's stack at any time: never unmap us.
     link_argument("-Wl,-z,nodelete");
 

@@ -28,5 +28,6 @@ mod record;
 mod selftest;
 mod stores;
 mod streams;
+mod stress;
 mod terminal;
 mod tripwire;

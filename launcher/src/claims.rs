@@ -92,6 +92,9 @@ impl Drain {
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let waker = ring.waker();
+        if heard.has_kernel() {
+            ring.starts_are_told();
+        }
         let mut reporter = Reporter {
             init,
             meaning,
@@ -222,14 +225,19 @@ impl Reporter {
         if self.processes.len() >= REMEMBERED {
             self.processes.clear();
         }
-        let process = Process {
-            pid: host_pid(self.init.as_fd(), pid).unwrap_or(pid),
-            pid_inside: Some(pid),
-            executable: Some(Text::from_bytes(executable)),
-            args: args.iter().map(|word| Text::from_bytes(word)).collect(),
-            parent: self.processes.get(&ppid).map(|parent| parent.pid),
-            ..Process::default()
+        // A process that the kernel told of may be short, and may be over by now.
+        let fact = if known { self.heard.fact(pid) } else { None };
+        let claimed = (!executable.is_empty()).then(|| Text::from_bytes(executable));
+        let mut process = match fact {
+            Some(fact) => fact,
+            None => Process { pid: host_pid(self.init.as_fd(), pid).unwrap_or(pid), ..Process::default() },
         };
+        process.pid_inside = Some(pid);
+        process.executable = process.executable.or(claimed);
+        if process.args.is_empty() {
+            process.args = args.iter().map(|word| Text::from_bytes(word)).collect();
+        }
+        process.parent = process.parent.or_else(|| self.processes.get(&ppid).map(|parent| parent.pid));
         self.processes.insert(pid, process);
         if !known {
             let event = self.event(at, Action::ProcessStarted, pid);

@@ -38,6 +38,16 @@ fn each_process_introduces_itself() {
 }
 
 #[test]
+fn a_start_is_short_where_the_kernel_tells_of_it() {
+    let guest = guest();
+    guest.starts_are_told();
+    guest.run(guest.command("/usr/bin/env").arg("true"));
+    let started = guest.said_of(Kind::Started);
+    assert_eq!(started.len(), 2, "{started:#?}");
+    assert!(started.iter().all(|said| said.text.is_empty() && said.parent != 0), "{started:#?}");
+}
+
+#[test]
 fn node_asks_for_a_secret_variable_and_it_is_said() {
     if !have("/usr/bin/node") {
         return;

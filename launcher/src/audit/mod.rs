@@ -98,6 +98,7 @@ impl Log {
     pub(crate) fn finish(self, last: Event) -> LogSummary {
         // The writer ends only by this message, so the only failure is a writer that died; the join says so.
         let _ = self.sender.channel.send(Message::Finish(Box::new(last)));
+        self.thread.thread().unpark();
         self.thread.join().unwrap_or_else(|_| LogSummary {
             lost: vec![Lost {
                 sink: "record".to_owned(),

@@ -1,6 +1,7 @@
 //! The writer's loop: take what is there, fold, chain, hand out; sleep until there is more or a count is due.
 //!
-//! An idle log writes each event as it comes. Under load many events go out in one write.
+//! An idle log writes an event as it comes, and then lets a moment's events gather: under load many go out in one
+//! write, and nobody who sends one pays for waking the writer.
 
 use std::fs::File;
 use std::io;
@@ -18,6 +19,9 @@ use super::{LogSummary, Losses, Message};
 
 /// Events that go out in one write at most.
 const BATCH: usize = 512;
+
+/// How long events gather after a write. Whoever ends the log cuts it short.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// How often losses are said, and a full disk is tried again.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -60,16 +64,19 @@ impl Writer {
                 Some(deadline) => queue.recv_deadline(deadline),
                 None => queue.recv().map_err(RecvTimeoutError::from),
             };
+            let mut batch = 0;
             match message {
                 Ok(Message::Event(event)) => {
                     // One look at the clock for the batch: folding counts in seconds.
                     let now = Instant::now();
                     self.take(*event, now);
+                    batch = 1;
                     for message in queue.try_iter().take(BATCH) {
                         match message {
                             Message::Event(event) => self.take(*event, now),
                             Message::Finish(last) => return self.finish(*last),
                         }
+                        batch += 1;
                     }
                 }
                 Ok(Message::Finish(last)) => return self.finish(*last),
@@ -79,6 +86,10 @@ impl Writer {
             }
             self.keep_time();
             self.flush();
+            // After a full batch somebody may be waiting for room.
+            if (1..BATCH).contains(&batch) {
+                std::thread::park_timeout(GATHER);
+            }
         }
     }
 

@@ -48,6 +48,11 @@ impl Command {
         } else {
             (From::Here, first, second)
         };
+        if let Some((path, pointers)) = beginnings(asked.thread, path, argv) {
+            let (mut room, mut args) = (ARGUMENT_BYTES, Vec::with_capacity(pointers.len()));
+            strings(asked.thread, &pointers, &mut room, &mut args)?;
+            return Ok(Self { path, from, args });
+        }
         let path = string(asked.thread, path, PATH)?;
         Ok(Self { path, from, args: arguments(asked.thread, argv)? })
     }
@@ -83,6 +88,21 @@ pub(super) fn address(asked: &Asked) -> Option<Address> {
     let length = usize::try_from(length & 0xffff_ffff).ok()?.min(bytes.len());
     let got = memory::read(asked.thread, &[Piece { address, length }], &mut bytes).ok()?;
     Address::decode(bytes.get(..got)?)
+}
+
+/// Path and list of a command in one call, where both are short and whole: nearly always.
+fn beginnings(thread: u32, path: u64, list: u64) -> Option<(Vec<u8>, Vec<u64>)> {
+    let pieces = [
+        Piece { address: path, length: to_page_end(path).min(SHORT) },
+        Piece { address: list, length: to_page_end(list).min(PIECES * 8) },
+    ];
+    let mut buffer = [0; SHORT + PIECES * 8];
+    let got = memory::read(thread, &pieces, &mut buffer).ok()?;
+    let (path, words) = buffer.get(..got)?.split_at_checked(pieces[0].length)?;
+    let path = path.get(..path.iter().position(|byte| *byte == 0)?)?.to_vec();
+    let (words, _) = words.as_chunks::<8>();
+    let end = words.iter().position(|word| *word == [0; 8])?;
+    Some((path, words.get(..end)?.iter().map(|word| u64::from_ne_bytes(*word)).collect()))
 }
 
 /// The strings of a NULL-terminated list.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
-use rustix::event::Timespec;
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 
 use shieldrun_policy::audit::{Action, Event, Outcome, Process, Provider, Text, Timestamp};
 
@@ -30,7 +30,12 @@ use crate::sys::seccomp::{Asked, Listener, Word};
 /// The thread's state.
 pub(super) struct Server {
     listener: Listener,
-    epoll: OwnedFd,
+    stop: OwnedFd,
+    /// When a question was last asked, and the ends of processes last looked at, by the monotonic clock.
+    asked: Duration,
+    looked: Duration,
+    /// Nobody is left who could ask.
+    deserted: bool,
     init: OwnedFd,
     /// Its number inside: it is ours, and no program of the guest's.
     first: u32,
@@ -58,9 +63,17 @@ struct Named {
 
 const NAMED: u64 = 100_000;
 
-/// What an event of the loop is about; else it is a process by its number inside.
-const LISTENER: u64 = u64::MAX;
-const STOP: u64 = u64::MAX - 1;
+/// What there is to do.
+struct Ready {
+    listener: PollFlags,
+    stop: bool,
+    ends: bool,
+}
+
+/// For so long after a question nobody waits for the ends of processes: programs are started in bursts, and a
+/// wake-up of ours for the end of each, and one more when its parent has asked for it, would cost the burst more
+/// than the answers do. By then most have been asked for, and how they ended is known at the first look.
+const BURST: Duration = Duration::from_millis(5);
 
 /// A script's interpreter can be a script; the kernel goes no further.
 const SCRIPTS: usize = 4;
@@ -75,9 +88,6 @@ impl Server {
         sender: Sender,
         held: usize,
     ) -> io::Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        epoll::add(&epoll, stop, EventData::new_u64(STOP), EventFlags::IN)?;
         let init = init.try_clone()?;
         let pid = first_pid(init.as_fd()).ok_or(io::ErrorKind::NotFound)?;
         let root = openat(CWD, format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -86,14 +96,17 @@ impl Server {
         Ok(Self {
             first,
             listener,
-            epoll,
+            stop: stop.try_clone()?,
+            asked: Duration::ZERO,
+            looked: Duration::ZERO,
+            deserted: false,
             init,
             namespace,
             root,
             blocked,
             heard,
             sender,
-            tree: Tree::of(held),
+            tree: Tree::of(held)?,
             kinds: Kinds::default(),
             starts: Starts::default(),
             told: Told::default(),
@@ -103,29 +116,31 @@ impl Server {
 
     /// Until it is told to stop.
     pub(super) fn run(mut self) -> Told {
-        let mut events = Vec::with_capacity(64);
-        'serving: loop {
-            let wait = self.starts.due(monotonic()).map(|wait| Timespec {
-                tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: i64::from(wait.subsec_nanos()),
-            });
-            events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), wait.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        loop {
+            let now = monotonic();
+            let ready = match self.wait(now) {
+                Ok(ready) => ready,
+                Err(Errno::INTR) => continue,
                 // Without a way to wait there is nothing to be done but to end: calls then fail.
                 Err(_) => break,
+            };
+            if ready.listener.contains(PollFlags::IN) {
+                self.question();
+            } else if !ready.listener.is_empty() {
+                // Nobody is left who could ask.
+                self.deserted = true;
             }
-            for event in &events {
-                let epoll::Event { flags, data, .. } = *event;
-                match data.u64() {
-                    LISTENER if flags.contains(EventFlags::IN) => self.question(),
-                    // Nobody is left who could ask.
-                    LISTENER => drop(epoll::delete(&self.epoll, &self.listener)),
-                    STOP => break 'serving,
-                    inside => self.ended(u32::try_from(inside).unwrap_or(0)),
+            if ready.stop {
+                break;
+            }
+            let now = monotonic();
+            if ready.ends || now.saturating_sub(self.looked) >= BURST {
+                self.looked = now;
+                for (process, end) in self.tree.ended() {
+                    self.exited(process, end);
                 }
+                self.check(Some(now));
             }
-            self.check(Some(monotonic()));
         }
         for (process, end) in self.tree.all_ended() {
             self.exited(process, end);
@@ -140,9 +155,31 @@ impl Server {
         self.told
     }
 
+    fn wait(&self, now: Duration) -> Result<Ready, Errno> {
+        let burst = (self.asked + BURST).saturating_sub(now);
+        // What is due is looked at no more often than that.
+        let look = (self.looked + BURST).saturating_sub(now);
+        let due = self.starts.due(now).map(|due| due.max(look));
+        let wait = if burst.is_zero() { due } else { Some(due.map_or(burst, |due| due.min(burst))) };
+        let wait = wait.map(|wait| Timespec {
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        });
+        let mut fds = [
+            PollFd::new(&self.listener, PollFlags::IN),
+            PollFd::new(&self.stop, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.tree.ends(), PollFlags::IN),
+        ];
+        let (first, last) = (usize::from(self.deserted), if burst.is_zero() { 3 } else { 2 });
+        poll(fds.get_mut(first..last).unwrap_or_default(), wait.as_ref())?;
+        let [listener, stop, ends] = fds.map(|fd| fd.revents());
+        Ok(Ready { listener, stop: !stop.is_empty(), ends: !ends.is_empty() })
+    }
+
     fn question(&mut self) {
         // An error is a caller that was killed meanwhile.
         let Ok(asked) = self.listener.next() else { return };
+        self.asked = monotonic();
         match i64::from(asked.number) {
             libc::SYS_execve | libc::SYS_execveat => self.command(&asked),
             libc::SYS_connect => self.connection(&asked),
@@ -151,7 +188,7 @@ impl Server {
     }
 
     fn command(&mut self, asked: &Asked) {
-        let (at, now) = (monotonic(), SystemTime::now());
+        let (at, now) = (self.asked, SystemTime::now());
         let inside = inner_pid(self.namespace.as_fd(), asked.thread).unwrap_or(0);
         if inside == self.first {
             return self.listener.answer(asked, Word::Continue);
@@ -172,28 +209,33 @@ impl Server {
         if matches!(found, Found::Missing) || !self.listener.waits(asked) {
             return self.listener.answer(asked, Word::Continue);
         }
-        let host = self.tree.hold(&self.epoll, inside, asked.thread).unwrap_or(asked.thread);
-        self.heard.seen(inside, at);
+        let host = self.tree.hold(inside, asked.thread).unwrap_or(asked.thread);
+        let heard = Arc::clone(&self.heard);
+        let telling = heard.telling();
         self.listener.answer(asked, Word::Continue);
 
-        let (executable, kind) = match found {
-            Found::Program(program) => (program.real_path(), self.kinds.of(&program)),
-            _ => (None, Kind::Unknown),
-        };
-        let executable = executable.or_else(|| path.as_deref().map(Text::from_bytes));
+        let real_path = if let Found::Program(program) = &found { program.real_path() } else { None };
+        let executable = real_path.or_else(|| path.as_deref().map(Text::from_bytes));
         self.tree.runs(inside, executable.clone());
-        let known = self.tree.process(inside).unwrap_or_default();
-        let process = Process { pid: host, pid_inside: Some(inside), executable, ..known };
+        let process = Process {
+            pid: host,
+            pid_inside: Some(inside),
+            executable,
+            args: command.args.iter().map(|word| Text::from_bytes(word)).collect(),
+            parent: self.tree.parent(inside),
+            ..Process::default()
+        };
+        telling.seen(at, &process);
+        let kind = if let Found::Program(program) = &found { self.kinds.of(program) } else { Kind::Unknown };
         let (kind, interpreter) = self.loaded(asked.thread, kind);
-        self.starts.add(Start { at, until: None, kind, process: process.clone() });
+        let bare = Process { args: Vec::new(), ..process.clone() };
+        self.starts.add(Start { at, until: None, kind, process: bare });
         if !self.named.one_more(now.into()) {
             return;
         }
-        let event = Event::new(now, Action::ProcessStarted, Provider::Kernel).process(Process {
-            args: command.args.iter().map(|word| Text::from_bytes(word)).collect(),
-            working_directory: here.as_deref().map(Text::from_bytes),
-            ..process
-        });
+        let working_directory = here.as_deref().map(Text::from_bytes);
+        let event = Event::new(now, Action::ProcessStarted, Provider::Kernel)
+            .process(Process { working_directory, ..process });
         self.sender.send(match interpreter {
             Some(interpreter) => event.message(Text::from_bytes(&[b"a script for ", &*interpreter].concat())),
             None => event,
@@ -275,12 +317,6 @@ impl Server {
             self.sender.send(event.process(process).syscall(name));
         }
         self.listener.answer(asked, Word::Fail(errno));
-    }
-
-    fn ended(&mut self, inside: u32) {
-        if let Some((process, end)) = self.tree.ended(&self.epoll, inside) {
-            self.exited(process, end);
-        }
     }
 
     fn exited(&self, process: Process, end: Option<End>) {

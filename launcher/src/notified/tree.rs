@@ -2,9 +2,12 @@
 //! lives is remembered, however many come and go.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
 
 use shieldrun_policy::audit::{Process, Text};
 
@@ -16,6 +19,8 @@ pub(super) struct Tree {
     known: HashMap<u32, Known>,
     /// How many may be held at once: each is a descriptor.
     most: usize,
+    /// Their descriptors.
+    ends: OwnedFd,
 }
 
 /// A process that started a program.
@@ -37,17 +42,28 @@ enum Awaited {
     Reaped,
 }
 
+/// Ends that are asked for in one call.
+const AT_ONCE: usize = 64;
+
 impl Tree {
     /// One that holds so many at once.
-    pub(super) fn of(most: usize) -> Self {
-        Self { known: HashMap::new(), most }
+    ///
+    /// # Errors
+    /// When there are no descriptors to be had.
+    pub(super) fn of(most: usize) -> io::Result<Self> {
+        Ok(Self { known: HashMap::new(), most, ends: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
     /// Holds on to a process that is about to start a program. `None` where it is gone or there are no more
     /// descriptors: then its end is not seen. The number here, else.
-    pub(super) fn hold(&mut self, epoll: &OwnedFd, inside: u32, thread: u32) -> Option<u32> {
-        if let Some(known) = self.known.get(&inside) {
-            return Some(known.host);
+    pub(super) fn hold(&mut self, inside: u32, thread: u32) -> Option<u32> {
+        if let Some(known) = self.known.get_mut(&inside) {
+            // Asked anew: it may have got another since. One that has ended and whose number another has by now
+            // has none.
+            if let Some(parent) = pidfd::parent(known.pidfd.as_fd()).or_else(|| parent_by_proc(known.host)) {
+                known.parent = Some(parent);
+                return Some(known.host);
+            }
         }
         if self.known.len() >= self.most {
             return None;
@@ -60,9 +76,9 @@ impl Tree {
                 (host, pidfd::open(host).ok()?)
             }
         };
-        epoll::add(epoll, &pidfd, EventData::new_u64(u64::from(inside)), EventFlags::IN).ok()?;
+        epoll::add(&self.ends, &pidfd, EventData::new_u64(u64::from(inside)), EventFlags::IN).ok()?;
         // Asked while it waits for us: afterwards it may be over in no time.
-        let parent = pidfd::parent(pidfd.as_fd());
+        let parent = pidfd::parent(pidfd.as_fd()).or_else(|| parent_by_proc(host));
         let known = Known { host, pidfd, executable: None, parent, awaited: Awaited::End };
         self.known.insert(inside, known);
         Some(host)
@@ -72,10 +88,12 @@ impl Tree {
     pub(super) fn runs(&mut self, inside: u32, executable: Option<Text>) {
         if let Some(known) = self.known.get_mut(&inside) {
             known.executable = executable;
-            // Once more, for it may have got another since.
-            let parent = pidfd::parent(known.pidfd.as_fd()).or_else(|| parent_by_proc(known.host));
-            known.parent = parent.or(known.parent);
         }
+    }
+
+    /// Its parent, as it was when it started its program.
+    pub(super) fn parent(&self, inside: u32) -> Option<u32> {
+        self.known.get(&inside)?.parent
     }
 
     /// What is known of it, for an event.
@@ -83,14 +101,41 @@ impl Tree {
         self.known.get(&inside).map(|known| known.process(inside))
     }
 
+    /// The descriptor that becomes readable when one has ended.
+    pub(super) fn ends(&self) -> BorrowedFd<'_> {
+        self.ends.as_fd()
+    }
+
+    /// Those that have ended, and how, as far as it can be learnt by now.
+    pub(super) fn ended(&mut self) -> Vec<(Process, Option<End>)> {
+        let mut events = Vec::with_capacity(AT_ONCE);
+        let mut ended = Vec::new();
+        loop {
+            events.clear();
+            let room = rustix::buffer::spare_capacity(&mut events);
+            match epoll::wait(&self.ends, room, Some(&Timespec::default())) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => break,
+            }
+            for event in &events {
+                let inside = u32::try_from(event.data.u64()).unwrap_or(0);
+                ended.extend(self.one_ended(inside));
+            }
+            if events.len() < AT_ONCE {
+                break;
+            }
+        }
+        ended
+    }
+
     /// Its descriptor speaks. Gives the process and its end when there is no more to be learnt.
-    pub(super) fn ended(&mut self, epoll: &OwnedFd, inside: u32) -> Option<(Process, Option<End>)> {
+    fn one_ended(&mut self, inside: u32) -> Option<(Process, Option<End>)> {
         let known = self.known.get_mut(&inside)?;
         let end = pidfd::end(known.pidfd.as_fd());
         if end.is_none() && known.awaited == Awaited::End && tells_of_reaping() {
             // A hang-up comes when it is reaped; it need not be asked for.
             let data = EventData::new_u64(u64::from(inside));
-            if epoll::modify(epoll, &known.pidfd, data, EventFlags::empty()).is_ok() {
+            if epoll::modify(&self.ends, &known.pidfd, data, EventFlags::empty()).is_ok() {
                 known.awaited = Awaited::Reaped;
                 return None;
             }

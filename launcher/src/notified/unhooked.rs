@@ -20,17 +20,31 @@ struct State {
     /// When each process spoke of its start, by the number inside.
     spoke: HashMap<u32, Vec<Duration>>,
     /// Whom the kernel saw start a program.
-    seen: HashMap<u32, Duration>,
+    seen: HashMap<u32, Seen>,
     /// Claims were lost: who is not heard of may have spoken all the same.
     lost: bool,
     kernel: bool,
 }
+
+/// A process that the kernel saw start a program.
+#[derive(Debug)]
+struct Seen {
+    at: Duration,
+    /// As much of it as a claim of its own would say: its arguments only where they are short.
+    process: Process,
+}
+
+/// The right to tell of a start, taken before the program runs: the shim in it may speak before all is known.
+#[must_use]
+pub(super) struct Telling<'a>(MutexGuard<'a, State>);
 
 /// How long a program may take to load the shim: a loaded machine is slow.
 const GRACE: Duration = Duration::from_secs(1);
 /// What is heard is the guest's word: so many processes are remembered, and so many starts of one.
 const REMEMBERED: usize = 16_384;
 const STARTS: usize = 8;
+/// Arguments of more bytes are not remembered.
+const ARGUMENTS: usize = 1024;
 /// Starts that wait for their check; more than these are not checked.
 const WAITING: usize = 16_384;
 /// Programs that are told apart.
@@ -85,7 +99,12 @@ impl Heard {
             starts.remove(0);
         }
         starts.push(at);
-        state.seen.get(&pid).is_some_and(|seen| *seen <= at)
+        state.seen.get(&pid).is_some_and(|seen| seen.at <= at)
+    }
+
+    /// What the kernel showed of a process that started a program a moment ago. It may be over by now.
+    pub(crate) fn fact(&self, pid: u32) -> Option<Process> {
+        self.state().seen.get(&pid).map(|seen| seen.process.clone())
     }
 
     /// Whether the kernel asks us at all.
@@ -103,13 +122,9 @@ impl Heard {
         self.state().lost = true;
     }
 
-    /// The kernel saw a process start a program.
-    pub(super) fn seen(&self, pid: u32, at: Duration) {
-        let mut state = self.state();
-        if state.seen.len() >= REMEMBERED {
-            state.seen.clear();
-        }
-        state.seen.insert(pid, at);
+    /// Makes everybody who asks wait for what is about to be told of a start.
+    pub(super) fn telling(&self) -> Telling<'_> {
+        Telling(self.state())
     }
 
     fn has_spoken(&self, start: &Start) -> bool {
@@ -122,7 +137,22 @@ impl Heard {
     fn forget(&self, before: Duration) {
         let mut state = self.state();
         state.spoke.retain(|_, starts| starts.last().is_some_and(|at| *at >= before));
-        state.seen.retain(|_, at| *at >= before);
+        state.seen.retain(|_, seen| seen.at >= before);
+    }
+}
+
+impl Telling<'_> {
+    /// The kernel saw this process start its program.
+    pub(super) fn seen(mut self, at: Duration, process: &Process) {
+        let Some(pid) = process.pid_inside else { return };
+        let mut process = Process { working_directory: None, ..process.clone() };
+        if process.args.iter().map(|word| word.as_str().len()).sum::<usize>() > ARGUMENTS {
+            process.args.clear();
+        }
+        if self.0.seen.len() >= REMEMBERED {
+            self.0.seen.clear();
+        }
+        self.0.seen.insert(pid, Seen { at, process });
     }
 }
 
@@ -275,7 +305,7 @@ mod tests {
         let (mut starts, heard) = (Starts::default(), Heard::default());
         for pid in 0..40_000 {
             heard.spoke(pid, Duration::from_secs(1));
-            heard.seen(pid, Duration::from_secs(1));
+            heard.telling().seen(Duration::from_secs(1), &start(pid, 1000, Kind::Static).process);
             starts.add(start(pid, 1000, Kind::Static));
         }
         let state = heard.state();

@@ -100,6 +100,11 @@ impl Ring {
         })
     }
 
+    /// Lets processes be short about their start: the kernel tells of it. To be said before the first one starts.
+    pub(crate) fn starts_are_told(&self) {
+        self.mapping.shared().header.starts_are_told.store(1, Ordering::Release);
+    }
+
     /// Takes out what is there, in order; at most one lap, so that a flood does not keep the caller here.
     pub(crate) fn drain(&mut self, sink: &mut dyn FnMut(Claim)) {
         if let Some(file) = self.unallocated.take() {

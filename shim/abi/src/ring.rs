@@ -49,6 +49,9 @@ pub struct Header {
     pub magic: AtomicU64,
     /// The length of the file, for whoever opens it.
     pub length: AtomicU64,
+    /// Not zero: the kernel tells the reader of each program that is started. A process then says no more of its
+    /// start than that the shim is in it, and wakes nobody.
+    pub starts_are_told: AtomicU64,
     /// The next position to be taken.
     pub head: Line,
     /// The futex word the reader sleeps on; changed by whoever wakes it.

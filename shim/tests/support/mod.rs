@@ -60,6 +60,11 @@ impl Guest {
         guest
     }
 
+    /// Says in the ring that the kernel tells of starts.
+    pub(crate) fn starts_are_told(&self) {
+        self.shared.header.starts_are_told.store(1, Ordering::Relaxed);
+    }
+
     /// A guest with a ring and no table.
     pub(crate) fn bare() -> Guest {
         static NUMBER: AtomicU32 = AtomicU32::new(0);

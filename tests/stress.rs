@@ -1,0 +1,222 @@
+//! What is too much, too full or too slow for a launcher: no leak, no hang, nothing left behind, and the record
+//! says what happened.
+//!
+//! The counts are small enough for every run of the suite. `SHIELDRUN_STRESS=full` makes them what the promise
+//! says: a thousand runs one after another, a launcher that is stopped for ten seconds.
+
+use crate::harness::host::{difference, inside, listing, mounts, running_with, soon};
+use crate::harness::record::text;
+use crate::harness::{PYTHON, Ran, World};
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn is_full() -> bool {
+    std::env::var_os("SHIELDRUN_STRESS").is_some_and(|value| value == "full")
+}
+
+/// A private value, and what a mask gives in its place, must come from every one of them.
+const READS: &str = "cat .env > /dev/null && printenv MY_SERVICE_TOKEN > /dev/null";
+
+#[test]
+fn a_launcher_that_is_stopped_holds_its_guest_and_goes_on_with_it() {
+    let world = World::new();
+    let stopped = Duration::from_secs(if is_full() { 10 } else { 3 });
+    let script = format!(
+        "echo ready; sleep 0.5; n=0; while [ $n -lt 50 ]; do {READS}; n=$((n+1)); done; cat .env; echo done"
+    );
+    let mut running = world.bash(&script).at_most(Duration::from_secs(90)).start();
+    running.await_text("ready");
+    running.signal(Signal::STOP);
+    std::thread::sleep(stopped);
+    let held = inside(running.pid());
+    running.signal(Signal::CONT);
+    let ran = running.wait().expect_clean();
+    assert!(!held.is_empty(), "the guest did not outlast the stop\n{ran}");
+    assert!(ran.text().ends_with("done\n"), "{ran}");
+    // Each of the fifty was asked about, whether it waited for that or not.
+    let started = ran.record.of("process-started");
+    let reads = |event: &&&serde_json::Value| text(event, "/process/executable").ends_with("/printenv");
+    assert_eq!(started.iter().filter(reads).count(), 50, "{ran}");
+    assert!(ran.record.faults().is_empty(), "{:?}", ran.record.faults());
+}
+
+/// Runs a script with a state directory of so much room.
+fn with_room(world: &World, room: &str, script: &str) -> Ran {
+    let mount = format!("mount -t tmpfs -o size={room},mode=700 none \"$XDG_STATE_HOME\" && exec \"$@\"");
+    world
+        .bash(script)
+        .started_by(["unshare", "-Urm", "sh", "-c", &mount, "sh"])
+        .at_most(Duration::from_secs(60))
+        .run()
+}
+
+#[test]
+fn a_full_disk_under_the_run_is_no_hang_and_no_leak() {
+    let world = World::new();
+    let before = listing(&world.project);
+    let script = format!(
+        "head -c 24M /dev/zero > big 2>/dev/null && echo written || echo full; {READS} && echo read; cat .env"
+    );
+    // A disk with room first: the same script, and everything goes.
+    let ran = with_room(&world, "96m", &script);
+    assert!(ran.text().starts_with("written\nread\n"), "{ran}");
+    ran.assert_nothing_real();
+    fs::remove_file(world.project.join("big")).expect("the change was taken over");
+    let ran = with_room(&world, "8m", &script);
+    assert!(ran.text().starts_with("full\nread\n"), "{ran}");
+    ran.assert_nothing_real();
+    // What did not fit whole is not taken over as if it had.
+    let kept = world.project.join("big");
+    assert!(!kept.exists() || ran.code() == Some(0), "{ran}");
+    drop(fs::remove_file(kept));
+    let after = listing(&world.project);
+    let changed: Vec<_> =
+        difference(&before, &after).into_iter().filter(|line| !is_a_directory(line)).collect();
+    assert!(changed.is_empty(), "{changed:#?}");
+}
+
+/// A directory's times change with what came and went in it.
+fn is_a_directory(line: &str) -> bool {
+    line.contains("mode 4")
+}
+
+#[test]
+fn a_disk_without_room_for_the_run_refuses_or_says_what_is_missing() {
+    let world = World::new();
+    let script = format!(
+        "i=0; while [ $i -lt 300 ]; do /bin/true some words of an event $i; i=$((i+1)); done; {READS}; echo done"
+    );
+    let ran = with_room(&world, "300k", &script);
+    ran.assert_nothing_real();
+    match ran.code() {
+        // It began and went on: then it says that the log is not whole.
+        Some(0) => assert!(ran.said().contains("not complete") && ran.text() == "done\n", "{ran}"),
+        code => assert!(code == Some(125) && ran.said().contains("No space left"), "{ran}"),
+    }
+    let ran = with_room(&world, "96m", &script);
+    assert!(ran.said().is_empty() && ran.text() == "done\n", "{ran}");
+}
+
+#[test]
+fn five_thousand_descriptors_are_nothing_special() {
+    let world = World::new();
+    let script = "import os, resource\n\
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n\
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 6000), hard))\n\
+        names = ['.env', 'README.md', 'src/app.py', '/etc/hostname']\n\
+        count = min(hard, 6000) - 1000\n\
+        held = [os.open(names[n % 4], os.O_RDONLY) for n in range(count)]\n\
+        print(len(held) == count, len({os.read(fd, 4096) for fd in held}) <= 4)";
+    let ran = world.shield([PYTHON, "-c", script]).at_most(Duration::from_secs(120)).run();
+    ran.expect_clean().expect_text("True True\n");
+}
+
+#[test]
+fn two_thousand_processes_at_once_are_all_on_record() {
+    let world = World::new();
+    let marker = format!("86405.{}", std::process::id());
+    let script = format!(
+        "for n in $(seq 2000); do sleep {marker} & done; echo \"started $(jobs -p | wc -l)\"; kill $(jobs -p); wait 2> /dev/null; echo done"
+    );
+    let config = ["--config", r#"{"limits": {"processes": 6000}}"#];
+    let ran = world.bash(&script).with(config).at_most(Duration::from_secs(180)).run().expect_clean();
+    assert!(ran.text() == "started 2000\ndone\n", "{ran}");
+    let sleeps = |action| {
+        let all = ran.record.of(action);
+        all.iter().filter(|event| text(event, "/process/executable").ends_with("/sleep")).count()
+    };
+    assert_eq!((sleeps("process-started"), sleeps("process-exited")), (2000, 2000));
+    assert!(soon(|| running_with(&marker).is_empty()), "something of it is left");
+}
+
+/// What a run could leave beside its own record.
+fn leavings(world: &World) -> BTreeSet<PathBuf> {
+    let named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // A file that somebody else on the machine puts there (a build of it, a log) is none of ours.
+        let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+        name.contains("shieldrun") && !name.contains("-world-") && !name.contains("-test") && !is_file
+    };
+    let mut found = BTreeSet::new();
+    for at in ["/tmp", "/var/tmp", "/dev/shm"] {
+        found.extend(entries(Path::new(at)).into_iter().filter(named));
+    }
+    let mut groups = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(group) = groups.pop() {
+        let below: Vec<_> =
+            entries(&group).into_iter().filter(|path| path.is_dir() && !path.is_symlink()).collect();
+        found.extend(below.iter().filter(|path| named(path)).cloned());
+        groups.extend(below);
+    }
+    let own = world.root().display().to_string();
+    found.extend(mounts().into_iter().filter(|line| line.contains(&own)).map(PathBuf::from));
+    found
+}
+
+fn entries(at: &Path) -> Vec<PathBuf> {
+    fs::read_dir(at).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn one_run_after_another_leaves_nothing_but_its_record() {
+    let world = World::new();
+    let count = if is_full() { 1000 } else { 20 };
+    let marker = format!("86406.{}", std::process::id());
+    let script = format!("setsid sleep {marker} & {READS}; echo done");
+    let (home, before) = (listing(&world.home), leavings(&world));
+    for _ in 0..count {
+        world.bash(&script).run().expect_clean().expect_text("done\n");
+    }
+    assert!(soon(|| running_with(&marker).is_empty()), "a process is left");
+    assert_eq!(before, leavings(&world));
+    let changed = difference(&home, &listing(&world.home));
+    assert!(changed.is_empty(), "{changed:#?}");
+    assert_eq!(entries(&world.state.join("shieldrun/runs")).len(), count);
+}
+
+#[test]
+fn sixty_four_runs_side_by_side_do_not_meet_and_stay_small() {
+    const RUNS: usize = 64;
+    let world = World::new();
+    let (home, before) = (listing(&world.home), leavings(&world));
+    let marker = format!("86407.{}", std::process::id());
+    let script = format!(
+        "setsid sleep {marker} & {READS}; echo $$ > own; sleep 0.2; echo ready; read go; cat own | grep -c .; echo done"
+    );
+    let mut all: Vec<_> = (0..RUNS)
+        .map(|_| {
+            let run = world.bash(&script).with(["--review", "always"]).at_most(Duration::from_secs(180));
+            run.start()
+        })
+        .collect();
+    for running in &mut all {
+        running.await_text("ready");
+    }
+    let memory: Vec<u64> = all.iter().map(|running| own_memory(running.pid())).collect();
+    for running in &mut all {
+        running.say(b"go\n");
+    }
+    for running in &mut all {
+        let ran = running.wait();
+        assert!(ran.text() == "ready\n1\ndone\n", "{ran}");
+        ran.assert_nothing_real();
+    }
+    let most = memory.iter().max().copied().unwrap_or(0);
+    eprintln!("memory of {RUNS} launchers side by side: at most {most} KiB each");
+    assert!(most > 0 && most < 16 << 10, "{memory:?} KiB");
+    assert!(soon(|| running_with(&marker).is_empty()), "a process is left");
+    assert_eq!(before, leavings(&world));
+    let changed = difference(&home, &listing(&world.home));
+    assert!(changed.is_empty(), "{changed:#?}");
+    assert_eq!(entries(&world.state.join("shieldrun/runs")).len(), RUNS);
+}
+
+/// What a process takes of the machine's memory, in KiB: what it shares with others counts in part.
+fn own_memory(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
