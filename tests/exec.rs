@@ -339,7 +339,8 @@ fn two_thousand_processes_live_side_by_side() {
 #[test]
 fn a_low_limit_of_descriptors_costs_ends_and_nothing_else() {
     let world = World::new();
-    let script = "for n in $(seq 80); do /bin/sleep 600 & done; /bin/echo up; kill $(jobs -p); wait; :";
+    let script = "for n in $(seq 80); do /bin/sleep 600 & done; \
+        until [ \"$(cat /proc/[0-9]*/comm 2> /dev/null | grep -c '^sleep$')\" = 80 ]; do :; done; /bin/echo up; kill $(jobs -p); wait; :";
     let ran = world.bash(script).started_by(["prlimit", "--nofile=300:300"]).run().expect_clean();
     assert_eq!(ran.text(), "up\n", "{ran}");
     let sleeps = |action: &str| {
