@@ -3,13 +3,16 @@
 use proptest::prelude::*;
 use shieldrun_secrets::*;
 
-const FORMATS: [Format; 18] = [
+const FORMATS: [Format; 21] = [
     Format::Dotenv,
     Format::Shell,
+    Format::Fish,
     Format::Ini,
     Format::Toml,
     Format::Yaml,
     Format::Json,
+    Format::Hcl,
+    Format::Tfstate,
     Format::Netrc,
     Format::Npmrc,
     Format::Pgpass,
