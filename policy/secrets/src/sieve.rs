@@ -1,8 +1,9 @@
 //! One fast pass over any text: the places worth a closer look, because a known form may begin there or have
 //! its anchor there, or because a name goes on there that may speak of secrets.
 //!
-//! Asks a bitmap about the four characters at each place, in either case. Decides nothing: what it points at is
-//! mostly nothing, and what it passes over is no credential by its form.
+//! What it looks for is known by four characters, in either case. It asks a bitmap about three characters at every
+//! second place only: wherever the four begin, their first three or their last three are at one of those. Decides
+//! nothing: what it points at is mostly nothing, and what it passes over is no credential by its form.
 
 use crate::kinds::{Anchor, KINDS, Part};
 
@@ -45,13 +46,16 @@ const NO_LETTER: &[u8; 128] = &{
 const FOLD: u32 = 0x2020_2020;
 
 struct Sieve {
+    /// The first and the last three of every four.
+    threes: [u8; BITS / 8],
+    /// The four, by another number again.
     bits: [u8; BITS / 8],
     /// Asked only where a bit is set, so it may be large. By another hash: what shares one seldom shares both.
     hints: [Hint; HINTS],
 }
 
 static SIEVE: Sieve = {
-    let mut sieve = Sieve { bits: [0; BITS / 8], hints: [Hint(0); HINTS] };
+    let mut sieve = Sieve { threes: [0; BITS / 8], bits: [0; BITS / 8], hints: [Hint(0); HINTS] };
     let mut at = 0;
     while at < KINDS.len() {
         let kind = &KINDS[at];
@@ -109,18 +113,27 @@ impl Sieve {
         let bit = hash(four);
         self.bits[bit >> 3] |= 1 << (bit & 7);
         self.hints[other_hash(four)].0 |= hint.0;
+        let mut part = 0;
+        while part < 2 {
+            let bit = hash_of_three(four >> (8 * part));
+            self.threes[bit >> 3] |= 1 << (bit & 7);
+            part += 1;
+        }
     }
 
     /// One in the lowest bit, or not; anything in the others.
     #[inline]
-    const fn has(&self, four: u32) -> u8 {
-        let bit = hash(four);
-        self.bits[bit >> 3] >> (bit & 7)
+    const fn has_three(&self, three: u32) -> u8 {
+        let bit = hash_of_three(three);
+        self.threes[bit >> 3] >> (bit & 7)
     }
 
     #[inline]
-    fn hint(&self, four: u32) -> Hint {
-        if self.has(four) & 1 == 1 { self.hints[other_hash(four)] } else { Hint::NONE }
+    fn hint(&self, text: &[u8], at: usize) -> Hint {
+        let Some(four) = text.get(at..).and_then(<[u8]>::first_chunk) else { return Hint::NONE };
+        let four = u32::from_le_bytes(*four) | FOLD;
+        let bit = hash(four);
+        if self.bits[bit >> 3] >> (bit & 7) & 1 == 1 { self.hints[other_hash(four)] } else { Hint::NONE }
     }
 }
 
@@ -163,6 +176,12 @@ const fn hash(four: u32) -> usize {
     (four.wrapping_mul(0x9E37_79B1) >> 15) as usize
 }
 
+/// Of the three lowest bytes: the fourth is shifted out.
+#[inline]
+const fn hash_of_three(three: u32) -> usize {
+    (three.wrapping_mul(0x9E37_79B1 << 8) >> 15) as usize
+}
+
 const fn other_hash(four: u32) -> usize {
     (four.wrapping_mul(0x85EB_CA6B) >> 16) as usize
 }
@@ -192,36 +211,80 @@ impl Hint {
 /// Calls `each` with every place worth a look, left to right.
 #[inline]
 pub(crate) fn places(text: &[u8], mut each: impl FnMut(usize, Hint)) {
+    let mut look = |at: usize| {
+        for place in at.saturating_sub(1)..=at {
+            let hint = SIEVE.hint(text, place);
+            if hint != Hint::NONE {
+                each(place, hint);
+            }
+        }
+    };
     let mut at = 0;
-    // One load holds the four characters of five places; two make a round, for one branch.
-    while let Some(twelve) = text.get(at..).and_then(<[u8]>::first_chunk::<12>) {
-        let [word, next] = [0, 4].map(|from| {
-            let eight = twelve[from..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+    // One load holds three places that are asked about; two loads make a round, for one branch.
+    while let Some(round) = text.get(at..).and_then(<[u8]>::first_chunk::<14>) {
+        let words = [0, 6].map(|from| {
+            let eight = round[from..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
             eight | u64::from(FOLD) << 32 | u64::from(FOLD)
         });
-        let four = |word: u64, lane: usize| (word >> (8 * lane)) as u32;
-        let has = |word| {
-            SIEVE.has(four(word, 0))
-                | SIEVE.has(four(word, 1))
-                | SIEVE.has(four(word, 2))
-                | SIEVE.has(four(word, 3))
-        };
-        if (has(word) | has(next)) & 1 == 1 {
-            for (lane, four) in (0..8).map(|lane| (lane, four(if lane < 4 { word } else { next }, lane % 4)))
-            {
-                let hint = SIEVE.hint(four);
-                if hint != Hint::NONE {
-                    each(at + lane, hint);
+        let has = |index: usize| SIEVE.has_three((words[index / 3] >> (16 * (index % 3))) as u32);
+        if (has(0) | has(1) | has(2) | has(3) | has(4) | has(5)) & 1 == 1 {
+            for index in 0..6 {
+                if has(index) & 1 == 1 {
+                    look(at + 2 * index);
                 }
             }
         }
-        at += 8;
+        at += 12;
     }
-    while let Some(last) = text.get(at..).and_then(<[u8]>::first_chunk::<4>) {
-        let hint = SIEVE.hint(u32::from_le_bytes(*last) | FOLD);
-        if hint != Hint::NONE {
-            each(at, hint);
+    while at < text.len() {
+        look(at);
+        at += 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::derive::RunKey;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn what_is_looked_for_is_met_wherever_it_stands() {
+        let prefixes = KINDS.iter().filter(|kind| !kind.weak).flat_map(|kind| kind.prefixes);
+        let forms = prefixes.map(|text| (text.as_bytes(), Hint::FORM));
+        let names = IN_NAMES.iter().map(|name| (*name, Hint::NAME));
+        let mut count = 0;
+        for (text, wanted) in forms.chain(names) {
+            for (before, behind) in (0..30).flat_map(|before| [1, 2, 9, 40].map(|behind| (before, behind))) {
+                let line = [&b" ".repeat(before)[..], text, b"0", &b" ".repeat(behind)[..]].concat();
+                let mut met = false;
+                places(&line, |at, hint| met |= at == before && hint.0 & wanted.0 != 0);
+                assert!(met, "{:?} at {before} of {}", core::str::from_utf8(text), line.len());
+                count += 1;
+            }
         }
-        at += 1;
+        assert!(count > 10_000, "{count}");
+    }
+
+    #[test]
+    fn every_place_is_told_once_and_in_order() {
+        let mut stream = RunKey::from_bytes([9; 32]).keyed("sieve", b"", 0);
+        let words: [&[u8]; 8] = [b"key", b"Token", b"secret", b"ghp_", b"sk-", b"SIG=", b"=", b"AKIA"];
+        for length in 0..400 {
+            let mut text = Vec::new();
+            while text.len() < length {
+                text.extend_from_slice(words[stream.below(words.len())]);
+                let some = stream.below(4);
+                text.extend_from_slice(&stream.bytes(some));
+            }
+            text.truncate(length);
+            let mut found = Vec::new();
+            places(&text, |at, hint| {
+                assert!(SIEVE.hint(&text, at) == hint);
+                found.push(at);
+            });
+            assert!(found.windows(2).all(|two| two[0] < two[1]), "{length}: {found:?}");
+            assert!(length < 40 || !found.is_empty());
+        }
     }
 }

@@ -211,6 +211,110 @@ fn xml() {
     }
 }
 
+#[test]
+fn fish() {
+    check(
+        Format::Fish,
+        "# mine\nif status is-interactive\n  set -gx GITHUB_TOKEN abcdefgh12345678; echo $PATH\nend\nset -x DB_PASSWORD 'sword\\'fish' # note\nexport API_KEY=\"s3cr3t\\$v4lue-000\"\nset -gx PATH $HOME/bin \"$(brew --prefix \"x)\")\" $PATH\n#set -gx OLD_TOKEN abcDEF123456789xyz\nSMTP_PASSWORD=hunter2x mail | cat\nset -q NOTHING; and set -e PAGER\nset -gx AUTH_TOKEN\\\n  wxyzABCD12345678\n",
+        &["abcdefgh12345678", "sword", "s3cr3t", "abcDEF123456789xyz", "hunter2x", "wxyzABCD12345678"],
+        &[
+            "# mine\nif status is-interactive\n  set -gx GITHUB_TOKEN ",
+            "; echo $PATH\nend\nset -x DB_PASSWORD '",
+            "' # note\nexport API_KEY=\"",
+            "set -gx PATH $HOME/bin \"$(brew --prefix \"x)\")\" $PATH\n#set -gx OLD_TOKEN ",
+            " mail | cat\nset -q NOTHING; and set -e PAGER\nset -gx AUTH_TOKEN\\\n  ",
+        ],
+    );
+    check(Format::Fish, "set -gx API_KEY changeme\nset -x EDITOR vim\nalias ll 'ls -l'\n", &[], &[]);
+    for bad in ["set -x A 'no end\n", "set -x DB_PASSWORD ab\"cd\"\n", "echo \"$(echo \"a\n"] {
+        assert!(edit(&mut registry(), Format::Fish, "x", bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn hcl() {
+    let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g\n-----END PRIVATE KEY-----\n";
+    let text = format!(
+        "# prod\nregion = \"eu-west-1\" // where\ndb_password = \"sword\\\"fi$${{sh}}9\"\ncount=3\nflags = [true, null, -1.5e3, \"https://u:pa55w0rdX@h/\"]\nusers = {{\n  ada = {{ \"password\" = \"hunter2x\", \"admin\": true }}\n  bob = {{}}\n}}\n/* more\n*/\nkey = <<EOF\n{pem}EOF\napi_token = <<-END\n    abcdefgh12345678\n  END\n# old_password = \"swordfish7\"\n# see a = b\ncredentials \"app.terraform.io\" {{\n  token = \"wxyzABCD12345678\"\n}}\n"
+    );
+    let shown = check(
+        Format::Hcl,
+        &text,
+        &[
+            "sword\\\"fi",
+            "pa55w0rdX",
+            "hunter2x",
+            "AQIDBAUGBwgJ",
+            "abcdefgh12345678",
+            "swordfish7",
+            "wxyzABCD12345678",
+        ],
+        &[
+            "# prod\nregion = \"eu-west-1\" // where\ndb_password = \"",
+            "\"\ncount=3\nflags = [true, null, -1.5e3, \"https://u:",
+            "\", \"admin\": true }\n  bob = {}\n}\n/* more\n*/\nkey = <<EOF\n-----BEGIN PRIVATE KEY-----\n",
+            "EOF\napi_token = <<-END\n    ",
+            "\n  END\n# old_password = \"",
+            "\"\n# see a = b\ncredentials \"app.terraform.io\" {\n  token = \"",
+        ],
+    );
+    assert_eq!(shown.lines().count(), text.lines().count());
+    check(Format::Hcl, "db_password = \"changeme\"\nn = 1", &[], &[]);
+    let deep = format!("a = {}", "[".repeat(100_000));
+    for bad in [
+        "a = \"${var.b}\"\n",
+        "a = b\n",
+        "a = f(1)\n",
+        "a = 1 + 1\n",
+        "a = \"no end\n",
+        "a\n",
+        "a = [1\n",
+        "a {\n",
+        "}\n",
+        "a = <<EOF\nx\n",
+        "a = \"\\x\"\n",
+        "a = 1 b = 2\n",
+        "a = <<EOF\n${x}\nEOF\n",
+        &deep,
+    ] {
+        assert!(edit(&mut registry(), Format::Hcl, "x", bad.as_bytes()).is_err(), "{bad:.40}");
+    }
+}
+
+#[test]
+fn what_a_terraform_state_marks_is_secret_whatever_its_name() {
+    let text = r#"{
+  "version": 4,
+  "outputs": {
+    "vpc": {"value": "vpc-0a1b2c3d4e5f", "type": "string"},
+    "entry": {"value": "swordfish", "type": "string", "sensitive": true},
+    "pair": {"value": {"who": "ada", "what": "hunter2x"}, "type": ["object", {}], "sensitive": true}
+  },
+  "resources": [
+    {"mode": "managed", "type": "random_password", "name": "db", "instances": [
+      {"schema_version": 3, "attributes": {"id": "none", "length": 16, "result": "tiger7Lily"}}]},
+    {"mode": "managed", "type": "some_database", "name": "db", "instances": [
+      {"attributes": {"address": "db.internal", "opening": "sesame9x", "password": "correct-horse-1"},
+       "sensitive_attributes": [[{"type": "get_attr", "value": "opening"}]], "private": "bnVsbA=="},
+      {"attributes": {"address": "db2.internal", "opening": "plainly"}, "sensitive_attributes": []}]}
+  ]
+}
+"#;
+    check(
+        Format::Tfstate,
+        text,
+        &["swordfish", "hunter2x", "tiger7Lily", "sesame9x", "correct-horse-1"],
+        &["vpc-0a1b2c3d4e5f", "\"id\": \"none\"", "db.internal", "\"opening\": \"plainly\"", "bnVsbA=="],
+    );
+    // The twin: without marks, only what has a telling name goes.
+    check(
+        Format::Json,
+        text,
+        &["correct-horse-1"],
+        &["swordfish", "hunter2x", "tiger7Lily", "sesame9x", "plainly"],
+    );
+}
+
 fn key(args: &[&str], name: &str) -> String {
     let dir = std::env::temp_dir().join(format!("shieldrun-secrets-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a temporary directory");

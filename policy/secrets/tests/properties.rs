@@ -3,13 +3,16 @@
 use proptest::prelude::*;
 use shieldrun_secrets::*;
 
-const FORMATS: [Format; 18] = [
+const FORMATS: [Format; 21] = [
     Format::Dotenv,
     Format::Shell,
+    Format::Fish,
     Format::Ini,
     Format::Toml,
     Format::Yaml,
     Format::Json,
+    Format::Hcl,
+    Format::Tfstate,
     Format::Netrc,
     Format::Npmrc,
     Format::Pgpass,
@@ -78,6 +81,19 @@ fn bits_of_files() -> impl Strategy<Value = Vec<u8>> {
         "AKIAABCDEFGHIJKLMNOP",
         "&amp;",
         "<![CDATA[x]]>",
+        "set -gx ",
+        "<<EOF\n",
+        "<<-EOF\n",
+        "EOF\n",
+        "$(",
+        "(",
+        ")",
+        "//",
+        "/*",
+        "*/",
+        ";",
+        "$${",
+        "\"sensitive\": true",
     ]);
     let piece = prop_oneof![8 => bits.prop_map(|b| b.as_bytes().to_vec()), 1 => prop::collection::vec(any::<u8>(), 0..6)];
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
@@ -94,6 +110,15 @@ proptest! {
                 prop_assert_eq!(edited.ids.is_empty(), edited.bytes == text, "{:?}", format);
             }
         }
+    }
+
+    #[test]
+    fn bytes_of_any_kind_never_stop_a_parser(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for format in FORMATS {
+            let _ = edit(&mut registry(), format, "file", &bytes);
+        }
+        detect(&bytes, Subject::default());
+        synthesize_one(RunKey::from_bytes([1; 32]), &bytes, None, Checksum::Invalid);
     }
 
     #[test]

@@ -4,13 +4,16 @@
 use libfuzzer_sys::fuzz_target;
 use shieldrun_secrets::{Format, Registry, RunKey, edit};
 
-const FORMATS: [Format; 18] = [
+const FORMATS: [Format; 21] = [
     Format::Dotenv,
     Format::Shell,
+    Format::Fish,
     Format::Ini,
     Format::Toml,
     Format::Yaml,
     Format::Json,
+    Format::Hcl,
+    Format::Tfstate,
     Format::Netrc,
     Format::Npmrc,
     Format::Pgpass,

@@ -19,9 +19,21 @@ pub(crate) struct JsonString {
     pub(crate) value: Vec<u8>,
 }
 
+/// What a document holds, as far as it matters here.
+pub(super) struct Json {
+    /// Every string value, in order.
+    pub(super) strings: Vec<JsonString>,
+    /// The paths at which `true` stands.
+    pub(super) truths: Vec<String>,
+}
+
 /// Every string value, in order.
 pub(crate) fn strings(bytes: &[u8]) -> Result<Vec<JsonString>, Unparsable> {
-    let mut walker = Walker { bytes, at: 0, path: String::new(), found: Vec::new() };
+    Ok(read(bytes)?.strings)
+}
+
+pub(super) fn read(bytes: &[u8]) -> Result<Json, Unparsable> {
+    let mut walker = Walker { bytes, at: 0, path: String::new(), found: Vec::new(), truths: Vec::new() };
     if bytes.starts_with(b"\xEF\xBB\xBF") {
         walker.at = 3;
     }
@@ -31,18 +43,16 @@ pub(crate) fn strings(bytes: &[u8]) -> Result<Vec<JsonString>, Unparsable> {
     if walker.at != bytes.len() {
         return Err(walker.error("something follows the value"));
     }
-    Ok(walker.found)
+    Ok(Json { strings: walker.found, truths: walker.truths })
 }
 
 pub(super) fn fields(bytes: &[u8]) -> Result<Vec<Field>, Unparsable> {
-    let to_field = |s: JsonString| Field {
-        span: s.span,
-        path: s.path,
-        style: Style::Json,
-        value: s.value,
-        rule: Rule::ByRules,
-    };
-    Ok(strings(bytes)?.into_iter().map(to_field).collect())
+    Ok(strings(bytes)?.into_iter().map(field).collect())
+}
+
+pub(super) fn field(string: JsonString) -> Field {
+    let JsonString { path, span, value } = string;
+    Field { span, path, style: Style::Json, value, rule: Rule::ByRules }
 }
 
 struct Walker<'a> {
@@ -50,6 +60,7 @@ struct Walker<'a> {
     at: usize,
     path: String,
     found: Vec<JsonString>,
+    truths: Vec<String>,
 }
 
 impl Walker<'_> {
@@ -93,7 +104,10 @@ impl Walker<'_> {
                 self.found.push(JsonString { path: self.path.clone(), span: start..self.at, value });
                 Ok(())
             }
-            Some(b't') => self.word(b"true"),
+            Some(b't') => {
+                self.truths.push(self.path.clone());
+                self.word(b"true")
+            }
             Some(b'f') => self.word(b"false"),
             Some(b'n') => self.word(b"null"),
             Some(b'-' | b'0'..=b'9') => self.number(),

@@ -5,10 +5,13 @@
 //! file unreadable: no field may be missed because a line looked odd.
 
 mod dotenv;
+mod fish;
+mod hcl;
 pub(crate) mod json;
 mod lines;
 mod netrc;
 mod style;
+mod tfstate;
 mod toml;
 mod whole;
 mod xml;
@@ -18,6 +21,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
+
+use zeroize::Zeroize;
 
 use crate::registry::{Place, Registry, SecretId, note};
 use crate::value::{Context, Rule, in_plain_text, last_step, rewrite};
@@ -34,6 +39,8 @@ pub enum Format {
     Dotenv,
     /// Shell start-up files.
     Shell,
+    /// fish's start-up files.
+    Fish,
     /// Sections and `key = value`.
     Ini,
     /// TOML 1.0.
@@ -42,6 +49,10 @@ pub enum Format {
     Yaml,
     /// JSON, with comments allowed.
     Json,
+    /// Terraform's settings and variables.
+    Hcl,
+    /// Terraform's state, which marks what is sensitive.
+    Tfstate,
     /// `machine … login … password …`.
     Netrc,
     /// npm's `key=value`.
@@ -101,6 +112,12 @@ struct Field {
     rule: Rule,
 }
 
+impl Drop for Field {
+    fn drop(&mut self) {
+        self.value.zeroize();
+    }
+}
+
 /// Replaces every secret of a file.
 ///
 /// ```
@@ -155,6 +172,9 @@ fn parse(format: Format, bytes: &[u8]) -> Result<Vec<Field>, Unparsable> {
     match format {
         Format::Dotenv => dotenv::fields(bytes, dotenv::Dialect::Dotenv),
         Format::Shell => dotenv::fields(bytes, dotenv::Dialect::Shell),
+        Format::Fish => fish::fields(bytes),
+        Format::Hcl => hcl::fields(bytes),
+        Format::Tfstate => tfstate::fields(bytes),
         Format::Ini => lines::fields(bytes, lines::Dialect::Ini),
         Format::Npmrc => lines::fields(bytes, lines::Dialect::Npmrc),
         Format::GitConfig => lines::fields(bytes, lines::Dialect::Git),

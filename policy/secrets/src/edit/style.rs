@@ -14,6 +14,14 @@ pub(super) enum Style {
     Single,
     /// A JSON string.
     Json,
+    /// A string of HCL, in which `${` begins a template.
+    Hcl,
+    /// Between double quotes, as fish reads them.
+    FishDouble,
+    /// Between single quotes, in which fish has two escapes.
+    FishSingle,
+    /// Without quotes, as fish reads it.
+    FishPlain,
     /// `:` and `\` escaped.
     Pgpass,
     /// Java properties.
@@ -49,6 +57,17 @@ impl Style {
                 Some(out)
             }
             Style::Json => Some(json(value)),
+            Style::Hcl => Some(hcl(value)),
+            Style::FishDouble => Some(quoted(value, b'"', b"\"\\$")),
+            Style::FishSingle => Some(quoted(value, b'\'', b"'\\")),
+            Style::FishPlain => one_line.then(|| {
+                let safe = |b: &u8| b.is_ascii_alphanumeric() || b"-._/+=@:,%^".contains(b) || *b >= 0x80;
+                if value.iter().all(safe) && !value.is_empty() {
+                    value.to_vec()
+                } else {
+                    quoted(value, b'\'', b"'\\")
+                }
+            }),
             Style::Yaml => Some(match raw.first() {
                 Some(b'\'') if one_line && !value.contains(&b'\'') => [b"'", value, b"'"].concat(),
                 Some(b'"' | b'\'') => json(value),
@@ -90,6 +109,31 @@ impl Style {
             }
         }
     }
+}
+
+fn quoted(value: &[u8], quote: u8, escaped: &[u8]) -> Vec<u8> {
+    let mut out = alloc::vec![quote];
+    for byte in value {
+        if escaped.contains(byte) {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(quote);
+    out
+}
+
+/// As JSON, but for the beginning of a template.
+fn hcl(value: &[u8]) -> Vec<u8> {
+    let text = json(value);
+    let mut out = Vec::with_capacity(text.len());
+    for (at, byte) in text.iter().enumerate() {
+        if b"$%".contains(byte) && text.get(at + 1) == Some(&b'{') {
+            out.push(*byte);
+        }
+        out.push(*byte);
+    }
+    out
 }
 
 fn json(value: &[u8]) -> Vec<u8> {

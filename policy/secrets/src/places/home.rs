@@ -2,8 +2,8 @@
 
 use super::{KnownPlace, block, folder, shown};
 use crate::edit::Format::{
-    DockerConfig, Dotenv, GcpJson, GitConfig, GitCredentials, Ini, Json, Kubeconfig, Netrc, Npmrc, Opaque,
-    Pem, Pgpass, PlainToken, Properties, Shell, Toml, Xml, Yaml,
+    DockerConfig, Dotenv, Fish, GcpJson, GitConfig, GitCredentials, Hcl, Ini, Json, Kubeconfig, Netrc, Npmrc,
+    Opaque, Pem, Pgpass, PlainToken, Properties, Shell, Toml, Xml, Yaml,
 };
 
 /// Sorted by first component.
@@ -69,7 +69,9 @@ pub(super) static HOME: &[KnownPlace] = &[
     shown("~/.config/doctl/config.yaml", Yaml, "doctl"),
     shown("~/.config/doppler/.doppler.yaml", Yaml, "Doppler"),
     shown("~/.config/environment.d/*.conf", Dotenv, "systemd"),
-    block("~/.config/fish/config.fish", Opaque, "fish"),
+    shown("~/.config/fish/conf.d/*.fish", Fish, "fish"),
+    shown("~/.config/fish/config.fish", Fish, "fish"),
+    block("~/.config/fish/fish_variables", Opaque, "fish"),
     block("~/.config/gcloud/access_tokens.db", Opaque, "gcloud"),
     shown("~/.config/gcloud/application_default_credentials.json", GcpJson, "gcloud"),
     block("~/.config/gcloud/credentials.db", Opaque, "gcloud"),
@@ -214,7 +216,7 @@ pub(super) static HOME: &[KnownPlace] = &[
     block("~/.sui/sui_config/sui.keystore", Opaque, "Sui"),
     shown("~/.supabase/access-token", PlainToken, "Supabase CLI"),
     shown("~/.terraform.d/credentials.tfrc.json", Json, "Terraform"),
-    block("~/.terraformrc", Opaque, "Terraform"),
+    shown("~/.terraformrc", Hcl, "Terraform"),
     shown("~/.travis/config.yml", Yaml, "Travis CLI"),
     shown("~/.twilio-cli/config.json", Json, "Twilio CLI"),
     shown("~/.vault-token", PlainToken, "Vault"),

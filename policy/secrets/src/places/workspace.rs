@@ -21,9 +21,9 @@ const fn block(pattern: &'static str, format: Format, tool: &'static str) -> Kno
 
 static ENV: KnownPlace = shown(".env.*", Format::Dotenv, "dotenv");
 static ENV_SUFFIX: KnownPlace = shown("*.env", Format::Dotenv, "dotenv");
-static TFVARS: KnownPlace = block("*.tfvars", Format::Opaque, "Terraform");
+static TFVARS: KnownPlace = shown("*.tfvars", Format::Hcl, "Terraform");
 static TFVARS_JSON: KnownPlace = shown("*.tfvars.json", Format::Json, "Terraform");
-static TFSTATE: KnownPlace = shown("*.tfstate", Format::Json, "Terraform");
+static TFSTATE: KnownPlace = shown("*.tfstate", Format::Tfstate, "Terraform");
 static GCP: KnownPlace = shown("*service-account*.json", Format::GcpJson, "Google Cloud");
 static CLIENT_SECRET: KnownPlace = shown("client_secret*.json", Format::Json, "Google OAuth");
 static APPSETTINGS: KnownPlace = shown("appsettings*.json", Format::Json, ".NET");
@@ -197,6 +197,8 @@ mod tests {
             ("my-service-account-1.json", "", Some("*service-account*.json")),
             ("package.json", "", None),
             ("id_rsa", ".ssh", Some("id_rsa")),
+            ("prod.auto.tfvars", "", Some("*.tfvars")),
+            ("terraform.tfstate.backup", "", Some("*.tfstate")),
             ("main.rs", "src", None),
             ("environment.ts", "src", None),
         ] {
