@@ -135,6 +135,11 @@ impl Swap {
         (text.len() - most..text.len()).map(|at| &text[at..]).find(begins).map_or(0, <[u8]>::len)
     }
 
+    /// Whether any swap may change the length of a text.
+    pub fn changes_lengths(&self) -> bool {
+        !self.uneven.is_empty()
+    }
+
     /// Whether a swap of this secret may change the length of a text.
     pub fn is_uneven(&self, id: SecretId) -> bool {
         self.uneven.contains(&id)

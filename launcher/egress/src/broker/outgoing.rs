@@ -1,0 +1,223 @@
+//! The body of a request on its way out: scanned as the guest wrote it, then swapped.
+//!
+//! Owns what is held back: what may be the beginning of a value, and the byte behind one, which tells
+//! whether it is the whole of a field. A compressed body is looked into and passes as it is; nothing is
+//! swapped in it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::{HeaderMap, StatusCode};
+use shieldrun_secrets::StreamState;
+use zeroize::Zeroizing;
+
+use super::body::Sieve;
+use super::coding::{Coding, Decoder};
+use super::field::{REACH, around};
+use super::head::{Bounds, Found};
+use super::secrets::Tables;
+use super::stop::Stop;
+use crate::ledger::Part;
+
+pub(super) struct Outgoing {
+    look: Look,
+    decoder: Option<Decoder>,
+    /// Not let through yet.
+    held: Vec<u8>,
+    /// What was let through last, as the guest wrote it.
+    before: Vec<u8>,
+    left: u64,
+}
+
+/// The scan of a request's body.
+struct Look {
+    tables: Arc<Tables>,
+    bounds: Bounds,
+    found: Found,
+    leak: StreamState,
+    trip: StreamState,
+    left: u64,
+}
+
+impl Outgoing {
+    pub(super) fn new(tables: Arc<Tables>, bounds: Bounds, found: Found, coding: Coding) -> io::Result<Self> {
+        let left = bounds.rules.settings.limits.body;
+        let (leak, trip) = (tables.leak.stream(), tables.trip.stream());
+        let look = Look { tables, bounds, found, leak, trip, left };
+        let decoder = Decoder::new(coding)?;
+        Ok(Self { look, decoder, held: Vec::new(), before: Vec::new(), left })
+    }
+
+    fn count(&mut self, chunk: &[u8]) -> Result<(), Stop> {
+        self.left = self.left.checked_sub(chunk.len() as u64).ok_or_else(too_large)?;
+        Ok(())
+    }
+
+    /// A chunk of a compressed body: its text is looked at, then it passes.
+    fn decode(&mut self, chunk: &[u8], passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
+        let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        let look = &mut self.look;
+        let lags = decoder.lags();
+        let decoded = decoder.push(chunk, &mut |text| look.see(text));
+        decoded.map_err(|e| e.unwrap_or_else(undecodable))?;
+        // It may tell the rest of a value that has begun; then it waits for what follows.
+        self.held.extend_from_slice(chunk);
+        let most = look.bounds.rules.settings.limits.held;
+        if self.held.len() > most {
+            return Err(too_large());
+        }
+        if !lags && look.leak.pending(&look.tables.leak) == 0 {
+            passed.push_back(Bytes::from(std::mem::take(&mut self.held)));
+        }
+        Ok(())
+    }
+
+    /// Lets through what may pass of `held` and this chunk.
+    fn swap(&mut self, chunk: &[u8], passed: &mut VecDeque<Bytes>, at: Place) -> Result<(), Stop> {
+        self.held.extend_from_slice(chunk);
+        let text = std::mem::take(&mut self.held);
+        let Look { tables, bounds, found, leak, .. } = &mut self.look;
+        let pending = match at {
+            Place::Within => tables.reveal.pending(&text).max(leak.pending(&tables.leak)),
+            Place::End => 0,
+        };
+        let mut cut = text.len().saturating_sub(pending);
+        let mut out = Zeroizing::new(Vec::with_capacity(text.len() * 2));
+        let mut done = 0;
+        while let Some(spot) = tables.reveal.next(&text, done) {
+            if spot.end == text.len() && at == Place::Within {
+                cut = cut.min(spot.start);
+                break;
+            }
+            let near = &text[spot.start.saturating_sub(REACH)..spot.start];
+            let joined;
+            let near = match spot.start < REACH {
+                true => {
+                    joined = [self.before.as_slice(), near].concat();
+                    joined.as_slice()
+                }
+                false => near,
+            };
+            out.extend_from_slice(&text[done..spot.start]);
+            if bounds.allows(spot.id, Part::Body, around(near, &text[spot.end..])) {
+                found.swap(spot.id, Part::Body);
+                tables.reveal.write(&text, &spot, &mut out);
+            } else {
+                bounds.unswapped(spot.id, Part::Body, found)?;
+                out.extend_from_slice(&text[spot.start..spot.end]);
+            }
+            done = spot.end;
+        }
+        let cut = cut.max(done);
+        out.extend_from_slice(&text[done..cut]);
+        self.remember(&text[..cut]);
+        self.held = text[cut..].to_vec();
+        if !out.is_empty() {
+            passed.push_back(Bytes::from_owner(out));
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, text: &[u8]) {
+        if text.len() >= REACH {
+            self.before.clear();
+            self.before.extend_from_slice(&text[text.len() - REACH..]);
+        } else {
+            self.before.extend_from_slice(text);
+            let excess = self.before.len().saturating_sub(REACH);
+            self.before.drain(..excess);
+        }
+    }
+}
+
+/// Whether more follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Within,
+    End,
+}
+
+impl Look {
+    /// Scans a text; whether a synthetic is in it that may be swapped is for `swap` to say.
+    fn scan(&mut self, text: &[u8]) -> Result<Option<shieldrun_secrets::Hit>, Stop> {
+        if let Some(hit) = self.leak.feed(&self.tables.leak, text) {
+            return Err(Stop::Leak { secret: hit.id, encoding: hit.encoding });
+        }
+        Ok(self.trip.feed(&self.tables.trip, text))
+    }
+
+    /// Scans a text in which nothing is swapped.
+    fn see(&mut self, text: &[u8]) -> Result<(), Stop> {
+        self.left = self.left.checked_sub(text.len() as u64).ok_or_else(too_large)?;
+        match self.scan(text)? {
+            Some(hit) => self.bounds.unswapped(hit.id, Part::Body, &mut self.found),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Sieve for Outgoing {
+    fn push(&mut self, chunk: Bytes, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
+        self.count(&chunk)?;
+        let tripped = self.look.scan(&chunk)?;
+        if self.decoder.is_some() {
+            return self.decode(&chunk, passed);
+        }
+        let tables = Arc::clone(&self.look.tables);
+        let plain = self.held.is_empty()
+            && tables.reveal.next(&chunk, 0).is_none()
+            && tables.reveal.pending(&chunk) == 0
+            && self.look.leak.pending(&tables.leak) == 0;
+        if let Some(hit) = tripped
+            && (plain || !is_spelled(hit.encoding))
+        {
+            self.look.bounds.unswapped(hit.id, Part::Body, &mut self.look.found)?;
+        }
+        if plain {
+            self.remember(&chunk);
+            passed.push_back(chunk);
+            return Ok(());
+        }
+        self.swap(&chunk, passed, Place::Within)
+    }
+
+    fn end(&mut self, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
+        let Some(decoder) = self.decoder.take() else { return self.swap(&[], passed, Place::End) };
+        let look = &mut self.look;
+        decoder.finish(&mut |text| look.see(text)).map_err(|e| e.unwrap_or_else(undecodable))?;
+        if !self.held.is_empty() {
+            passed.push_back(Bytes::from(std::mem::take(&mut self.held)));
+        }
+        Ok(())
+    }
+
+    fn trailers(&mut self, trailers: &mut HeaderMap) -> Result<(), Stop> {
+        for (name, value) in trailers.iter() {
+            self.look.see(name.as_str().as_bytes())?;
+            self.look.see(b"\r\n")?;
+            self.look.see(value.as_bytes())?;
+            self.look.see(b"\r\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a swap knows the spelling.
+fn is_spelled(encoding: shieldrun_secrets::Encoding) -> bool {
+    use shieldrun_secrets::Encoding::{Hex, Json, Percent, Raw, Reversed, Shell};
+    matches!(encoding, Raw | Json | Percent | Hex | Shell | Reversed)
+}
+
+fn too_large() -> Stop {
+    Stop::limit(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is larger than the policy allows")
+}
+
+fn undecodable() -> Stop {
+    Stop::Refused {
+        why: crate::ledger::Refusal::Malformed,
+        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        message: "the request's body is not compressed as it says, so it cannot be looked into".into(),
+    }
+}
