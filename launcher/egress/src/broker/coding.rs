@@ -207,3 +207,77 @@ impl Zstd {
         !self.begun || (self.decoder.is_finished() && self.decoder.can_collect() == 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(coding: Coding, wire: &[u8], cut: usize) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        let mut decoder = Decoder::new(coding).ok()??;
+        let (first, rest) = wire.split_at(cut);
+        for piece in [first].into_iter().chain(rest.chunks(1)).filter(|piece| !piece.is_empty()) {
+            let mut sink = |part: &[u8]| {
+                text.extend_from_slice(part);
+                Ok(())
+            };
+            decoder.push(piece, &mut sink).ok()?;
+        }
+        let mut sink = |part: &[u8]| {
+            text.extend_from_slice(part);
+            Ok(())
+        };
+        decoder.finish(&mut sink).ok()?;
+        Some(text)
+    }
+
+    fn wires(text: &[u8]) -> Vec<(Coding, Vec<u8>)> {
+        use flate2::Compression;
+        use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+        let level = Compression::default();
+        let mut gzip = GzEncoder::new(Vec::new(), level);
+        let mut zlib = ZlibEncoder::new(Vec::new(), level);
+        let mut raw = DeflateEncoder::new(Vec::new(), level);
+        for encoder in [&mut gzip as &mut dyn Write, &mut zlib, &mut raw] {
+            encoder.write_all(text).expect("into memory");
+        }
+        let zstd = ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest);
+        vec![
+            (Coding::Gzip, gzip.finish().expect("into memory")),
+            (Coding::Deflate, zlib.finish().expect("into memory")),
+            (Coding::Deflate, raw.finish().expect("into memory")),
+            (Coding::Zstd, zstd),
+        ]
+    }
+
+    #[test]
+    fn text_comes_out_whole_wherever_it_is_cut() {
+        for text in [b"".as_slice(), b"a", b"one two three, and one two three again", &[b'z'; 3000]] {
+            for (coding, wire) in wires(text) {
+                for cut in 0..wire.len() {
+                    assert_eq!(decoded(coding, &wire, cut).as_deref(), Some(text), "{coding:?} {cut}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_end_and_a_cut_off_end_are_errors() {
+        for (coding, wire) in wires(b"some text that is long enough to be cut off") {
+            let longer = [wire.as_slice(), b"and more behind the end"].concat();
+            assert_eq!(decoded(coding, &longer, 0), None, "{coding:?}");
+            assert_eq!(decoded(coding, &wire[..wire.len() / 2], 0), None, "{coding:?}");
+            assert!(decoded(coding, &wire, 0).is_some(), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn brotli_is_understood() {
+        // As node's zlib writes it.
+        let wire = data_encoding::HEXLOWER.decode(b"1b1600f88d946ede445586966c206f214f1ce038").expect("hex");
+        let text = decoded(Coding::Brotli, &wire, 0);
+        assert_eq!(text.as_deref(), Some(b"hello hello hello hello".as_slice()));
+        assert_eq!(decoded(Coding::Brotli, &wire[..12], 0), None, "cut off");
+        assert_eq!(decoded(Coding::Brotli, &[&wire[..], b"more"].concat(), 0), None, "bytes behind the end");
+    }
+}

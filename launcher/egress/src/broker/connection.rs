@@ -6,17 +6,19 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming as Body};
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
@@ -32,11 +34,14 @@ use super::coding::Coding;
 use super::head::{self, Bounds, Found, Tell};
 use super::idle::Idle;
 use super::incoming::Incoming;
-use super::outgoing::Outgoing;
+use super::outgoing::{self, Outgoing};
 use super::secrets::Tables;
-use super::stop::{Fate, Passing, Stop};
+use super::settings::Limits;
+use super::signature::{Payload, Signature};
+use super::stop::{self, Fate, Passing, Stop};
 use super::strict::{self, Continues, Scheming};
 use super::upstream::{self, Dialled, Sender};
+use super::{tokens, websocket};
 use crate::flow::{Destination, Dial, HostName, Origin};
 use crate::ledger::{Ledger, Note, Refusal};
 
@@ -147,14 +152,14 @@ impl<L: Ledger, D: Dial> Connection<L, D> {
         let limits = self.inner.rules.settings.limits.clone();
         let sender = Sender::over(dialled, &limits).await.map_err(|e| Broken::Io(io::Error::other(e)))?;
         let bounds = Bounds { rules: Arc::clone(&self.inner.rules), to: self.to.clone(), scheming };
+        let over = Arc::new(AtomicBool::new(false));
         let session = Arc::new(Session {
             connection: self,
             bounds,
             protocol,
             sender: AsyncMutex::new(Some(sender)),
-            over: Mutex::new(false),
+            over: Arc::clone(&over),
         });
-        let serving = Arc::clone(&session);
         let service = service_fn(move |request| {
             let session = Arc::clone(&session);
             async move { Ok::<_, std::convert::Infallible>(session.answer(request).await) }
@@ -184,7 +189,7 @@ impl<L: Ledger, D: Dial> Connection<L, D> {
                 serve.await
             }
         };
-        let over = *serving.over.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = over.load(Ordering::Relaxed);
         match result {
             // What hyper refuses by itself never reaches the service, and is to be on record too.
             Err(error) if !over && error.is_parse() => {
@@ -202,7 +207,7 @@ struct Session<L, D> {
     bounds: Bounds,
     protocol: Protocol,
     sender: AsyncMutex<Option<Sender>>,
-    over: Mutex<bool>,
+    over: Arc<AtomicBool>,
 }
 
 /// A request on its way.
@@ -211,70 +216,83 @@ struct Asked {
     found: Found,
     fate: Fate,
     method: Method,
+    path: String,
 }
 
 impl<L: Ledger, D: Dial> Session<L, D> {
     /// Passes a request on, or tells why not.
     async fn answer(&self, request: Request<Body>) -> Response<Passing> {
         let version = request.version();
-        match self.pass(request).await {
-            Ok(response) => response,
-            Err(stop) => {
-                self.record(&stop);
-                let mut response = stop.answer();
-                if stop.ends_connection() {
-                    *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-                    if version != Version::HTTP_2 {
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(header::CONNECTION, close);
-                    }
-                }
-                response
-            }
-        }
-    }
-
-    fn record(&self, stop: &Stop) {
-        let to = || self.bounds.to.clone();
-        let denied = |why| Note::Denied { to: self.bounds.to.to_string(), why };
-        let note = match stop {
-            Stop::Leak { secret, encoding } => {
-                Note::Leak { secret: *secret, encoding: format!("{encoding:?}").to_lowercase(), to: to() }
-            }
-            Stop::Synthetic { secret, part } => {
-                Note::SyntheticSeen { secret: *secret, to: to(), part: *part }
-            }
-            Stop::Refused { why, .. } => denied(*why),
-            Stop::Unshowable { secret } => Note::Scrubbed { secret: *secret, from: to() },
-            Stop::Upstream(_) => denied(Refusal::Unreachable),
+        let fate = self.fate();
+        let stop = match self.pass(request, &fate).await {
+            Ok(response) => return response,
+            Err(stop) => stop,
         };
-        (self.connection.tell)(note);
+        fate.seal(stop.clone());
+        let mut response = stop.answer();
+        if stop.ends_connection() && version != Version::HTTP_2 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
-    async fn pass(&self, request: Request<Body>) -> Result<Response<Passing>, Stop> {
-        if *self.over.lock().unwrap_or_else(PoisonError::into_inner) {
+    /// Records the first stop of a request, and ends the connection where that is due.
+    fn fate(&self) -> Fate {
+        let (tell, to, over) =
+            (Arc::clone(&self.connection.tell), self.bounds.to.clone(), Arc::clone(&self.over));
+        Fate::new(Arc::new(move |stop| {
+            if stop.ends_connection() {
+                over.store(true, Ordering::Relaxed);
+            }
+            tell(note(stop, &to));
+        }))
+    }
+
+    async fn pass(&self, mut request: Request<Body>, fate: &Fate) -> Result<Response<Passing>, Stop> {
+        if self.over.load(Ordering::Relaxed) {
             return Err(Stop::malformed("this connection was ended for what an earlier request tried"));
         }
         let bounds = &self.bounds;
         let settings = &bounds.rules.settings;
+        let upgrade = hyper::upgrade::on(&mut request);
         let (mut parts, body) = request.into_parts();
         let tables = bounds.rules.swaps.tables();
         // Before anything else: what is refused below is told to nobody, but it is to be on record as a leak.
         head::scan(&head::text(&parts), &tables)?;
         let continues = strict::check(&mut parts, &bounds.to, bounds.scheming, &settings.limits)?;
-        let mut found = Found::new(Arc::clone(&self.connection.tell), bounds.to.clone());
-        head::swap(&mut parts, &tables, bounds, &mut found)?;
-        let asked = Asked { tables, found, fate: Fate::default(), method: parts.method.clone() };
-        let body = self.body(&mut parts, body, &asked)?;
-        let _ = continues;
+        let found = Found::new(Arc::clone(&self.connection.tell), bounds.to.clone());
+        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        let asked = Asked { tables, found, fate: fate.clone(), method, path };
+        let signature = Signature::find(&mut parts, bounds, &asked.found)?;
+        head::swap(&mut parts, &asked.tables, bounds, &asked.found)?;
+        if let Some(accepted) = parts.headers.get_mut(header::ACCEPT_ENCODING) {
+            *accepted = HeaderValue::from_static("identity");
+        }
+        let body = self.body(&mut parts, body, signature, &asked).await?;
+        if continues == Continues::AsWebSocket {
+            return self.upgrade(parts, body, upgrade, asked).await;
+        }
         let response = self.send(parts, body, &asked.fate).await?;
-        self.receive(response, &asked)
+        self.receive(response, &asked).await
     }
 
-    /// The request's body behind its sieve, and what of the head depends on that.
-    fn body(&self, parts: &mut Parts, body: Body, asked: &Asked) -> Result<Passing, Stop> {
+    /// The request's body behind its sieve, and what of the head depends on it: its length, a signature.
+    async fn body(
+        &self,
+        parts: &mut Parts,
+        body: Body,
+        signature: Option<Signature>,
+        asked: &Asked,
+    ) -> Result<Passing, Stop> {
+        let bounds = &self.bounds;
+        let Limits { body: most, held, .. } = bounds.rules.settings.limits;
+        let sign = |parts: &mut Parts, body: &[u8]| match &signature {
+            Some(signature) => signature.sign(parts, &self.authority(), body, bounds, &asked.found).map(Some),
+            None => Ok(None),
+        };
         if body.is_end_stream() {
-            return Ok(Empty::new().map_err(|never| match never {}).boxed_unsync());
+            sign(parts, b"")?;
+            return Ok(stop::empty());
         }
         let Some(coding) = Coding::of(&parts.headers) else {
             return Err(Stop::Refused {
@@ -283,28 +301,89 @@ impl<L: Ledger, D: Dial> Session<L, D> {
                 message: "the request's body is encoded in a way that cannot be looked into".into(),
             });
         };
-        let bounds = &self.bounds;
-        let settings = &bounds.rules.settings;
-        let mut length = body.size_hint().exact();
-        if length.is_some_and(|length| length > settings.limits.body) {
-            let message = "the request's body is larger than the policy allows";
-            return Err(Stop::limit(StatusCode::PAYLOAD_TOO_LARGE, message));
+        let length = body.size_hint().exact();
+        if length.is_some_and(|length| length > most) {
+            return Err(outgoing::too_large());
         }
-        if bounds.rules.swaps.is_uneven(&bounds.to.host, &settings.bindings) {
-            length = None;
+        let payload = signature.as_ref().map_or(Payload::Told, |signature| signature.payload(&parts.headers));
+        let sieve = Outgoing::new(Arc::clone(&asked.tables), bounds.clone(), asked.found.clone(), coding)
+            .map_err(|e| Stop::Upstream(e.to_string()))?;
+        let uneven = bounds.rules.swaps.is_uneven(&bounds.to.host, &bounds.rules.settings.bindings);
+        let short = length.is_some_and(|length| length <= held as u64);
+        if payload == Payload::Unsaid || (uneven && short) {
+            let whole =
+                collected(Sieved::new(body, sieve, asked.fate.clone(), None), held, &asked.fate).await?;
+            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
+            sign(parts, &whole)?;
+            return Ok(stop::whole(whole));
         }
+        let length = length.filter(|_| !uneven);
         if length.is_none() {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
-        let sieve = Outgoing::new(Arc::clone(&asked.tables), bounds.clone(), asked.found.clone(), coding)
-            .map_err(|e| Stop::Upstream(e.to_string()))?;
+        let seed = sign(parts, b"")?;
+        let sieve = match (seed, payload) {
+            (Some(seed), Payload::Chunked) => sieve.signed(seed),
+            _ => sieve,
+        };
         Ok(Sieved::new(body, sieve, asked.fate.clone(), length).boxed_unsync())
     }
 
+    /// Asks for a WebSocket, and relays it where the destination agrees.
+    async fn upgrade(
+        &self,
+        mut parts: Parts,
+        body: Passing,
+        guest: OnUpgrade,
+        asked: Asked,
+    ) -> Result<Response<Passing>, Stop> {
+        let wanted = [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "websocket")];
+        for (name, value) in &wanted {
+            parts.headers.insert(name, HeaderValue::from_static(value));
+        }
+        // A compressed frame could not be looked into piece by piece.
+        parts.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+        let mut response = self.send(parts, body, &asked.fate).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return self.receive(response, &asked).await;
+        }
+        let upstream = hyper::upgrade::on(&mut response);
+        let Asked { tables, found, fate, .. } = asked;
+        let (mut head, _) = response.into_parts();
+        strict::strip(&mut head.headers);
+        head::scrub(&mut head.headers, &tables)?;
+        for (name, value) in wanted {
+            head.headers.insert(name, HeaderValue::from_static(value));
+        }
+        let (bounds, tell) = (self.bounds.clone(), Arc::clone(&self.connection.tell));
+        tokio::spawn(async move {
+            let (Ok(guest), Ok(upstream)) = (guest.await, upstream.await) else { return };
+            let (guest, upstream) = (TokioIo::new(guest), TokioIo::new(upstream));
+            let relayed = websocket::relay(guest, upstream, tables, bounds, found, tell).await;
+            // That a socket broke off is nothing to record; that it was stopped is.
+            if let Err(stop) = relayed
+                && !matches!(stop, Stop::Upstream(_) | Stop::Unshowable { .. })
+            {
+                fate.seal(stop);
+            }
+        });
+        Ok(Response::from_parts(head, stop::empty()))
+    }
+
+    /// The destination, as a Host header says it.
+    fn authority(&self) -> String {
+        let default = if self.bounds.scheming == Scheming::Tls { 443 } else { 80 };
+        let Destination { host, port } = &self.bounds.to;
+        match (host, *port == default) {
+            (HostName::Address(address), true) if address.is_ipv6() => format!("[{address}]"),
+            (host, true) => host.to_string(),
+            (_, false) => self.bounds.to.to_string(),
+        }
+    }
+
     async fn send(&self, mut parts: Parts, body: Passing, fate: &Fate) -> Result<Response<Body>, Stop> {
-        let unreachable = |e: &dyn std::error::Error| {
-            Stop::Upstream(format!("{} does not answer: {e}", self.bounds.to))
-        };
+        let unreachable =
+            |e: &dyn std::error::Error| Stop::Upstream(format!("{} does not answer: {e}", self.bounds.to));
         let sent = {
             let mut place = self.sender.lock().await;
             let ready = match place.as_mut() {
@@ -323,18 +402,14 @@ impl<L: Ledger, D: Dial> Session<L, D> {
 
     /// Says whom the request is for, in the way of the protocol.
     fn address(&self, parts: &mut Parts, protocol: Protocol) -> Result<(), Stop> {
-        let default = if self.bounds.scheming == Scheming::Tls { 443 } else { 80 };
-        let Destination { host, port } = &self.bounds.to;
-        let authority = match (host, *port == default) {
-            (HostName::Address(address), true) if address.is_ipv6() => format!("[{address}]"),
-            (host, true) => host.to_string(),
-            (_, false) => self.bounds.to.to_string(),
-        };
+        let authority = self.authority();
         let wrong = |_| Stop::malformed("the host is no host");
         match protocol {
             Protocol::Http1 => {
                 let value = HeaderValue::try_from(authority);
-                parts.headers.insert(header::HOST, value.map_err(|_| Stop::malformed("the host is no host"))?);
+                parts
+                    .headers
+                    .insert(header::HOST, value.map_err(|_| Stop::malformed("the host is no host"))?);
                 parts.version = Version::HTTP_11;
             }
             Protocol::Http2 => {
@@ -359,7 +434,7 @@ impl<L: Ledger, D: Dial> Session<L, D> {
     }
 
     /// The answer, scrubbed.
-    fn receive(&self, response: Response<Body>, asked: &Asked) -> Result<Response<Passing>, Stop> {
+    async fn receive(&self, response: Response<Body>, asked: &Asked) -> Result<Response<Passing>, Stop> {
         let (mut parts, body) = response.into_parts();
         strict::strip(&mut parts.headers);
         for secret in head::scrub(&mut parts.headers, &asked.tables)? {
@@ -367,14 +442,28 @@ impl<L: Ledger, D: Dial> Session<L, D> {
         }
         parts.version = Version::HTTP_11;
         if asked.method == Method::HEAD || body.is_end_stream() {
-            let empty = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
-            return Ok(Response::from_parts(parts, empty));
+            return Ok(Response::from_parts(parts, stop::empty()));
         }
         let Some(coding) = Coding::of(&parts.headers) else {
             return Err(Stop::Upstream("the answer is encoded in a way that cannot be looked into".into()));
         };
         if coding != Coding::Identity {
             parts.headers.remove(header::CONTENT_ENCODING);
+        }
+        let scrubbing = |tables: Arc<Tables>| {
+            Incoming::new(tables, self.bounds.to.clone(), Arc::clone(&self.connection.tell), coding)
+                .map_err(|e| Stop::Upstream(e.to_string()))
+        };
+        let renewed = asked.found.swapped();
+        if tokens::is_json(&parts)
+            && let Some(valid_at) = tokens::handed_out_at(&self.bounds, &asked.method, &asked.path, &renewed)
+        {
+            let held = self.bounds.rules.settings.limits.held;
+            let whole = collected(body, held, &asked.fate).await?;
+            let text = scrubbing(Arc::clone(&asked.tables))?.whole(whole)?;
+            let text = tokens::replaced(&text, &self.bounds, &valid_at, &renewed)?;
+            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+            return Ok(Response::from_parts(parts, stop::whole(text)));
         }
         // A replaced value may differ in length by its spelling, if rarely. What is large keeps its length, for
         // the sake of those who download it; should it differ after all, the answer is cut off.
@@ -384,12 +473,46 @@ impl<L: Ledger, D: Dial> Session<L, D> {
         if length.is_none() {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
-        let sieve =
-            Incoming::new(Arc::clone(&asked.tables), self.bounds.to.clone(), Arc::clone(&self.connection.tell), coding)
-                .map_err(|e| Stop::Upstream(e.to_string()))?;
-        let body = Sieved::new(body, sieve, Fate::default(), length).boxed_unsync();
-        Ok(Response::from_parts(parts, body))
+        let sieve = scrubbing(Arc::clone(&asked.tables))?;
+        Ok(Response::from_parts(parts, Sieved::new(body, sieve, asked.fate.clone(), length).boxed_unsync()))
     }
+}
+
+/// What the record says of a stop.
+fn note(stop: &Stop, to: &Destination) -> Note {
+    let denied = |why| Note::Denied { to: to.to_string(), why };
+    match stop {
+        Stop::Leak { secret, encoding } => {
+            let encoding = format!("{encoding:?}").to_lowercase();
+            Note::Leak { secret: *secret, encoding, to: to.clone() }
+        }
+        Stop::Synthetic { secret, part } => {
+            Note::SyntheticSeen { secret: *secret, to: to.clone(), part: *part }
+        }
+        Stop::Refused { why, .. } => denied(*why),
+        Stop::Unshowable { secret } => Note::Scrubbed { secret: *secret, from: to.clone() },
+        Stop::Upstream(_) => denied(Refusal::Unreachable),
+    }
+}
+
+/// A body that has to be seen whole.
+async fn collected<B>(mut body: B, most: usize, fate: &Fate) -> Result<Bytes, Stop>
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            fate.told().unwrap_or_else(|| Stop::Upstream(format!("the body broke off: {error}")))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + data.len() > most {
+            return Err(outgoing::too_large());
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(Bytes::from_owner(zeroize::Zeroizing::new(whole)))
 }
 
 /// Whether the name in the TLS greeting is that of the destination; an address is greeted without one.

@@ -3,7 +3,7 @@
 //! Owns the request line and the headers. Does not know bodies. The scan is over what the guest wrote, so it
 //! comes before the swap: afterwards the real value is there by right.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -43,32 +43,42 @@ pub(super) type Tell = Arc<dyn Fn(Note) + Send + Sync>;
 pub(super) struct Found {
     tell: Tell,
     to: Destination,
-    swapped: Vec<(SecretId, Part)>,
-    seen: Vec<(SecretId, Part)>,
+    told: Arc<Mutex<Vec<(Way, SecretId, Part)>>>,
+}
+
+/// How a synthetic went out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Swapped,
+    AsItIs,
 }
 
 impl Found {
     pub(super) fn new(tell: Tell, to: Destination) -> Self {
-        Self { tell, to, swapped: Vec::new(), seen: Vec::new() }
+        Self { tell, to, told: Arc::default() }
     }
 
     /// A synthetic became real.
-    pub(super) fn swap(&mut self, secret: SecretId, part: Part) {
-        if note(&mut self.swapped, (secret, part)) {
+    pub(super) fn swap(&self, secret: SecretId, part: Part) {
+        if note(&mut self.told(), (Way::Swapped, secret, part)) {
             (self.tell)(Note::Swapped { secret, to: self.to.clone(), part });
         }
     }
 
     /// A synthetic goes out as it is.
-    pub(super) fn see(&mut self, secret: SecretId, part: Part) {
-        if note(&mut self.seen, (secret, part)) {
+    pub(super) fn see(&self, secret: SecretId, part: Part) {
+        if note(&mut self.told(), (Way::AsItIs, secret, part)) {
             (self.tell)(Note::SyntheticSeen { secret, to: self.to.clone(), part });
         }
     }
 
     /// The secrets that the request was made with.
     pub(super) fn swapped(&self) -> Vec<SecretId> {
-        self.swapped.iter().map(|(id, _)| *id).collect()
+        self.told().iter().filter(|(way, ..)| *way == Way::Swapped).map(|(_, id, _)| *id).collect()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Vec<(Way, SecretId, Part)>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,7 +95,7 @@ impl Bounds {
     }
 
     /// What becomes of a synthetic that is not swapped: it is noted, and it goes on only where it is heard.
-    pub(super) fn unswapped(&self, id: SecretId, part: Part, found: &mut Found) -> Result<(), Stop> {
+    pub(super) fn unswapped(&self, id: SecretId, part: Part, found: &Found) -> Result<(), Stop> {
         if self.rules.settings.heard.contains(&self.to.host) {
             found.see(id, part);
             return Ok(());
@@ -115,12 +125,7 @@ pub(super) fn scan(text: &[u8], tables: &Tables) -> Result<(), Stop> {
 }
 
 /// Swaps what may be swapped in a request's head.
-pub(super) fn swap(
-    parts: &mut Parts,
-    tables: &Tables,
-    bounds: &Bounds,
-    found: &mut Found,
-) -> Result<(), Stop> {
+pub(super) fn swap(parts: &mut Parts, tables: &Tables, bounds: &Bounds, found: &Found) -> Result<(), Stop> {
     if tables.reveal.is_empty() {
         return Ok(());
     }
@@ -149,7 +154,7 @@ fn in_uri(
     parts: &Parts,
     tables: &Tables,
     bounds: &Bounds,
-    found: &mut Found,
+    found: &Found,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, Stop> {
     let path = in_text(parts.uri.path().as_bytes(), Part::Path, tables, bounds, found)?;
     let query = match parts.uri.query() {
@@ -160,7 +165,8 @@ fn in_uri(
         return Ok(None);
     }
     let path = path.as_ref().map_or(parts.uri.path().as_bytes(), |path| path.as_slice());
-    let rest = query.as_ref().map_or(parts.uri.query().unwrap_or_default().as_bytes(), |query| query.as_slice());
+    let rest =
+        query.as_ref().map_or(parts.uri.query().unwrap_or_default().as_bytes(), |query| query.as_slice());
     let mut whole = Zeroizing::new(Vec::with_capacity(path.len() + rest.len() + 1));
     whole.extend_from_slice(path);
     if parts.uri.query().is_some() {
@@ -176,7 +182,7 @@ pub(super) fn in_text(
     part: Part,
     tables: &Tables,
     bounds: &Bounds,
-    found: &mut Found,
+    found: &Found,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, Stop> {
     // What remains is looked at again, without the spots: an encoding that cannot be swapped is seen there.
     let mut rest = Vec::new();
@@ -230,7 +236,7 @@ fn in_basic(
     plain: &[u8],
     tables: &Tables,
     bounds: &Bounds,
-    found: &mut Found,
+    found: &Found,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, Stop> {
     let swapped = match in_text(plain, Part::Header, tables, bounds, found)? {
         Some(swapped) => swapped,
@@ -271,7 +277,9 @@ pub(super) fn scrub(headers: &mut HeaderMap, tables: &Tables) -> Result<Vec<Secr
             return Err(Stop::Unshowable { secret: hit.id });
         }
         if let Some(scrubbed) = scrubbed {
-            spots.iter().for_each(|spot| drop(note(&mut ids, spot.id)));
+            for spot in &spots {
+                note(&mut ids, spot.id);
+            }
             *value = HeaderValue::from_bytes(&scrubbed)
                 .map_err(|_| Stop::Upstream("a header of the answer cannot be shown".into()))?;
         }

@@ -38,7 +38,12 @@ struct Scrub {
 }
 
 impl Incoming {
-    pub(super) fn new(tables: Arc<Tables>, from: Destination, tell: Tell, coding: Coding) -> io::Result<Self> {
+    pub(super) fn new(
+        tables: Arc<Tables>,
+        from: Destination,
+        tell: Tell,
+        coding: Coding,
+    ) -> io::Result<Self> {
         let leak = tables.leak.stream();
         let held = Zeroizing::new(Vec::new());
         let scrub = Scrub { tables, tell, from, told: Vec::new(), leak, held };
@@ -46,10 +51,22 @@ impl Incoming {
     }
 }
 
+impl Incoming {
+    /// A body that is there whole.
+    pub(super) fn whole(mut self, body: Bytes) -> Result<Vec<u8>, Stop> {
+        let mut passed = VecDeque::new();
+        self.push(body, &mut passed)?;
+        self.end(&mut passed)?;
+        Ok(passed.iter().flat_map(|part| part.iter().copied()).collect())
+    }
+}
+
 impl Scrub {
     fn push(&mut self, chunk: Bytes, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
         let tables = Arc::clone(&self.tables);
-        if self.held.is_empty() && tables.conceal.next(&chunk, 0).is_none() && tables.conceal.pending(&chunk) == 0
+        if self.held.is_empty()
+            && tables.conceal.next(&chunk, 0).is_none()
+            && tables.conceal.pending(&chunk) == 0
         {
             return self.pass(chunk, passed);
         }

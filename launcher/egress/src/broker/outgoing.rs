@@ -18,17 +18,31 @@ use super::coding::{Coding, Decoder};
 use super::field::{REACH, around};
 use super::head::{Bounds, Found};
 use super::secrets::Tables;
+use super::signature::{Chunks, Seed};
 use super::stop::Stop;
 use crate::ledger::Part;
 
 pub(super) struct Outgoing {
     look: Look,
-    decoder: Option<Decoder>,
+    signed: Option<Signed>,
+    coded: Option<Coded>,
     /// Not let through yet.
     held: Vec<u8>,
     /// What was let through last, as the guest wrote it.
     before: Vec<u8>,
     left: u64,
+}
+
+/// A compressed body. What it says and what it is written in are two streams, each with a scan of its own.
+struct Coded {
+    decoder: Decoder,
+    look: Look,
+}
+
+/// An upload in chunks that are signed anew; a second scan looks at what they hold, without their framing.
+struct Signed {
+    chunks: Chunks,
+    look: Look,
 }
 
 /// The scan of a request's body.
@@ -44,10 +58,30 @@ struct Look {
 impl Outgoing {
     pub(super) fn new(tables: Arc<Tables>, bounds: Bounds, found: Found, coding: Coding) -> io::Result<Self> {
         let left = bounds.rules.settings.limits.body;
-        let (leak, trip) = (tables.leak.stream(), tables.trip.stream());
-        let look = Look { tables, bounds, found, leak, trip, left };
-        let decoder = Decoder::new(coding)?;
-        Ok(Self { look, decoder, held: Vec::new(), before: Vec::new(), left })
+        let look = Look::new(tables, bounds, found);
+        let coded = Decoder::new(coding)?.map(|decoder| Coded { decoder, look: look.another() });
+        Ok(Self { look, signed: None, coded, held: Vec::new(), before: Vec::new(), left })
+    }
+
+    /// With each chunk of a signed upload signed anew.
+    pub(super) fn signed(mut self, seed: Seed) -> Self {
+        let look = self.look.another();
+        let chunks = Chunks::new(seed, look.bounds.rules.settings.limits.held);
+        self.signed = Some(Signed { chunks, look });
+        self
+    }
+
+    /// Signs what may pass.
+    fn sign(&mut self, from: usize, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
+        let Some(Signed { chunks, look }) = &mut self.signed else { return Ok(()) };
+        let mut out = Vec::new();
+        for bytes in passed.drain(from..) {
+            chunks.push(&bytes, &mut |text| look.see(text), &mut out)?;
+        }
+        if !out.is_empty() {
+            passed.push_back(Bytes::from(out));
+        }
+        Ok(())
     }
 
     fn count(&mut self, chunk: &[u8]) -> Result<(), Stop> {
@@ -57,8 +91,7 @@ impl Outgoing {
 
     /// A chunk of a compressed body: its text is looked at, then it passes.
     fn decode(&mut self, chunk: &[u8], passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
-        let Some(decoder) = &mut self.decoder else { return Ok(()) };
-        let look = &mut self.look;
+        let Some(Coded { decoder, look }) = &mut self.coded else { return Ok(()) };
         let lags = decoder.lags();
         let decoded = decoder.push(chunk, &mut |text| look.see(text));
         decoded.map_err(|e| e.unwrap_or_else(undecodable))?;
@@ -140,6 +173,17 @@ enum Place {
 }
 
 impl Look {
+    fn new(tables: Arc<Tables>, bounds: Bounds, found: Found) -> Self {
+        let left = bounds.rules.settings.limits.body;
+        let (leak, trip) = (tables.leak.stream(), tables.trip.stream());
+        Self { tables, bounds, found, leak, trip, left }
+    }
+
+    /// For another stream of the same request.
+    fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.tables), self.bounds.clone(), self.found.clone())
+    }
+
     /// Scans a text; whether a synthetic is in it that may be swapped is for `swap` to say.
     fn scan(&mut self, text: &[u8]) -> Result<Option<shieldrun_secrets::Hit>, Stop> {
         if let Some(hit) = self.leak.feed(&self.tables.leak, text) {
@@ -152,17 +196,20 @@ impl Look {
     fn see(&mut self, text: &[u8]) -> Result<(), Stop> {
         self.left = self.left.checked_sub(text.len() as u64).ok_or_else(too_large)?;
         match self.scan(text)? {
-            Some(hit) => self.bounds.unswapped(hit.id, Part::Body, &mut self.found),
+            Some(hit) => self.bounds.unswapped(hit.id, Part::Body, &self.found),
             None => Ok(()),
         }
     }
 }
 
-impl Sieve for Outgoing {
-    fn push(&mut self, chunk: Bytes, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
+impl Outgoing {
+    fn let_through(&mut self, chunk: Bytes, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
         self.count(&chunk)?;
         let tripped = self.look.scan(&chunk)?;
-        if self.decoder.is_some() {
+        if self.coded.is_some() {
+            if let Some(hit) = tripped {
+                self.look.bounds.unswapped(hit.id, Part::Body, &self.look.found)?;
+            }
             return self.decode(&chunk, passed);
         }
         let tables = Arc::clone(&self.look.tables);
@@ -173,7 +220,7 @@ impl Sieve for Outgoing {
         if let Some(hit) = tripped
             && (plain || !is_spelled(hit.encoding))
         {
-            self.look.bounds.unswapped(hit.id, Part::Body, &mut self.look.found)?;
+            self.look.bounds.unswapped(hit.id, Part::Body, &self.look.found)?;
         }
         if plain {
             self.remember(&chunk);
@@ -183,14 +230,30 @@ impl Sieve for Outgoing {
         self.swap(&chunk, passed, Place::Within)
     }
 
-    fn end(&mut self, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
-        let Some(decoder) = self.decoder.take() else { return self.swap(&[], passed, Place::End) };
-        let look = &mut self.look;
+    fn let_rest_through(&mut self, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
+        let Some(Coded { decoder, mut look }) = self.coded.take() else {
+            return self.swap(&[], passed, Place::End);
+        };
         decoder.finish(&mut |text| look.see(text)).map_err(|e| e.unwrap_or_else(undecodable))?;
         if !self.held.is_empty() {
             passed.push_back(Bytes::from(std::mem::take(&mut self.held)));
         }
         Ok(())
+    }
+}
+
+impl Sieve for Outgoing {
+    fn push(&mut self, chunk: Bytes, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
+        let from = passed.len();
+        self.let_through(chunk, passed)?;
+        self.sign(from, passed)
+    }
+
+    fn end(&mut self, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
+        let from = passed.len();
+        self.let_rest_through(passed)?;
+        self.sign(from, passed)?;
+        self.signed.as_ref().map_or(Ok(()), |signed| signed.chunks.end())
     }
 
     fn trailers(&mut self, trailers: &mut HeaderMap) -> Result<(), Stop> {
@@ -210,7 +273,7 @@ fn is_spelled(encoding: shieldrun_secrets::Encoding) -> bool {
     matches!(encoding, Raw | Json | Percent | Hex | Shell | Reversed)
 }
 
-fn too_large() -> Stop {
+pub(super) fn too_large() -> Stop {
     Stop::limit(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is larger than the policy allows")
 }
 

@@ -118,9 +118,8 @@ impl Swaps {
         let ids: Vec<SecretId> =
             self.registry.entries().iter().map(|entry| entry.id).chain(learned.keys().copied()).collect();
         drop(learned);
-        ids.into_iter().any(|id| {
-            tables.reveal.is_uneven(id) && self.usable(id, at, Part::Body, bindings) != Use::Not
-        })
+        ids.into_iter()
+            .any(|id| tables.reveal.is_uneven(id) && self.usable(id, at, Part::Body, bindings) != Use::Not)
     }
 
     /// Whether anything at all is swapped at this host.
@@ -229,6 +228,9 @@ impl std::fmt::Debug for Swaps {
 
 impl std::fmt::Debug for Learned<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Learned").field("secret", &self.secret).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Learned")
+            .field("secret", &self.secret)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::{Response, StatusCode, header};
 use shieldrun_secrets::{Encoding, SecretId};
 
@@ -30,27 +30,34 @@ pub(super) enum Stop {
     Upstream(String),
 }
 
-/// The first stop of a request; a body stops it where no answer can be returned.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Fate(Arc<Mutex<Option<Stop>>>);
+/// The first stop of a request, recorded once: a body may stop it where no answer can be returned any more.
+#[derive(Clone)]
+pub(super) struct Fate {
+    stop: Arc<Mutex<Option<Stop>>>,
+    record: Arc<dyn Fn(&Stop) + Send + Sync>,
+}
 
 impl Fate {
+    pub(super) fn new(record: Arc<dyn Fn(&Stop) + Send + Sync>) -> Self {
+        Self { stop: Arc::default(), record }
+    }
+
     pub(super) fn seal(&self, stop: Stop) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(stop);
+        let mut place = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.is_none() {
+            (self.record)(&stop);
+            *place = Some(stop);
+        }
     }
 
     pub(super) fn told(&self) -> Option<Stop> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Stop {
     pub(super) fn malformed(message: impl Into<String>) -> Self {
-        Self::Refused {
-            why: Refusal::Malformed,
-            status: StatusCode::BAD_REQUEST,
-            message: message.into(),
-        }
+        Self::Refused { why: Refusal::Malformed, status: StatusCode::BAD_REQUEST, message: message.into() }
     }
 
     pub(super) fn differs(message: impl Into<String>) -> Self {
@@ -112,6 +119,11 @@ impl std::error::Error for Stop {}
 /// A body that is there already.
 pub(super) fn whole(bytes: impl Into<Bytes>) -> Passing {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body of nothing.
+pub(super) fn empty() -> Passing {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 fn part_name(part: Part) -> &'static str {

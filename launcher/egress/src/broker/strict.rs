@@ -66,7 +66,8 @@ pub(super) fn check(
     }
     let continues = leaves(parts)?;
     strip(&mut parts.headers);
-    parts.uri = path.parse::<PathAndQuery>().map(Uri::from).map_err(|_| Stop::malformed("the path is no path"))?;
+    parts.uri =
+        path.parse::<PathAndQuery>().map(Uri::from).map_err(|_| Stop::malformed("the path is no path"))?;
     Ok(continues)
 }
 
@@ -84,7 +85,9 @@ fn whose(parts: &Parts, to: &Destination, scheming: Scheming) -> Result<(), Stop
     if let Some(scheme) = parts.uri.scheme() {
         let own = if scheming == Scheming::Tls { &Scheme::HTTPS } else { &Scheme::HTTP };
         if scheme != own {
-            return Err(Stop::differs(format!("the request names the scheme `{scheme}` on another connection")));
+            return Err(Stop::differs(format!(
+                "the request names the scheme `{scheme}` on another connection"
+            )));
         }
     }
     let default = if scheming == Scheming::Tls { 443 } else { 80 };
@@ -119,9 +122,7 @@ fn how_long(headers: &HeaderMap, version: Version) -> Result<(), Stop> {
         return Err(Stop::malformed("the Content-Length is no number"));
     }
     match coding {
-        Some(_) if version == Version::HTTP_2 => {
-            Err(Stop::malformed("HTTP/2 has no transfer encodings"))
-        }
+        Some(_) if version == Version::HTTP_2 => Err(Stop::malformed("HTTP/2 has no transfer encodings")),
         Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
             Err(Stop::malformed("the only transfer encoding that is understood is `chunked`"))
         }
@@ -151,7 +152,8 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     let trailers = headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     // One that says where the body ends or whom it is for stays, whatever is claimed of it.
     for name in named.iter().filter(|name| {
-        ![header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::AUTHORIZATION].contains(name)
+        ![header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::AUTHORIZATION]
+            .contains(name)
     }) {
         headers.remove(name);
     }

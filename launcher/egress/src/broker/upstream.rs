@@ -46,10 +46,7 @@ impl Trust {
             config.alpn_protocols = protocols.iter().map(|protocol| protocol.alpn().to_vec()).collect();
             Arc::new(config)
         };
-        Ok(Self {
-            http1: offering(&[Protocol::Http1]),
-            both: offering(&[Protocol::Http2, Protocol::Http1]),
-        })
+        Ok(Self { http1: offering(&[Protocol::Http1]), both: offering(&[Protocol::Http2, Protocol::Http1]) })
     }
 }
 
@@ -139,8 +136,7 @@ impl Sender {
     where
         S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
-        let (sender, connection) =
-            http1::Builder::new().preserve_header_case(true).handshake(stream).await?;
+        let (sender, connection) = http1::Builder::new().preserve_header_case(true).handshake(stream).await?;
         tokio::spawn(connection.with_upgrades());
         Ok(Self::Http1(sender))
     }

@@ -6,21 +6,25 @@
 use std::collections::hash_map::RandomState;
 use std::convert::Infallible;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
-use hyper::body::Incoming;
+use futures_core::Stream;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response, Version};
+use hyper::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, KeyPair};
 use shieldrun_egress::broker::{Broker, Hosts, Settings, Swaps};
 use shieldrun_egress::{Destination, Dial, HostName, Ledger, Note, Origin};
 use shieldrun_secrets::{EnvOptions, EnvOutcome, Registry, RunKey, substitute_env_with};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -141,10 +145,9 @@ impl Plan {
             .iter()
             .zip(shown)
             .map(|((name, real), outcome)| match outcome {
-                EnvOutcome::Replaced { value, .. } => Pair {
-                    real: real.clone(),
-                    synthetic: String::from_utf8(value).expect("tokens are text"),
-                },
+                EnvOutcome::Replaced { value, .. } => {
+                    Pair { real: real.clone(), synthetic: String::from_utf8(value).expect("tokens are text") }
+                }
                 other => panic!("{name} is no secret: {other:?}"),
             })
             .collect();
@@ -200,8 +203,7 @@ impl World {
     /// One request over HTTP/2.
     pub(crate) async fn ask_h2(&self, request: Request<Body>) -> (Response<()>, Vec<u8>) {
         let stream = TokioIo::new(self.connect(b"h2").await);
-        let (mut sender, connection) =
-            http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
         tokio::spawn(connection);
         let (mut parts, body) = request.into_parts();
         parts.version = Version::HTTP_2;
@@ -239,6 +241,37 @@ pub(crate) async fn taken(response: Response<Incoming>) -> (Response<()>, Vec<u8
 
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+/// A body of unknown length, cut behind so many bytes and then into single ones around there.
+pub(crate) fn pieces(bytes: &[u8], cut: usize) -> Body {
+    let cut = cut.min(bytes.len());
+    let end = (cut + 8).min(bytes.len());
+    let mut parts = vec![bytes[..cut].to_vec()];
+    parts.extend(bytes[cut..end].iter().map(|byte| vec![*byte]));
+    parts.push(bytes[end..].to_vec());
+    let frames =
+        parts.into_iter().filter(|part| !part.is_empty()).map(|part| Ok(Frame::data(Bytes::from(part))));
+    BoxBody::new(StreamBody::new(Frames(frames.collect::<Vec<_>>().into_iter())))
+}
+
+type Piece = Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Frames that are there already, one at each poll.
+struct Frames(std::vec::IntoIter<Piece>);
+
+impl Stream for Frames {
+    type Item = Piece;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+        Poll::Ready(self.0.next())
+    }
+}
+
+/// Compressed, as gzip.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("into memory")
 }
 
 pub(crate) fn destination(host: &str) -> Destination {
@@ -308,7 +341,12 @@ async fn serve(acceptor: TlsAcceptor, asked: Arc<Mutex<Vec<Asked>>>, answer: Ans
 }
 
 /// Takes a request as far as it comes: what was cut off is on record as well.
-async fn take(request: Request<Incoming>, asked: &Mutex<Vec<Asked>>, answer: &Answer) -> Response<Body> {
+async fn take(
+    mut request: Request<Incoming>,
+    asked: &Arc<Mutex<Vec<Asked>>>,
+    answer: &Answer,
+) -> Response<Body> {
+    let upgrade = hyper::upgrade::on(&mut request);
     let (parts, mut body) = request.into_parts();
     let mut one = Asked {
         method: parts.method.to_string(),
@@ -334,7 +372,21 @@ async fn take(request: Request<Incoming>, asked: &Mutex<Vec<Asked>>, answer: &An
             break;
         }
     }
-    answer(&one)
+    let response = answer(&one);
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let asked = Arc::clone(asked);
+        tokio::spawn(async move {
+            let Ok(socket) = upgrade.await else { return };
+            let (mut socket, mut buffer) = (TokioIo::new(socket), [0; 1024]);
+            while let Ok(read @ 1..) = socket.read(&mut buffer).await {
+                asked.lock().expect("no test panics with it")[at].body.extend_from_slice(&buffer[..read]);
+                if socket.write_all(b"\x81\x02ok").await.is_err() || socket.flush().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    response
 }
 
 /// Random letters and digits.
