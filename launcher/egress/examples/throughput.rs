@@ -5,6 +5,8 @@
 //! cargo run --release -p shieldrun-egress --example throughput
 //! ```
 
+#![allow(clippy::print_stdout, reason = "its figures are what it is for")]
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;

@@ -53,7 +53,19 @@ struct Look {
     leak: StreamState,
     trip: StreamState,
     left: u64,
+    /// What was last seen, for the scan below encodings.
+    near: Vec<u8>,
+    /// How much more is looked at that closely.
+    closely: usize,
 }
+
+/// Of each body, so much is looked through below encodings too; behind it the scan goes by spellings only.
+const CLOSELY: usize = 4 << 20;
+/// How far back the scan below encodings looks from a chunk, and from one of a few bytes: otherwise a body sent
+/// byte by byte would cost a thousand times its size.
+const NEAR: usize = 4 << 10;
+const NEAR_FEW: usize = 1 << 10;
+const FEW: usize = 64;
 
 impl Outgoing {
     pub(super) fn new(tables: Arc<Tables>, bounds: Bounds, found: Found, coding: Coding) -> io::Result<Self> {
@@ -176,7 +188,7 @@ impl Look {
     fn new(tables: Arc<Tables>, bounds: Bounds, found: Found) -> Self {
         let left = bounds.rules.settings.limits.body;
         let (leak, trip) = (tables.leak.stream(), tables.trip.stream());
-        Self { tables, bounds, found, leak, trip, left }
+        Self { tables, bounds, found, leak, trip, left, near: Vec::new(), closely: CLOSELY }
     }
 
     /// For another stream of the same request.
@@ -189,7 +201,24 @@ impl Look {
         if let Some(hit) = self.leak.feed(&self.tables.leak, text) {
             return Err(Stop::Leak { secret: hit.id, encoding: hit.encoding });
         }
+        self.look_closely(text)?;
         Ok(self.trip.feed(&self.tables.trip, text))
+    }
+
+    /// Looks below encodings that depend on what stands around: escapes, base64 over several lines.
+    fn look_closely(&mut self, text: &[u8]) -> Result<(), Stop> {
+        if self.closely == 0 || self.tables.leak.is_empty() {
+            return Ok(());
+        }
+        self.closely = self.closely.saturating_sub(text.len());
+        let keep = if text.len() < FEW { NEAR_FEW } else { NEAR };
+        let excess = self.near.len().saturating_sub(keep);
+        self.near.drain(..excess);
+        self.near.extend_from_slice(text);
+        match self.tables.leak.deep(&self.near) {
+            Some(hit) => Err(Stop::Leak { secret: hit.id, encoding: hit.encoding }),
+            None => Ok(()),
+        }
     }
 
     /// Scans a text in which nothing is swapped.

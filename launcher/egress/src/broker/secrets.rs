@@ -170,11 +170,6 @@ impl Swaps {
         self.registry.entries().iter().find(|entry| partner(entry)).map(|entry| entry.id)
     }
 
-    /// Its kind, where it was there at the start.
-    pub(super) fn kind(&self, id: SecretId) -> Option<&'static str> {
-        self.registry.entry(id).map(|entry| entry.kind)
-    }
-
     /// Takes in a credential that was handed out, valid at these hosts; says what to show in its place.
     pub(super) fn learn(
         &self,

@@ -217,7 +217,7 @@ fn reveal_query(parts: &mut Parts, bounds: &Bounds, found: &Found) -> Result<(),
         mark = b'&';
         let split = field.split_once('=').and_then(|(name, value)| Some((name, canonical::decode(value)?)));
         let value = match &split {
-            Some(("X-Amz-Credential", value)) => value.split_once('/').map(|(id, rest)| (id, rest)),
+            Some(("X-Amz-Credential", value)) => value.split_once('/'),
             Some(("X-Amz-Security-Token", value)) => Some((value.as_str(), "")),
             _ => None,
         };

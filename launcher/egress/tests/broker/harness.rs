@@ -87,8 +87,6 @@ pub(crate) struct World {
     pub(crate) notes: Notes,
     pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
     pub(crate) pairs: Vec<Pair>,
-    pub(crate) server: SocketAddr,
-    pub(crate) roots: RootCertStore,
     host: String,
     address: SocketAddr,
 }
@@ -153,7 +151,7 @@ impl Plan {
             .collect();
         let notes = Notes::default();
         let swaps = Swaps::new(Arc::new(registry), RunKey::from_bytes(random()));
-        let settings = Settings { roots: Some(roots.clone()), ..self.settings };
+        let settings = Settings { roots: Some(roots), ..self.settings };
         let broker = Broker::new(swaps, notes.clone(), To(server), settings).expect("a broker");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -165,7 +163,7 @@ impl Plan {
                 tokio::spawn(async move { broker.serve(guest, to, Origin::default()).await });
             }
         });
-        World { broker, notes, asked, pairs, server, roots, host: self.host.to_owned(), address }
+        World { broker, notes, asked, pairs, host: self.host.to_owned(), address }
     }
 }
 

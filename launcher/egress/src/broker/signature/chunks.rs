@@ -86,9 +86,9 @@ impl Chunks {
         let Some(end) = text[at..].find("\r\n\r\n") else { return Ok(()) };
         let lines: String = text[..at].lines().filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
         let signature = self.seed.next(TRAILER, &[hash(lines.as_bytes())]).to_owned();
-        out.extend_from_slice(text[..at + TRAILER_MARK.len()].as_bytes());
+        out.extend_from_slice(&text.as_bytes()[..at + TRAILER_MARK.len()]);
         out.extend_from_slice(signature.as_bytes());
-        out.extend_from_slice(text[at + end..].as_bytes());
+        out.extend_from_slice(&text.as_bytes()[at + end..]);
         self.waiting.clear();
         Ok(())
     }
