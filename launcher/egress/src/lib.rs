@@ -10,6 +10,7 @@
 //!                                                   \-> broker (TLS, HTTP, swap, scrub) -> dial
 //! ```
 
+pub mod broker;
 pub mod flow;
 pub mod ledger;
 

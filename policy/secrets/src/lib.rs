@@ -31,6 +31,7 @@ mod registry;
 mod scan;
 mod sieve;
 mod special;
+mod swap;
 mod synthesize;
 mod url;
 mod value;
@@ -45,4 +46,5 @@ pub use places::{
 };
 pub use registry::{Entry, Place, Registry, Replaced, RunKey, SecretId};
 pub use scan::{DeepHit, Encoding, Hit, Layer, Redacted, Redactor, Scanner, StreamState};
+pub use swap::{Direction, Spot, Swap};
 pub use synthesize::{Checksum, Synthesis, synthesize_one};

@@ -54,6 +54,8 @@ pub struct Entry {
 /// Every secret of one run.
 pub struct Registry {
     key: RunKey,
+    /// The number of the first entry.
+    first: u32,
     entries: Vec<Entry>,
     by_tag: BTreeMap<[u8; 16], u32>,
     by_synthetic: BTreeMap<[u8; 16], u32>,
@@ -88,8 +90,14 @@ impl Registry {
     /// assert!(Registry::new(RunKey::from_bytes([1; 32])).entries().is_empty());
     /// ```
     pub fn new(key: RunKey) -> Self {
+        Self::numbered_from(key, 0)
+    }
+
+    /// An empty registry that numbers its entries from here on.
+    pub(crate) fn numbered_from(key: RunKey, first: u32) -> Self {
         Self {
             key,
+            first,
             entries: Vec::new(),
             by_tag: BTreeMap::new(),
             by_synthetic: BTreeMap::new(),
@@ -121,7 +129,16 @@ impl Registry {
     /// assert_eq!(registry.entry(id).unwrap().kind, "generic-secret");
     /// ```
     pub fn entry(&self, id: SecretId) -> Option<&Entry> {
-        self.entries.get(id.0 as usize)
+        self.entries.get(self.index(id)?)
+    }
+
+    fn index(&self, id: SecretId) -> Option<usize> {
+        id.0.checked_sub(self.first).map(|index| index as usize)
+    }
+
+    /// The number that the next entry gets.
+    pub(crate) fn next_number(&self) -> u32 {
+        self.first + self.entries.len() as u32
     }
 
     /// The leak scanner over all real values. Ask once the registry is complete.
@@ -216,7 +233,7 @@ impl Registry {
             }
         }
         let index = known.unwrap_or(self.entries.len());
-        let id = SecretId(index as u32);
+        let id = SecretId(self.first + index as u32);
         if self.hidden {
             self.by_tag.insert(tag, index as u32);
             self.forget_tables();
@@ -299,7 +316,7 @@ impl Registry {
         let Some(first) = ids.first() else { return };
         let group = self.entry(*first).and_then(|e| e.group).unwrap_or(first.0);
         for id in ids {
-            if let Some(entry) = self.entries.get_mut(id.0 as usize) {
+            if let Some(entry) = self.index(*id).and_then(|index| self.entries.get_mut(index)) {
                 entry.group = Some(group);
             }
         }

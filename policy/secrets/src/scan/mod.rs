@@ -10,7 +10,7 @@ mod stream;
 mod table;
 
 pub use needles::Encoding;
-pub(crate) use needles::is_needle;
+pub(crate) use needles::{SPELLINGS, is_needle};
 pub use normalise::{DeepHit, Layer};
 pub use redact::{Redacted, Redactor};
 pub use stream::{Hit, StreamState};

@@ -42,10 +42,10 @@ pub enum Encoding {
 }
 
 /// Writes a value as some program would.
-pub(super) type Spell = fn(&[u8]) -> Vec<u8>;
+pub(crate) type Spell = fn(&[u8]) -> Vec<u8>;
 
 /// How a text may write a value that it holds whole, where that does not depend on what stands beside it.
-pub(super) const SPELLINGS: &[(Encoding, Spell)] = &[
+pub(crate) const SPELLINGS: &[(Encoding, Spell)] = &[
     (Encoding::Raw, <[u8]>::to_vec),
     (Encoding::Json, json),
     (Encoding::Json, json_slashed),

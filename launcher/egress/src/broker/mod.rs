@@ -1,0 +1,115 @@
+//! The broker: ends the guest's TLS, reads each request, swaps what may be swapped, and speaks TLS to the
+//! destination itself.
+//!
+//! Owns the authority of the run, the reading of HTTP in one way only, the swap and the scan of both
+//! directions. Does not decide whether a destination is allowed, does not resolve a name, does not write
+//! the record. No decision rests on what the guest says of itself: the host is the one that was dialled.
+//!
+//! ```text
+//! guest -> idle -> connection (TLS, authority) -> strict -> head, signature -> outgoing -> upstream
+//! guest <----------------------------------------- head <- tokens, incoming <-------------- upstream
+//! ```
+//!
+//! Both directions stream. What is held back is what may be the beginning of a value, and no more, but for
+//! two bodies that have to be seen whole and are bounded: an answer of a token endpoint, and a request
+//! whose length changes with the swap.
+
+mod authority;
+mod body;
+mod coding;
+mod connection;
+mod field;
+mod head;
+mod idle;
+mod incoming;
+mod outgoing;
+mod secrets;
+mod settings;
+mod signature;
+mod stop;
+mod strict;
+mod tokens;
+mod upstream;
+mod websocket;
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+
+pub use secrets::{Learn, Learned, Swaps};
+pub use settings::{Binding, Hosts, Limits, Settings, TokenEndpoint};
+
+use crate::flow::{Destination, Dial, Origin};
+use crate::ledger::{Ledger, Note, Refusal};
+use authority::Authority;
+use head::Rules;
+use upstream::Trust;
+
+/// The broker of one run. Cheap to clone.
+pub struct Broker<L, D> {
+    inner: Arc<Inner<L, D>>,
+}
+
+struct Inner<L, D> {
+    authority: Authority,
+    rules: Arc<Rules>,
+    ledger: Arc<L>,
+    dial: D,
+    trust: Trust,
+    room: Semaphore,
+}
+
+impl<L: Ledger, D: Dial> Broker<L, D> {
+    /// A broker with an authority of its own, whose key never leaves this process's memory.
+    ///
+    /// # Errors
+    ///
+    /// Where no key can be made, or the host trusts no authority at all.
+    pub fn new(swaps: Swaps, ledger: L, dial: D, settings: Settings) -> io::Result<Self> {
+        let authority = Authority::new()?;
+        let trust = Trust::new(settings.roots.as_ref())?;
+        let room = Semaphore::new(settings.limits.connections);
+        let (rules, ledger) = (Arc::new(Rules { swaps, settings }), Arc::new(ledger));
+        Ok(Self { inner: Arc::new(Inner { authority, rules, ledger, dial, trust, room }) })
+    }
+
+    /// The certificate of the run's authority, for the guest's trust bundle.
+    pub fn certificate_pem(&self) -> &str {
+        self.inner.authority.certificate_pem()
+    }
+
+    /// Serves one connection of the guest to a destination that the rules allow, until either side ends it.
+    ///
+    /// # Errors
+    ///
+    /// Where the connection was refused or broke; what is worth knowing of it is in the ledger already.
+    pub async fn serve<S>(&self, guest: S, destination: Destination, origin: Origin) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let inner = &self.inner;
+        if inner.rules.settings.passthrough.contains(&destination.host) {
+            return Err(io::Error::other("the policy passes this host through; it is not for the broker"));
+        }
+        let Ok(_room) = inner.room.try_acquire() else {
+            let to = destination.to_string();
+            inner.ledger.note(&origin, Note::Denied { to, why: Refusal::Limit });
+            return Err(io::Error::other("too many connections are open at once"));
+        };
+        connection::serve(inner, guest, destination, origin).await
+    }
+}
+
+impl<L, D> Clone for Broker<L, D> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<L, D> std::fmt::Debug for Broker<L, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").field("swaps", &self.inner.rules.swaps).finish_non_exhaustive()
+    }
+}

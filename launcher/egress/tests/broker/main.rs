@@ -1,0 +1,10 @@
+//! The broker between a client and a server that are both real: TLS and HTTP over sockets on loopback.
+
+mod amazon;
+mod harness;
+mod leaks;
+mod limits;
+mod requests;
+mod strict;
+mod tokens;
+mod websocket;
