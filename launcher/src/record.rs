@@ -166,6 +166,14 @@ impl RunDir {
             .map_err(|errno| RecordError::Write { path: self.path.join(name), source: errno.into() })
     }
 
+    /// A file of it once more, to be read.
+    pub(crate) fn open_file(&self, name: &str) -> Result<File, RecordError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.directory, name, flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| RecordError::Read { path: self.path.join(name), source: errno.into() })
+    }
+
     /// A new directory in it.
     pub(crate) fn create_directory(&self, name: &str, mode: u32) -> io::Result<OwnedFd> {
         mkdirat(&self.directory, name, Mode::from_raw_mode(mode))?;
