@@ -8,6 +8,8 @@
 mod error;
 mod late;
 mod past;
+mod remedy;
+mod story;
 mod timeline;
 mod whole;
 
