@@ -34,3 +34,4 @@ mod streams;
 mod stress;
 mod terminal;
 mod tripwire;
+mod wrapper;
