@@ -6,6 +6,7 @@
 mod harness;
 
 mod builds;
+mod cast;
 mod changes;
 mod clients;
 mod crash;
@@ -22,12 +23,15 @@ mod landlock;
 mod leak;
 mod limits;
 mod namespaces;
+mod notify;
 mod overlay;
 mod policy;
 mod record;
 mod selftest;
+mod sinks;
 mod stores;
 mod streams;
 mod stress;
 mod terminal;
 mod tripwire;
+mod wrapper;

@@ -34,7 +34,11 @@ mod trial;
 mod tripwire;
 
 mod audit;
+mod cast;
 mod record;
+
+mod notify;
+mod web;
 
 mod beneath;
 mod changes;
@@ -71,7 +75,7 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|failure| failure.say())
 }
 
-/// parse -> policy -> inventory -> plan -> spawn -> supervise -> diff -> gate -> promote -> record.
+/// parse -> policy -> inventory -> plan -> spawn -> supervise -> diff -> gate -> promote -> notify -> record.
 fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode, Failure> {
     privileges::hide_from_peers()
         .map_err(|error| Failure::doing("cannot hide the launcher's memory", error))?;
@@ -121,5 +125,6 @@ fn attempt(
     let changes = trial.diff(&ended);
     let verdict = trial.gate(changes, &ended, &recording);
     let settled = trial.promote(verdict, &ended, &recording);
+    let settled = trial.notify(settled, &ended, &recording);
     trial.close(ended, settled, recording).map(Some)
 }

@@ -93,6 +93,7 @@ fn overrides(arguments: &RunArguments) -> Result<Overrides, PolicyError> {
     overrides.writes = arguments.writes;
     overrides.review = arguments.review;
     overrides.isolation = arguments.isolation;
+    overrides.sinks.clone_from(&arguments.sinks);
     Ok(overrides)
 }
 

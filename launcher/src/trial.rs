@@ -8,6 +8,7 @@ mod say_changes;
 mod settle;
 mod sinks;
 mod summary;
+mod tell;
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,6 +21,7 @@ use shieldrun_policy::plan::{Cover, Mask, Plan, Tier};
 use shieldrun_policy::schema::Policy;
 
 use crate::audit::{Log, Sender};
+use crate::cast::{self, CAST, Cast};
 use crate::claims::{Claimed, Drain};
 use crate::cli::RunArguments;
 use crate::failure::Failure;
@@ -35,7 +37,7 @@ use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
 use crate::standby::Standby;
 use crate::stdio::{Inner, Outer, Stdio};
-use crate::supervise::{self, Inspection, Limits, Outcome, Running};
+use crate::supervise::{self, Each, Inspection, Limits, Outcome, Running};
 use crate::sys::control::go;
 use crate::sys::ring::Ring;
 use crate::sys::signals::{InheritedSignals, Signals};
@@ -90,6 +92,8 @@ pub(crate) struct Ended {
     watcher: Watcher,
     claimed: Claimed,
     last_line: Arc<LastLine>,
+    /// Whether all that was printed is on record.
+    recorded: std::io::Result<()>,
     guard: Option<Guard>,
     seen: Seen,
     told: Told,
@@ -166,7 +170,7 @@ impl Trial<'_> {
             result: None,
         };
         let events = self.directory.create_file(crate::record::EVENTS)?;
-        let sinks = sinks::open(self.arguments.events.as_deref())?;
+        let sinks = sinks::open(self.arguments.events.as_deref(), &self.policy.trace.sinks, self.directory)?;
         let (log, sender) = Log::start(events, sinks, self.directory.id())
             .map_err(|error| Failure::doing("cannot start the log", error))?;
         self.directory.write_run(&record)?;
@@ -204,8 +208,9 @@ impl Trial<'_> {
         let drain = self.drain(standing.claims, &ready, recording, tripwire.is_some(), heard)?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
         let last_line = Arc::new(LastLine::default());
-        let inspection =
-            Inspection { scanner: scanner.is_some().then_some(&stream), tee: Some(last_line.clone()) };
+        let cast = Arc::new(self.recording_of_output(scanner.as_ref())?);
+        let tee = Arc::new(Each(vec![last_line.clone(), cast.clone()]));
+        let inspection = Inspection { scanner: scanner.is_some().then_some(&stream), tee: Some(tee) };
         let meter = limits::watch(self.plan, ready.pid, self.directory)
             .and_then(|meter| Ok((meter, ready.pidfd.try_clone()?)))
             .map_err(|error| Failure::doing("cannot watch the limits", error))?;
@@ -234,17 +239,10 @@ impl Trial<'_> {
         }
         let told = notified.map(Notified::finish).unwrap_or_default();
         let seen = tripwire.map(Tripwire::finish).unwrap_or_default();
-        Ok(Ended {
-            outcome: outcome.map_err(Failure::from)?,
-            watcher,
-            claimed,
-            last_line,
-            guard,
-            seen,
-            told,
-            init,
-            layers,
-        })
+        let outcome = outcome.map_err(Failure::from)?;
+        let end = if outcome.leak.is_some() { cast::End::Leak } else { cast::End::Whole };
+        let recorded = cast.finish(end, summary::code_of(outcome.exit).code());
+        Ok(Ended { outcome, watcher, claimed, last_line, recorded, guard, seen, told, init, layers })
     }
 
     /// Completes the record, and says what a person must know.
@@ -258,6 +256,14 @@ impl Trial<'_> {
         recording: Recording,
     ) -> Result<ExitCode, Failure> {
         summary::close(self, ended, settled, recording)
+    }
+
+    /// The recording of what is printed.
+    fn recording_of_output(&self, scanner: Option<&LeakScanner>) -> Result<Cast, Failure> {
+        let file = self.directory.create_file(CAST)?;
+        let title = self.plan.command.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let trace = &self.policy.trace;
+        Ok(Cast::new(file, title, scanner.map(LeakScanner::shared), trace.stdio_size, trace.stdin))
     }
 
     fn guard(&self, thread: Standby<()>, ready: &Ready) -> Result<Option<Guard>, Failure> {

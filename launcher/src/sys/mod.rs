@@ -23,4 +23,5 @@ pub(crate) mod ring;
 pub(crate) mod seccomp;
 pub(crate) mod signals;
 pub(crate) mod terminal;
+pub(crate) mod unix_socket;
 pub(crate) mod version;

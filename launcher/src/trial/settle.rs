@@ -47,6 +47,8 @@ pub(crate) struct Settled {
     pub(super) promoted: Vec<String>,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) failure: Option<Failure>,
+    /// Who should have been told and was not, and why.
+    pub(super) untold: Vec<String>,
 }
 
 impl Trial<'_> {

@@ -98,7 +98,7 @@ pub(super) fn close(
     settled: Settled,
     recording: Recording,
 ) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed, last_line, guard, seen, told, init, layers: _ } = ended;
+    let Ended { outcome, watcher, claimed, last_line, recorded, guard, seen, told, init, layers: _ } = ended;
     let Recording { log, sender, mut record } = recording;
     let stopped = match (outcome.exit, watcher.reached) {
         (Exit::Leak, _) | (_, None) => code_of(outcome.exit),
@@ -173,6 +173,10 @@ pub(super) fn close(
     say_what_was_blocked(&told, &last_line);
     say_what_happened(trial, &outcome, &last_line, End { lost, reached: watcher.reached, code });
     say_changes::say(trial, &settled);
+    settled.untold.iter().for_each(say::warning);
+    if let Err(error) = recorded {
+        say::warning(format_args!("what the run printed is not all on record: {error}"));
+    }
     if let Some(warning) = written.warning() {
         say::warning(warning);
     }
@@ -205,7 +209,7 @@ fn say_what_the_kernel_ended(sender: &Sender, trial: &Trial<'_>, exit: Exit) {
     sender.send(event(Action::LimitReached).limit(key));
 }
 
-fn code_of(exit: Exit) -> exit::ExitCode {
+pub(super) fn code_of(exit: Exit) -> exit::ExitCode {
     use exit::ExitCode;
     let byte = |number: i32| u8::try_from(number & 0xff).unwrap_or(u8::MAX);
     match exit {

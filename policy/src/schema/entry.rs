@@ -1,6 +1,8 @@
 //! Single entries of lists: whether a pattern, glob, name, path or host is one.
 
 use super::table::Kind;
+use super::telling::{Address, Reference, SinkName};
+use super::words::unknown_word;
 use crate::glob::{NameGlob, PathGlob};
 use crate::pattern::Pattern;
 
@@ -12,6 +14,18 @@ pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::NameGlobs => NameGlob::new(text).map(drop).map_err(|error| error.to_string()),
         Kind::Paths => path(text),
         Kind::Hosts => host(text),
+        Kind::Words { words, .. } => match words.iter().any(|known| known.word == text) {
+            true => Ok(()),
+            false => Err(unknown_word(text, words)),
+        },
+        Kind::Text => match text.is_empty() {
+            true => Err("it is empty; leave the key out".to_owned()),
+            false => Ok(()),
+        },
+        Kind::Reference => Reference::parse(text).map(drop),
+        Kind::Address => Address::parse(text).map(drop),
+        Kind::Command if text.contains('\0') => Err("an argument has no NUL in it".to_owned()),
+        Kind::Sinks => SinkName::parse(text).map(drop),
         _ => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, SourceText, decode};
 use super::read::{Form, Setting, settings};
 use super::table::leaf;
-use super::value::{Layer, Origin, Value};
+use super::value::{Item, Layer, Origin, Value};
 use super::words::{Isolation, NetworkMode, Review, SecretsMode, Writes};
 use super::{document::Span, json};
 
@@ -26,6 +26,8 @@ pub struct Overrides {
     pub review: Option<Review>,
     /// `--isolation`.
     pub isolation: Option<Isolation>,
+    /// `--sink`, each.
+    pub sinks: Vec<String>,
     /// What `--config` said.
     config: Vec<Setting>,
 }
@@ -57,8 +59,22 @@ impl Overrides {
             word("--writes", "files.writes", self.writes.map(Writes::word)),
             word("--review", "review", self.review.map(Review::word)),
             word("--isolation", "isolation.mode", self.isolation.map(Isolation::word)),
+            setting("--sink", "trace.sinks", self.sinks()),
         ];
         self.config.iter().cloned().chain(options.into_iter().flatten()).collect()
+    }
+}
+
+impl Overrides {
+    fn sinks(&self) -> Option<Value> {
+        let item = |text: &String| Item {
+            text: text.clone(),
+            word: None,
+            places: Vec::new(),
+            origin: Origin::option("--sink"),
+            span: Span::default(),
+        };
+        (!self.sinks.is_empty()).then(|| Value::Items(self.sinks.iter().map(item).collect()))
     }
 }
 

@@ -4,6 +4,7 @@
 //! cannot drift from each other. Adding a key is one entry here, and a field of `Policy` that takes its value.
 
 use super::words::{FileMode, History, Isolation, NetworkMode, Place, Review, SecretsMode, Word, Writes};
+use telling::{NOTIFY, TRACE};
 
 /// One key of the policy.
 #[derive(Debug)]
@@ -59,8 +60,29 @@ pub(crate) enum Kind {
     FileRules,
     /// `host`, `*.host`, `host:port`.
     Hosts,
-    /// A map whose inside is read by its user.
-    Tree,
+    /// A list of words.
+    Words {
+        words: &'static [Word],
+        default: &'static [&'static str],
+    },
+    /// A length of time that there always is, in seconds. Kept in milliseconds.
+    Within {
+        default: u64,
+    },
+    /// A number of bytes that there always is.
+    Budget {
+        default: u64,
+    },
+    /// One text.
+    Text,
+    /// Where a secret is: `env:NAME` or `file:PATH`.
+    Reference,
+    /// A reference, or a URL that is no secret.
+    Address,
+    /// A program by its path, and its arguments.
+    Command,
+    /// Where events go beside the record.
+    Sinks,
 }
 
 /// What "stricter" means for a key: a project's file may only go that way.
@@ -80,7 +102,7 @@ pub(crate) enum Order {
     Grants,
     /// Each path by itself, a project's entry being "at least this".
     PerPath,
-    /// Only a person sets it.
+    /// Only a person sets it, and the last one who does has said it all.
     Person,
 }
 
@@ -115,6 +137,8 @@ macro_rules! word {
         Kind::Word { words: $Name::WORDS, default: $Name::DEFAULT.word() }
     };
 }
+
+mod telling;
 
 /// The words of `in:`, for a pattern.
 pub(crate) const PLACES: &[Word] = Place::WORDS;
@@ -305,29 +329,8 @@ pub(crate) const KEYS: &[Key] = &[
             ),
         ]
     ),
-    section!(
-        "trace",
-        None,
-        "What the run record keeps.",
-        &[leaf!(
-            "stdin",
-            "trace.stdin",
-            Kind::Flag { default: false },
-            Order::True,
-            "false",
-            None,
-            "Whether what is typed is recorded, beside what is printed."
-        )]
-    ),
-    leaf!(
-        "notify",
-        "notify",
-        Kind::Tree,
-        Order::Person,
-        "{}",
-        None,
-        "Who is told that changes wait for a review. Not in a project's policy: it can start commands and name hosts."
-    ),
+    TRACE,
+    NOTIFY,
     section!(
         "isolation",
         Some("isolation.mode"),
