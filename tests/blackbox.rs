@@ -10,6 +10,7 @@ mod changes;
 mod clients;
 mod crash;
 mod doctor;
+mod egress;
 mod elsewhere;
 mod environment;
 mod exec;

@@ -10,6 +10,7 @@ use crate::review::Request;
 use crate::say;
 use clap::{Args, Parser, Subcommand};
 use shieldrun_policy::exit;
+use shieldrun_policy::network::Entry;
 use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Writes};
 
 /// Run a coding agent so that it can neither read nor leak a real secret.
@@ -198,6 +199,9 @@ pub(crate) struct RunArguments {
     /// What the network reaches: none, allowlist, open.
     #[arg(long, value_name = "MODE")]
     pub network: Option<NetworkMode>,
+    /// Let this host be reached (`host`, `*.host`, `host:port`, `set:NAME`); implies `--network allowlist`.
+    #[arg(long, value_name = "HOST", value_parser = allowed)]
+    pub allow: Vec<String>,
     /// What stands for a real secret: synthetic, block, broker.
     #[arg(long, value_name = "MODE")]
     pub secrets: Option<SecretsMode>,
@@ -234,6 +238,10 @@ pub(crate) struct RunArguments {
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, value_name = "COMMAND", required = true)]
     pub command: Vec<OsString>,
+}
+
+fn allowed(text: &str) -> Result<String, String> {
+    Entry::all(text).map(|_| text.to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -35,6 +35,8 @@ pub use words::{
     FileMode, History, Isolation, NetworkMode, Place, Review, SecretsMode, UnknownWord, Word, Writes,
 };
 
+pub(crate) use words::nearest;
+
 use diagnostic::{SourceText, decode};
 use read::{Form, settings};
 

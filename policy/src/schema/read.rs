@@ -140,6 +140,7 @@ impl Reader<'_, '_> {
                 | Kind::Paths
                 | Kind::FileRules
                 | Kind::Hosts
+                | Kind::Resolve
                 | Kind::Tree
         );
         if many && node.is_null() {
@@ -151,7 +152,7 @@ impl Reader<'_, '_> {
             Kind::Seconds | Kind::Count | Kind::Size => self.limit(key.path, kind, node).map(Value::Limit),
             Kind::FileRules => self.file_rules(key.path, node).map(Value::Items),
             Kind::Tree => self.tree(key.path, node).map(Value::Tree),
-            Kind::Patterns | Kind::ReviewGlobs | Kind::NameGlobs | Kind::Paths | Kind::Hosts => {
+            Kind::Patterns | Kind::ReviewGlobs | Kind::NameGlobs | Kind::Paths | Kind::Hosts | Kind::Resolve => {
                 self.items(key.path, kind, node).map(Value::Items)
             }
         };
