@@ -152,7 +152,11 @@ import socket, threading
 s = socket.create_server((\"127.0.0.1\", 8765))
 c = socket.create_connection((\"127.0.0.1\", 8765)); c.sendall(b\"own\"); print(s.accept()[0].recv(3).decode())'"
     );
-    let ran = world.bash(&script).with(server.at("api.example.com:8765", "api.example.com:8765")).run().expect_clean();
+    let ran = world
+        .bash(&script)
+        .with(server.at("api.example.com:8765", "api.example.com:8765"))
+        .run()
+        .expect_clean();
     assert_eq!(ran.text(), "host=api.example.com:8765 line=GET /a HTTP/1.1 body=\nown\n", "{ran}");
 }
 
@@ -202,8 +206,18 @@ s.sendall(b'\\x05\\x01\\x00\\x03' + bytes([len(host)]) + host + port.to_bytes(2,
     let literal = format!("127.0.0.1:{own}");
     assert_eq!(asking("127.0.0.1", own, &literal), ("0".to_owned(), 0));
     for host in [
-        "127.1", "0x7f.1", "2130706433", "0177.0.0.1", "api.example.com\0.evil.example", "169.254.169.254",
-        "::ffff:169.254.169.254", "10.0.0.1", "[::1]", "localhost", "caf\u{e9}.fr", "127.0.0.1%lo",
+        "127.1",
+        "0x7f.1",
+        "2130706433",
+        "0177.0.0.1",
+        "api.example.com\0.evil.example",
+        "169.254.169.254",
+        "::ffff:169.254.169.254",
+        "10.0.0.1",
+        "[::1]",
+        "localhost",
+        "caf\u{e9}.fr",
+        "127.0.0.1%lo",
     ] {
         assert_eq!(asking(host, own, &literal), ("2".to_owned(), 1), "{host:?}");
     }
@@ -284,8 +298,11 @@ fn requests_are_told_apart_where_the_list_does() {
 #[test]
 fn a_project_cannot_open_what_the_user_did_not() {
     let world = World::new();
-    std::fs::write(world.project.join("sandbox-policy.yaml"), "network: {mode: open, resolve: [\"a.example:80=127.0.0.1:1\"]}\n")
-        .expect("write a policy");
+    std::fs::write(
+        world.project.join("sandbox-policy.yaml"),
+        "network: {mode: open, resolve: [\"a.example:80=127.0.0.1:1\"]}\n",
+    )
+    .expect("write a policy");
     let ran = world.bash("true").run().expect_code(125);
     assert!(ran.said().contains("loosens") && ran.said().contains("is for people"), "{ran}");
 }
@@ -294,8 +311,10 @@ fn a_project_cannot_open_what_the_user_did_not() {
 fn the_weaker_tiers_have_no_network_to_offer() {
     let world = World::new();
     for tier in ["landlock", "preload"] {
-        let ran =
-            world.bash("true").with(["--isolation", tier, "--writes", "direct", "--allow", "a.example"]).run();
+        let ran = world
+            .bash("true")
+            .with(["--isolation", tier, "--writes", "direct", "--allow", "a.example"])
+            .run();
         let ran = ran.expect_code(125);
         assert!(ran.said().contains("without namespaces"), "{ran}");
     }

@@ -82,4 +82,3 @@ fn proxy_of_the_host() -> Result<Option<Upstream>, Failure> {
             .with_hint("unset it for this run, or use `--network none`")
     })
 }
-

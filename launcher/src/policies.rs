@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use shieldrun_policy::schema::{Diagnostic, Layer, NetworkMode, Overrides, Policy, Source, load, overrides_from_json};
+use shieldrun_policy::schema::{
+    Diagnostic, Layer, NetworkMode, Overrides, Policy, Source, load, overrides_from_json,
+};
 
 use crate::cli::RunArguments;
 use crate::host::Host;

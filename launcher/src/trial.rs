@@ -246,18 +246,7 @@ impl Trial<'_> {
             outcome.exit = Exit::Leak;
             watcher.leaks.push(leak.clone());
         }
-        Ok(Ended {
-            outcome,
-            watcher,
-            claimed,
-            last_line,
-            guard,
-            seen,
-            told,
-            traffic,
-            init,
-            layers,
-        })
+        Ok(Ended { outcome, watcher, claimed, last_line, guard, seen, told, traffic, init, layers })
     }
 
     /// Completes the record, and says what a person must know.
@@ -280,7 +269,8 @@ impl Trial<'_> {
                 // The others lie on entries of the run's own, which the host cannot replace.
                 // Nor does a socket of the host's that goes away take a secret out of hiding.
                 let can_be_lost = |mask: &&Mask| {
-                    (ready.tools_are_shared || !self.plan.is_own(&mask.at.0)) && ![sockets::RULE, plan::network::RULE].contains(&mask.rule.as_str())
+                    (ready.tools_are_shared || !self.plan.is_own(&mask.at.0))
+                        && ![sockets::RULE, plan::network::RULE].contains(&mask.rule.as_str())
                 };
                 let masks: Vec<_> = self.plan.masks.iter().filter(can_be_lost).cloned().collect();
                 if masks.is_empty() {

@@ -63,7 +63,9 @@ impl Dialer {
 
     /// Connects, or says why not.
     pub(crate) async fn connect(&self, to: &Destination) -> Result<TcpStream, Failed> {
-        timeout(PATIENCE, self.0.connect(to)).await.unwrap_or_else(|_| Err(Failed::because("nothing answered in time")))
+        timeout(PATIENCE, self.0.connect(to))
+            .await
+            .unwrap_or_else(|_| Err(Failed::because("nothing answered in time")))
     }
 }
 
@@ -85,13 +87,17 @@ impl Inner {
             HostName::Address(address) => vec![*address],
             HostName::Name(name) => self.addresses(name).await?,
         };
-        if let Some(address) = addresses.iter().find(|address| !self.rules.allows_address(**address, to.port)) {
+        if let Some(address) = addresses.iter().find(|address| !self.rules.allows_address(**address, to.port))
+        {
             let kind = forbidden(*address).map_or("another", |range| range.word());
             let cause = format!("it leads to {address}, a {kind} address; `--allow {address}` lists it");
             return Err(Failed { why: Refusal::Address, cause: io::Error::other(cause) });
         }
-        let made = first_of(interleaved(addresses).map(|address| SocketAddr::new(address, to.port)).collect()).await;
-        if made.is_err() && let HostName::Name(name) = &to.host {
+        let made =
+            first_of(interleaved(addresses).map(|address| SocketAddr::new(address, to.port)).collect()).await;
+        if made.is_err()
+            && let HostName::Name(name) = &to.host
+        {
             // It may have moved: the next attempt asks again, and looks again.
             self.pinned.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         }
@@ -188,7 +194,9 @@ impl Upstream {
     fn skips(&self, host: &HostName) -> bool {
         let name = host.to_string();
         self.direct.iter().any(|own| {
-            own == "*" || *own == name || name.strip_suffix(own.as_str()).is_some_and(|front| front.ends_with('.'))
+            own == "*"
+                || *own == name
+                || name.strip_suffix(own.as_str()).is_some_and(|front| front.ends_with('.'))
         })
     }
 

@@ -66,7 +66,12 @@ pub(crate) async fn run(
     // Small answers must not wait for each other.
     let _ = guest.set_nodelay(true);
     let _ = network.set_nodelay(true);
-    let both = async { tokio::try_join!(out(guest, network, sent, watch, &counts.sent), back(network, guest, &counts.received)) };
+    let both = async {
+        tokio::try_join!(
+            out(guest, network, sent, watch, &counts.sent),
+            back(network, guest, &counts.received)
+        )
+    };
     tokio::select! {
         ended = both => match ended {
             Ok(_) => End::Closed,
@@ -99,7 +104,8 @@ async fn out(
             continue;
         }
         let read: io::Result<_> = SHARED.with_borrow_mut(|buffer| {
-            let limit = more.map_or(buffer.len(), |more| usize::try_from(more).unwrap_or(usize::MAX).min(buffer.len()));
+            let limit = more
+                .map_or(buffer.len(), |more| usize::try_from(more).unwrap_or(usize::MAX).min(buffer.len()));
             let got = from.try_read(buffer.get_mut(..limit).unwrap_or_default())?;
             let chunk = buffer.get(..got).unwrap_or_default();
             if held.is_empty() && watch.is_clean(chunk) {

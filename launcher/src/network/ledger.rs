@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::{Signal, pidfd_send_signal};
 use shieldrun_egress::{Destination, HostName, Ledger, Note, Origin, Refusal};
-use shieldrun_policy::audit::{self, Action, Event, Provider, SecretRef, Text};
+use shieldrun_policy::audit::{self, Action, Event, Process, Provider, SecretRef, Text};
 use shieldrun_policy::verdict::{Denied, LeakRecord};
 use shieldrun_secrets::{Registry, SecretId};
 
@@ -18,6 +18,8 @@ use crate::procfs;
 
 /// More different refusals than this are not told apart in the result; the record has them all.
 const TOLD: usize = 1000;
+/// More processes than this are not remembered at once.
+const KNOWN: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -25,6 +27,8 @@ pub(super) struct Recorder {
     secrets: BTreeMap<SecretId, SecretRef>,
     init: OwnedFd,
     told: Mutex<Told>,
+    /// By the host's pid, as last seen.
+    known: Mutex<BTreeMap<u32, Process>>,
 }
 
 /// A sender says nothing of itself.
@@ -39,11 +43,12 @@ struct Told {
 impl Recorder {
     pub(super) fn new(sender: Sender, registry: &Registry, init: OwnedFd) -> Self {
         let secret = |entry: &shieldrun_secrets::Entry| {
-            let named = SecretRef { id: entry.id.to_string(), kind: entry.kind.into(), name: entry.name.clone() };
+            let named =
+                SecretRef { id: entry.id.to_string(), kind: entry.kind.into(), name: entry.name.clone() };
             (entry.id, named)
         };
         let secrets = registry.entries().iter().map(secret).collect();
-        Self { sender: SenderBox(sender), secrets, init, told: Mutex::default() }
+        Self { sender: SenderBox(sender), secrets, init, told: Mutex::default(), known: Mutex::default() }
     }
 
     pub(super) fn told(&self) -> Traffic {
@@ -63,6 +68,21 @@ impl Recorder {
         }
     }
 
+    /// Who it was. It is looked at while it is there: when a connection is over, its number may be another's.
+    fn process(&self, origin: &Origin, is_over: bool) -> Option<Process> {
+        let pid = origin.pid?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_over {
+            return known.get(&pid).cloned();
+        }
+        let process = procfs::look(pid, self.init.as_fd())?;
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.insert(pid, process.clone());
+        Some(process)
+    }
+
     fn secret(&self, id: SecretId) -> SecretRef {
         self.secrets.get(&id).cloned().unwrap_or(SecretRef {
             id: id.to_string(),
@@ -74,9 +94,10 @@ impl Recorder {
 
 impl Ledger for Recorder {
     fn note(&self, origin: &Origin, note: Note) {
+        let is_over = matches!(note, Note::Closed { .. });
         let event = |action| {
             let event = Event::new(SystemTime::now(), action, Provider::Egress);
-            match origin.pid.and_then(|pid| procfs::look(pid, self.init.as_fd())) {
+            match self.process(origin, is_over) {
                 Some(process) => event.process(process),
                 None => event,
             }
@@ -100,9 +121,9 @@ impl Ledger for Recorder {
                 self.deny(Action::NameDenied, &name, rule);
                 send(event(Action::NameDenied).destination(as_said(&name)).rule(rule).message(reason));
             }
-            Note::Swapped { secret, to, .. } => send(
-                event(Action::SecretSwapped).secret(self.secret(secret)).destination(destination(&to)),
-            ),
+            Note::Swapped { secret, to, .. } => {
+                send(event(Action::SecretSwapped).secret(self.secret(secret)).destination(destination(&to)))
+            }
             Note::Scrubbed { secret, from } => send(
                 event(Action::SecretScrubbed).secret(self.secret(secret)).destination(destination(&from)),
             ),
@@ -154,7 +175,12 @@ fn destination(to: &Destination) -> audit::Destination {
         HostName::Name(name) => (Some(name.clone()), None),
         HostName::Address(address) => (None, Some(*address)),
     };
-    audit::Destination { address: Some(Text::from_bytes(to.to_string().as_bytes())), domain, ip, port: Some(to.port) }
+    audit::Destination {
+        address: Some(Text::from_bytes(to.to_string().as_bytes())),
+        domain,
+        ip,
+        port: Some(to.port),
+    }
 }
 
 /// What the guest named, which may be anything.

@@ -94,7 +94,8 @@ impl Notified {
         heard.with_kernel();
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let listener = Listener::new(listener);
-        let server = serve::Server::new(listener, &stop, init, blocked, heard, sender, held)?.telling(callers);
+        let server =
+            serve::Server::new(listener, &stop, init, blocked, heard, sender, held)?.telling(callers);
         Ok(Self { thread: thread.begin(move || server.run()), stop })
     }
 

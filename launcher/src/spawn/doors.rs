@@ -8,9 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, listen, socket_with,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use shieldrun_egress::Openings;
 use shieldrun_policy::plan::{Doors, Reach};
 

@@ -173,7 +173,12 @@ pub(super) fn close(
     }
     say_what_was_blocked(&told, &last_line);
     say_what_was_not_reached(&traffic, &last_line);
-    say_what_happened(trial, &outcome, &last_line, End { lost, reached: watcher.reached, code, traffic: &traffic });
+    say_what_happened(
+        trial,
+        &outcome,
+        &last_line,
+        End { lost, reached: watcher.reached, code, traffic: &traffic },
+    );
     say_changes::say(trial, &settled);
     if let Some(warning) = written.warning() {
         say::warning(warning);
@@ -275,7 +280,9 @@ fn say_what_was_not_reached(traffic: &Traffic, last_line: &LastLine) {
         let rule = denied.rule.as_deref().unwrap_or("network");
         let what = shortened(&denied.what);
         match rule {
-            "network.allow" => say::line(format_args!("not reached: `{what}`, by `{rule}`; `--allow {what}` lets it")),
+            "network.allow" => {
+                say::line(format_args!("not reached: `{what}`, by `{rule}`; `--allow {what}` lets it"))
+            }
             _ => say::line(format_args!("not reached: `{what}`, by `{rule}`")),
         }
     }

@@ -45,8 +45,9 @@ pub(super) enum Kind {
 /// host are not: what they stop is a connect, and no file is asked for; nor are those over git's objects, which
 /// every command of git opens, nor what can be written to.
 pub(crate) fn is_wired(plan: &Plan, mask: &Mask) -> bool {
-    let hides_a_secret =
-        |mask: &Mask| ![sockets::RULE, network::RULE, crate::plan::RECORDS_RULE].contains(&mask.rule.as_str());
+    let hides_a_secret = |mask: &Mask| {
+        ![sockets::RULE, network::RULE, crate::plan::RECORDS_RULE].contains(&mask.rule.as_str())
+    };
     let is_plain = [sockets::RULE, history::RULE, network::RULE].contains(&mask.rule.as_str())
         || matches!(mask.cover, Cover::Host { .. } | Cover::Scratch { .. });
     plan.tier == Tier::Full && !is_plain && plan.masks.iter().any(hides_a_secret)

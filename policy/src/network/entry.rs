@@ -115,9 +115,10 @@ impl Entry {
     pub fn allows_request(&self, wanted: &str, path: &str) -> bool {
         let Some(Request { methods, path: glob }) = &self.request else { return true };
         let method = methods.is_empty() || methods.iter().any(|own| own == wanted);
-        method && glob.as_ref().is_none_or(|glob| {
-            is_plain(path) && glob.matches(Path::new(path.trim_start_matches('/')))
-        })
+        method
+            && glob
+                .as_ref()
+                .is_none_or(|glob| is_plain(path) && glob.matches(Path::new(path.trim_start_matches('/'))))
     }
 
     fn covers(&self, other: &Self) -> bool {

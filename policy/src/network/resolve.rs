@@ -43,7 +43,8 @@ mod tests {
         assert_eq!((found.host.to_string().as_str(), found.port), ("api.example.com", 443));
         assert_eq!(found.to.to_string(), "127.0.0.1:8443");
         assert!(Resolve::parse("a.example:443: [::1]:8443").is_ok());
-        for text in ["", "a", "a:443", "a: 127.0.0.1:1", "a:443: b:1", "a:443: 127.0.0.1", "a:0: 127.0.0.1:1"] {
+        for text in ["", "a", "a:443", "a: 127.0.0.1:1", "a:443: b:1", "a:443: 127.0.0.1", "a:0: 127.0.0.1:1"]
+        {
             assert!(Resolve::parse(text).is_err(), "{text}");
         }
     }

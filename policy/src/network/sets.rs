@@ -56,7 +56,10 @@ const SETS: &[Set] = &[
     Set { name: "groq", entries: &["api.groq.com"] },
     Set { name: "deepseek", entries: &["api.deepseek.com"] },
     Set { name: "xai", entries: &["api.x.ai"] },
-    Set { name: "huggingface", entries: &["huggingface.co", "cdn-lfs.huggingface.co", "router.huggingface.co"] },
+    Set {
+        name: "huggingface",
+        entries: &["huggingface.co", "cdn-lfs.huggingface.co", "router.huggingface.co"],
+    },
 ];
 
 /// All sets.

@@ -40,10 +40,19 @@ mod tests {
 
     #[test]
     fn hosts_are_names_and_addresses() {
-        for good in
-            ["example.com", "*.example.com", "db.internal:5432", "10.0.0.1", "[::1]:80", "::1", "a_b.c", "x.", "set:npm",
-            "GET,HEAD example.com/v1/**", "example.com/x"]
-        {
+        for good in [
+            "example.com",
+            "*.example.com",
+            "db.internal:5432",
+            "10.0.0.1",
+            "[::1]:80",
+            "::1",
+            "a_b.c",
+            "x.",
+            "set:npm",
+            "GET,HEAD example.com/v1/**",
+            "example.com/x",
+        ] {
             assert_eq!(check(Kind::Hosts, good), Ok(()), "{good}");
         }
         for bad in [

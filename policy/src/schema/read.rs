@@ -152,9 +152,12 @@ impl Reader<'_, '_> {
             Kind::Seconds | Kind::Count | Kind::Size => self.limit(key.path, kind, node).map(Value::Limit),
             Kind::FileRules => self.file_rules(key.path, node).map(Value::Items),
             Kind::Tree => self.tree(key.path, node).map(Value::Tree),
-            Kind::Patterns | Kind::ReviewGlobs | Kind::NameGlobs | Kind::Paths | Kind::Hosts | Kind::Resolve => {
-                self.items(key.path, kind, node).map(Value::Items)
-            }
+            Kind::Patterns
+            | Kind::ReviewGlobs
+            | Kind::NameGlobs
+            | Kind::Paths
+            | Kind::Hosts
+            | Kind::Resolve => self.items(key.path, kind, node).map(Value::Items),
         };
         let Some(value) = value else { return };
         if let Some(earlier) = self.out.iter().find(|setting| setting.key.path == key.path) {

@@ -246,7 +246,11 @@ fn a_project_may_only_tighten() {
         ),
         ("network: {allow: [a.example]}", "network: {allow: [\"a.example:443\"]}", ""),
         ("network: {allow: [\"a.example:443\"]}", "network: {allow: [a.example]}", "grants `a.example`"),
-        ("network: {allow: [a.example]}", "network: {allow: [\"a.example:5432\"]}", "grants `a.example:5432`"),
+        (
+            "network: {allow: [a.example]}",
+            "network: {allow: [\"a.example:5432\"]}",
+            "grants `a.example:5432`",
+        ),
         ("network: {allow: [\"set:npm\"]}", "network: {allow: [registry.npmjs.org]}", ""),
         ("network: {allow: [a.example]}", "network: {allow: [\"GET a.example/v1/**\"]}", ""),
         ("network: {allow: [\"GET a.example\"]}", "network: {allow: [a.example]}", "grants `a.example`"),

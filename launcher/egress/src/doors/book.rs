@@ -70,7 +70,6 @@ impl Book {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

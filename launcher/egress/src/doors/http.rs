@@ -41,7 +41,11 @@ enum Body {
 }
 
 /// The proxy's door.
-pub(super) async fn serve<L: Ledger, W: Witness>(gate: &Arc<Gate<L, W>>, mut guest: TcpStream, origin: Origin) {
+pub(super) async fn serve<L: Ledger, W: Witness>(
+    gate: &Arc<Gate<L, W>>,
+    mut guest: TcpStream,
+    origin: Origin,
+) {
     let Ok(Ok((head, rest))) = timeout(HEAD, read(&mut guest)).await else {
         gate.deny(&origin, "a request that cannot be read", Refusal::Malformed);
         say(guest, 400, "this request cannot be read in one way only").await;
@@ -105,7 +109,8 @@ async fn connect<L: Ledger, W: Witness>(
         Ok((to, Verdict::Allowed)) => gate.dial(&origin, &to).await.map(|upstream| (to, upstream)),
         Ok((to, _)) => {
             gate.deny(&origin, &to.to_string(), Refusal::Request);
-            let reason = format!("`{to}` is listed for some requests only, and nobody can look into a tunnel");
+            let reason =
+                format!("`{to}` is listed for some requests only, and nobody can look into a tunnel");
             Err(Refused { why: Refusal::Request, reason })
         }
         Err(refused) => Err(refused),
@@ -145,14 +150,21 @@ async fn forward<L: Ledger, W: Witness>(
         Body::Length(length) => Some(length),
         Body::Chunked if verdict == Verdict::Requests => {
             gate.deny(&origin, &to.to_string(), Refusal::Malformed);
-            return say(guest, 411, "a request to a host that is listed for some requests only states its length").await;
+            return say(
+                guest,
+                411,
+                "a request to a host that is listed for some requests only states its length",
+            )
+            .await;
         }
         Body::Chunked => None,
     };
     let mut first = format!("{} {path} HTTP/1.1\r\nHost: {authority}\r\n", head.method).into_bytes();
     for (name, value) in &head.headers {
         let lower = name.to_ascii_lowercase();
-        if ["host", "connection", "keep-alive", "upgrade"].contains(&lower.as_str()) || lower.starts_with("proxy-") {
+        if ["host", "connection", "keep-alive", "upgrade"].contains(&lower.as_str())
+            || lower.starts_with("proxy-")
+        {
             continue;
         }
         first.extend_from_slice(name.as_bytes());
@@ -177,7 +189,8 @@ async fn forward<L: Ledger, W: Witness>(
 impl Head {
     /// Whether the header `Host`, where there is one, means this destination.
     fn names(&self, to: &Destination) -> bool {
-        let hosts: Vec<_> = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host")).collect();
+        let hosts: Vec<_> =
+            self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host")).collect();
         let [(_, value)] = hosts.as_slice() else { return hosts.is_empty() };
         let Ok(text) = std::str::from_utf8(value) else { return false };
         let (name, port) = split_port(text).map_or((text, None), |(name, port)| (name, port));

@@ -174,7 +174,10 @@ async fn questions_over_tcp<L: Ledger, W: Witness>(listener: TcpListener, gate: 
     }
 }
 
-async fn question_over_tcp<L: Ledger, W: Witness>(guest: &mut TcpStream, gate: &Arc<Gate<L, W>>) -> io::Result<()> {
+async fn question_over_tcp<L: Ledger, W: Witness>(
+    guest: &mut TcpStream,
+    gate: &Arc<Gate<L, W>>,
+) -> io::Result<()> {
     let length = usize::from(guest.read_u16().await?);
     if length > dns::LARGEST {
         return Err(io::ErrorKind::InvalidData.into());
@@ -287,7 +290,14 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
     }
 
     /// Moves the bytes. `first` was read from the guest already.
-    async fn join(&self, guest: TcpStream, upstream: TcpStream, to: Destination, origin: Origin, first: Vec<u8>) {
+    async fn join(
+        &self,
+        guest: TcpStream,
+        upstream: TcpStream,
+        to: Destination,
+        origin: Origin,
+        first: Vec<u8>,
+    ) {
         self.join_at_most(guest, upstream, to, origin, first, None).await;
     }
 

@@ -25,7 +25,11 @@ const UNREACHABLE: u8 = 4;
 const NO_SUCH_COMMAND: u8 = 7;
 const NO_SUCH_ADDRESS: u8 = 8;
 
-pub(super) async fn serve<L: Ledger, W: Witness>(gate: &Arc<Gate<L, W>>, mut guest: TcpStream, origin: Origin) {
+pub(super) async fn serve<L: Ledger, W: Witness>(
+    gate: &Arc<Gate<L, W>>,
+    mut guest: TcpStream,
+    origin: Origin,
+) {
     let Ok(Ok(asked)) = timeout(HEAD, read(&mut guest)).await else { return };
     let (name, port) = match asked {
         Ok(asked) => asked,
