@@ -30,7 +30,9 @@ pub(super) fn make(doors: &Doors, control: BorrowedFd<'_>) -> io::Result<()> {
     route::make_local(IpAddr::V4(BLOCK.0), BLOCK.1)?;
     match doors.reach {
         Reach::Listed => {
-            for address in doors.literals.iter().filter(|address| address.is_ipv4()) {
+            // The guest's own loopback stays its own: a listed one of the host's is reached by the proxy's door.
+            let routed = |address: &&IpAddr| address.is_ipv4() && !address.is_loopback();
+            for address in doors.literals.iter().filter(routed) {
                 route::make_local(*address, 32)?;
             }
         }
