@@ -109,8 +109,8 @@ impl Inner {
         if let Some(addresses) = pinned().get(name) {
             return Ok(addresses.clone());
         }
-        // With the final dot the host's search list adds nothing.
-        let found = lookup_host((format!("{name}."), 0)).await.map_err(Failed::from)?;
+        // Without a final dot, which the names of `/etc/hosts` do not have.
+        let found = lookup_host((name, 0)).await.map_err(Failed::from)?;
         let mut addresses: Vec<IpAddr> = found.map(|found| found.ip()).collect();
         addresses.dedup();
         if addresses.is_empty() {
