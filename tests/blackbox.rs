@@ -11,6 +11,7 @@ mod changes;
 mod clients;
 mod crash;
 mod doctor;
+mod egress;
 mod elsewhere;
 mod environment;
 mod exec;

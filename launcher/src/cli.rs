@@ -10,6 +10,7 @@ use crate::review::Request;
 use crate::say;
 use clap::{Args, Parser, Subcommand};
 use shieldrun_policy::exit;
+use shieldrun_policy::network::Entry;
 use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, SinkName, Writes};
 
 /// Run a coding agent so that it can neither read nor leak a real secret.
@@ -207,6 +208,9 @@ pub(crate) struct RunArguments {
     /// What the network reaches: none, allowlist, open.
     #[arg(long, value_name = "MODE")]
     pub network: Option<NetworkMode>,
+    /// Let this host be reached (`host`, `*.host`, `host:port`, `set:NAME`); implies `--network allowlist`.
+    #[arg(long, value_name = "HOST", value_parser = allowed)]
+    pub allow: Vec<String>,
     /// What stands for a real secret: synthetic, block, broker.
     #[arg(long, value_name = "MODE")]
     pub secrets: Option<SecretsMode>,
@@ -255,6 +259,10 @@ fn sink(text: &str) -> Result<String, String> {
 fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.01..=1000.0).contains(&speed) { Ok(speed) } else { Err("it is from 0.01 to 1000".to_owned()) }
+}
+
+fn allowed(text: &str) -> Result<String, String> {
+    Entry::all(text).map(|_| text.to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

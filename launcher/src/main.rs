@@ -26,6 +26,7 @@ mod sys;
 
 mod claims;
 mod leak;
+mod network;
 mod notified;
 mod procfs;
 mod standby;

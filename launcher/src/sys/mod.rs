@@ -20,6 +20,7 @@ pub(crate) mod privileges;
 pub(crate) mod process;
 pub(crate) mod processors;
 pub(crate) mod ring;
+pub(crate) mod route;
 pub(crate) mod seccomp;
 pub(crate) mod signals;
 pub(crate) mod terminal;

@@ -122,6 +122,8 @@ pub struct Network {
     pub mode: NetworkMode,
     /// The hosts of the allowlist.
     pub allow: Vec<String>,
+    /// Where some of them really are.
+    pub resolve: Vec<String>,
 }
 
 /// Limits of a run; none is no limit.
@@ -197,6 +199,7 @@ impl Policy {
             network: Network {
                 mode: read.word("network.mode", NetworkMode::from_word),
                 allow: read.map("network.allow", text),
+                resolve: read.map("network.resolve", text),
             },
             limits,
             trace: Trace {

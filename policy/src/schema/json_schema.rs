@@ -83,7 +83,7 @@ fn leaf_schema(kind: Kind) -> Json {
                 },
             },
         ]}}),
-        Kind::ReviewGlobs | Kind::NameGlobs | Kind::Paths | Kind::Hosts => {
+        Kind::ReviewGlobs | Kind::NameGlobs | Kind::Paths | Kind::Hosts | Kind::Resolve => {
             json!({"type": ["array", "null"], "items": {"type": "string", "minLength": 1}})
         }
         Kind::FileRules => {

@@ -12,6 +12,7 @@ use super::table::{Key, Kind, Order, Shape, leaves};
 use super::value::{Item, Layer, Origin, Value};
 use super::words::{Word, shown};
 use crate::glob::NameGlob;
+use crate::network;
 
 /// A key and what it has become.
 #[derive(Debug, Clone)]
@@ -263,24 +264,8 @@ fn covers(kind: Kind, old: &str, new: &str) -> bool {
         Kind::NameGlobs => {
             !new.contains(['*', '?']) && NameGlob::new(old).is_ok_and(|glob| glob.matches(new.as_bytes()))
         }
-        Kind::Hosts => {
-            let (old_name, old_port) = split_port(old);
-            let (new_name, new_port) = split_port(new);
-            let name = old_name.eq_ignore_ascii_case(new_name)
-                || old_name.strip_prefix('*').is_some_and(|tail| {
-                    let (tail, name) = (tail.to_ascii_lowercase(), new_name.to_ascii_lowercase());
-                    name.len() > tail.len() && name.ends_with(&tail)
-                });
-            name && (old_port.is_none() || old_port == new_port)
-        }
+        Kind::Hosts => network::covers(old, new),
         _ => false,
-    }
-}
-
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
-        _ => (host, None),
     }
 }
 

@@ -37,6 +37,8 @@ pub use words::{
     FileMode, History, Isolation, NetworkMode, Notice, Place, Review, SecretsMode, UnknownWord, Word, Writes,
 };
 
+pub(crate) use words::nearest;
+
 use diagnostic::{SourceText, decode};
 use read::{Form, settings};
 

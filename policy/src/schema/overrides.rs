@@ -18,6 +18,8 @@ pub struct Overrides {
     pub timeout: Option<Duration>,
     /// `--network`.
     pub network: Option<NetworkMode>,
+    /// `--allow`, each.
+    pub allow: Vec<String>,
     /// `--secrets`.
     pub secrets: Option<SecretsMode>,
     /// `--writes`.
@@ -61,7 +63,16 @@ impl Overrides {
             word("--isolation", "isolation.mode", self.isolation.map(Isolation::word)),
             setting("--sink", "trace.sinks", self.sinks()),
         ];
-        self.config.iter().cloned().chain(options.into_iter().flatten()).collect()
+        let host = |text: &String| Item {
+            text: text.clone(),
+            word: None,
+            places: Vec::new(),
+            origin: Origin::option("--allow"),
+            span: Span::default(),
+        };
+        let hosts = (!self.allow.is_empty()).then(|| Value::Items(self.allow.iter().map(host).collect()));
+        let allow = setting("--allow", "network.allow", hosts);
+        self.config.iter().cloned().chain(options.into_iter().flatten()).chain(allow).collect()
     }
 }
 

@@ -144,6 +144,7 @@ impl Reader<'_, '_> {
                 | Kind::Text
                 | Kind::Reference
                 | Kind::Address
+                | Kind::Resolve
         );
         if may_be_empty && node.is_null() {
             return;
@@ -165,6 +166,7 @@ impl Reader<'_, '_> {
             | Kind::Paths
             | Kind::Hosts
             | Kind::Words { .. }
+            | Kind::Resolve
             | Kind::Sinks => self.items(key.path, kind, node).map(Value::Items),
         };
         let Some(value) = value else { return };

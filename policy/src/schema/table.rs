@@ -58,7 +58,7 @@ pub(crate) enum Kind {
     Paths,
     /// A map of paths to words of `FileMode`.
     FileRules,
-    /// `host`, `*.host`, `host:port`.
+    /// `host`, `*.host`, `host:port`, `GET host/path`, `set:NAME`.
     Hosts,
     /// A list of words.
     Words {
@@ -83,6 +83,8 @@ pub(crate) enum Kind {
     Command,
     /// Where events go beside the record.
     Sinks,
+    /// `host:port=address:port`.
+    Resolve,
 }
 
 /// What "stricter" means for a key: a project's file may only go that way.
@@ -262,9 +264,18 @@ pub(crate) const KEYS: &[Key] = &[
                 "network.allow",
                 Kind::Hosts,
                 Order::Grants,
-                r#"["api.example.com", "*.example.org", "db.example.net:5432"]"#,
+                r#"["set:npm", "api.example.com", "*.example.org", "db.example.net:5432", "GET api.example.net/v1/**"]"#,
+                Some("--allow"),
+                "The hosts of the allowlist: `host`, `*.host`, `host:port` (without a port: 80 and 443), an address as a literal, methods and path for HTTP; `set:NAME` for npm, pypi, crates, github, openai, anthropic, google and others."
+            ),
+            leaf!(
+                "resolve",
+                "network.resolve",
+                Kind::Resolve,
+                Order::Person,
+                r#"["api.example.com:443=127.0.0.1:8443"]"#,
                 None,
-                "The hosts of the allowlist: `host`, `*.host`, `host:port`."
+                "Where a host of the allowlist really is, as with curl's `--resolve`: for test servers and split horizons. Not in a project's policy."
             ),
         ]
     ),

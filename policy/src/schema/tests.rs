@@ -53,7 +53,7 @@ secrets:
   files: {"~/.x/key": allow, "/abs": block, "rel/file": synthetic}
   history: allow
 files: {writes: direct, visible: ["~/.v"], persist: ["~/.p"]}
-network: {mode: allowlist, allow: ["h.example", "*.i.example:443"]}
+network: {mode: allowlist, allow: ["h.example", "*.i.example:443"], resolve: ["h.example:443=127.0.0.1:8443"]}
 limits: {timeout_seconds: 1.5, cpu_seconds: 10, processes: 7, memory: 512MiB, file_size: 1GB, disk: 2G}
 trace: {stdin: true, stdio_size: 1MiB, sinks: [syslog, "otlp:http://127.0.0.1:4318/"]}
 notify:
@@ -81,6 +81,7 @@ review: always
     assert_eq!((policy.files.visible[0].as_str(), policy.files.persist[0].as_str()), ("~/.v", "~/.p"));
     assert_eq!(policy.network.mode, NetworkMode::Allowlist);
     assert_eq!(policy.network.allow, ["h.example", "*.i.example:443"]);
+    assert_eq!(policy.network.resolve, ["h.example:443=127.0.0.1:8443"]);
     let expected = Limits {
         timeout: Some(std::time::Duration::from_millis(1500)),
         cpu: Some(std::time::Duration::from_secs(10)),
@@ -261,6 +262,15 @@ fn a_project_may_only_tighten() {
         ),
         ("network: {allow: [a.example]}", "network: {allow: [\"a.example:443\"]}", ""),
         ("network: {allow: [\"a.example:443\"]}", "network: {allow: [a.example]}", "grants `a.example`"),
+        (
+            "network: {allow: [a.example]}",
+            "network: {allow: [\"a.example:5432\"]}",
+            "grants `a.example:5432`",
+        ),
+        ("network: {allow: [\"set:npm\"]}", "network: {allow: [registry.npmjs.org]}", ""),
+        ("network: {allow: [a.example]}", "network: {allow: [\"GET a.example/v1/**\"]}", ""),
+        ("network: {allow: [\"GET a.example\"]}", "network: {allow: [a.example]}", "grants `a.example`"),
+        ("", "network: {resolve: [\"a.example:443=127.0.0.1:1\"]}", "`network.resolve` is for people"),
         ("", "limits: {timeout_seconds: 5}", ""),
         ("limits: {timeout_seconds: 5}", "limits: {timeout_seconds: 5}", ""),
         (
