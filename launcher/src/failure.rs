@@ -97,8 +97,11 @@ pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> 
             "use `--isolation full`, or `--network none`",
         );
     }
-    if policy.secrets.mode == SecretsMode::Broker {
-        return missing("`secrets: broker`", "use `--secrets synthetic` or `--secrets block`");
+    if policy.secrets.mode == SecretsMode::Broker && policy.network.mode == NetworkMode::None {
+        return missing(
+            "`secrets: broker` without a network",
+            "use `--network allowlist` with `--allow HOST`, or `--secrets synthetic`",
+        );
     }
     let asked = policy.origin("files.writes").is_some_and(|origin| origin.layer != Layer::BuiltIn);
     if policy.isolation == Isolation::Landlock && landlock::abi().is_none() {

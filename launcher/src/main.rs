@@ -50,6 +50,7 @@ mod review;
 mod doctor;
 mod selftest;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -112,8 +113,14 @@ fn attempt(
 ) -> Result<Option<ExitCode>, Failure> {
     let (mut inventory, left_over) = inventory::take(policy, host, &arguments.command_bytes(), search)?;
     let directory = RunDir::create(runs, SystemTime::now())?;
-    let plan = plan::make(policy, host, &mut inventory, arguments, directory.path());
-    let trial = Trial { arguments, policy, plan: &plan, inventory: &inventory, directory: &directory };
+    let mut plan = plan::make(policy, host, &mut inventory, arguments, directory.path());
+    let authority = network::authority(policy)?;
+    if let Some(authority) = &authority {
+        plan::network::trust(&mut plan, authority.certificate_pem())
+            .map_err(|error| Failure::doing("cannot let the guest trust the run's authority", error))?;
+    }
+    let (plan, inventory, directory, authority) = (&plan, &inventory, &directory, Cell::new(authority));
+    let trial = Trial { arguments, policy, plan, inventory, directory, authority };
     let started = trial.launch(inherited)?;
     if let Some(search) = left_over
         && !search.confirm(&inventory.registry, policy, host)?

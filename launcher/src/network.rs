@@ -10,14 +10,16 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use shieldrun_egress::{Egress, Openings, Settings, Upstream};
+use shieldrun_egress::broker::{self, Authority, Hosts, Swaps};
+use shieldrun_egress::{Brokerage, Egress, Openings, Settings, Upstream};
 use shieldrun_policy::network::Rules;
-use shieldrun_policy::schema::Policy;
+use shieldrun_policy::schema::{Policy, SecretsMode};
 use shieldrun_policy::verdict::{Denied, LeakRecord};
-use shieldrun_secrets::Registry;
+use shieldrun_secrets::{Registry, RunKey};
 
 use crate::audit::Sender;
 use crate::failure::Failure;
+use crate::host::random_key;
 
 pub(crate) use callers::Callers;
 use ledger::Recorder;
@@ -46,7 +48,8 @@ impl Network {
     pub(crate) fn serve(
         openings: Openings,
         policy: &Policy,
-        registry: &Registry,
+        registry: &Arc<Registry>,
+        authority: Option<Authority>,
         init: &OwnedFd,
         callers: Arc<Callers>,
         sender: Sender,
@@ -55,7 +58,8 @@ impl Network {
         let upstream = proxy_of_the_host()?;
         let init = init.as_fd().try_clone_to_owned().map_err(failed)?;
         let recorder = Arc::new(Recorder::new(sender, registry, init));
-        let settings = Settings { rules: Rules::of(&policy.network), upstream };
+        let broker = authority.map(|authority| brokerage(authority, registry)).transpose().map_err(failed)?;
+        let settings = Settings { rules: Rules::of(&policy.network), upstream, broker };
         let egress =
             Egress::start(openings, settings, registry, Arc::clone(&recorder), callers).map_err(failed)?;
         Ok(Self { egress, recorder })
@@ -66,6 +70,40 @@ impl Network {
         self.egress.finish();
         self.recorder.told()
     }
+}
+
+/// Where what is said in a request is a conversation: an agent that read a synthetic tells its model of it.
+const MODELS: [&str; 14] = [
+    "api.anthropic.com",
+    "api.openai.com",
+    "chatgpt.com",
+    "generativelanguage.googleapis.com",
+    "cloudcode-pa.googleapis.com",
+    "*.openai.azure.com",
+    "api.deepseek.com",
+    "api.groq.com",
+    "api.mistral.ai",
+    "api.x.ai",
+    "dashscope.aliyuncs.com",
+    "models.github.ai",
+    "openrouter.ai",
+    "api.githubcopilot.com",
+];
+
+/// The authority of a run whose policy asks for a broker.
+///
+/// # Errors
+/// When no key can be made.
+pub(crate) fn authority(policy: &Policy) -> Result<Option<Authority>, Failure> {
+    let asked = policy.secrets.mode == SecretsMode::Broker;
+    let made = asked.then(Authority::new).transpose();
+    made.map_err(|error| Failure::doing("cannot make the authority of the run", error))
+}
+
+fn brokerage(authority: Authority, registry: &Arc<Registry>) -> io::Result<Brokerage> {
+    let swaps = Swaps::new(Arc::clone(registry), RunKey::from_bytes(random_key()?));
+    let settings = broker::Settings { heard: Hosts::new(MODELS), ..broker::Settings::default() };
+    Ok(Brokerage { authority, swaps, settings })
 }
 
 /// The one that the host's own programs use.

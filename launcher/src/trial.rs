@@ -10,12 +10,14 @@ mod sinks;
 mod summary;
 mod tell;
 
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use shieldrun_egress::broker::Authority;
 use shieldrun_policy::audit::{Event, Provider};
 use shieldrun_policy::plan::{Cover, Mask, Plan, Tier};
 use shieldrun_policy::schema::Policy;
@@ -63,6 +65,8 @@ pub(crate) struct Trial<'a> {
     pub inventory: &'a Inventory,
     /// Where the record goes.
     pub directory: &'a RunDir,
+    /// Whom the guest was told to trust, until it serves.
+    pub authority: Cell<Option<Authority>>,
 }
 
 /// A child that sets itself up, and our ends of its streams.
@@ -286,7 +290,7 @@ impl Trial<'_> {
                 // Nor does a socket of the host's that goes away take a secret out of hiding.
                 let can_be_lost = |mask: &&Mask| {
                     (ready.tools_are_shared || !self.plan.is_own(&mask.at.0))
-                        && ![sockets::RULE, plan::network::RULE].contains(&mask.rule.as_str())
+                        && ![sockets::RULE, plan::network::RULE, plan::network::TRUST].contains(&mask.rule.as_str())
                 };
                 let masks: Vec<_> = self.plan.masks.iter().filter(can_be_lost).cloned().collect();
                 if masks.is_empty() {
@@ -319,7 +323,8 @@ impl Trial<'_> {
     ) -> Result<Option<Network>, Failure> {
         let Some((openings, callers)) = ready.doors.take().zip(callers) else { return Ok(None) };
         let (registry, sender) = (&self.inventory.registry, recording.sender.clone());
-        Network::serve(openings, self.policy, registry, &ready.pidfd, callers, sender).map(Some)
+        let authority = self.authority.take();
+        Network::serve(openings, self.policy, registry, authority, &ready.pidfd, callers, sender).map(Some)
     }
 
     /// Init waits to be executed until somebody answers.
@@ -395,7 +400,7 @@ impl Trial<'_> {
         }
         for (index, mask) in (0..).zip(&self.plan.masks) {
             // Git opens its packs in every command: that is no attempt on a secret.
-            if [sockets::RULE, history::RULE, plan::network::RULE].contains(&mask.rule.as_str()) {
+            if [sockets::RULE, history::RULE, plan::network::RULE, plan::network::TRUST].contains(&mask.rule.as_str()) {
                 continue;
             }
             let (treatment, extent) = match mask.cover {

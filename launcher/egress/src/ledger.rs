@@ -12,6 +12,12 @@ pub trait Ledger: Send + Sync + 'static {
     fn note(&self, origin: &Origin, note: Note);
 }
 
+impl<L: Ledger> Ledger for std::sync::Arc<L> {
+    fn note(&self, origin: &Origin, note: Note) {
+        (**self).note(origin, note);
+    }
+}
+
 /// One observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {

@@ -21,7 +21,7 @@ mod serve;
 mod watch;
 
 pub use dial::{Dialer, Upstream};
-pub use serve::{Egress, Openings, Settings, Witness};
+pub use serve::{Brokerage, Egress, Openings, Settings, Witness};
 
 pub use flow::{Destination, Dial, HostName, Origin};
 pub use ledger::{Ledger, Note, Part, Refusal};

@@ -13,6 +13,7 @@ use shieldrun_secrets::Registry;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
+use crate::broker::{self, Authority, Broker, Swaps};
 use crate::dial::{Dialer, Upstream};
 use crate::doors::Doors;
 use crate::flow::Origin;
@@ -39,6 +40,19 @@ pub struct Settings {
     pub rules: Rules,
     /// The host's own proxy, where it has one.
     pub upstream: Option<Upstream>,
+    /// Who looks into TLS, where somebody does.
+    pub broker: Option<Brokerage>,
+}
+
+/// What a broker is made of.
+#[derive(Debug)]
+pub struct Brokerage {
+    /// What the guest was told to trust.
+    pub authority: Authority,
+    /// The secrets.
+    pub swaps: Swaps,
+    /// How far it goes.
+    pub settings: broker::Settings,
 }
 
 /// Knows which process of the guest made a connection.
@@ -85,7 +99,11 @@ impl Egress {
         let dialer = Dialer::new(Arc::clone(&rules), settings.upstream);
         let doors = {
             let _entered = runtime.enter();
-            Doors::new(openings, rules, dialer, Scanners::of(registry), ledger, witness)?
+            let broker = settings.broker.map(|Brokerage { authority, swaps, settings }| {
+                Broker::with_authority(authority, swaps, Arc::clone(&ledger), dialer.clone(), settings)
+            });
+            let broker = broker.transpose()?;
+            Doors::new(openings, rules, dialer, Scanners::of(registry), ledger, broker, witness)?
         };
         let (stop, stopped) = oneshot::channel();
         let body = move || {

@@ -19,6 +19,7 @@ mod walk;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use shieldrun_policy::audit::SecretRef;
 use shieldrun_policy::plan::{Bytes, Cover, Mask, Variable};
@@ -35,7 +36,7 @@ use path::contains;
 #[derive(Debug)]
 pub(crate) struct Inventory {
     /// Real and synthetic values.
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     /// The guest's environment.
     pub environment: Vec<Variable>,
     /// Names of variables that are secret (for the shim's table), in the registry's words.
@@ -159,7 +160,7 @@ pub(crate) fn take(
     let (command, replaced_arguments) = environment::arguments(&registry, command);
     let left_over = cache.filter(|_| later).map(|cache| LeftOver { found, cache, key });
     let inventory = Inventory {
-        registry,
+        registry: Arc::new(registry),
         environment,
         secret_variables: outcome.secret_variables,
         removed: outcome.removed,

@@ -1,15 +1,43 @@
 //! Owns what a guest sees of its network: who answers for names, and where a proxy is.
 
+use std::io;
 use std::path::Path;
 
 use shieldrun_policy::network::Rules;
-use shieldrun_policy::plan::{Cover, Doors, Mask, Reach, Tier, Variable};
+use shieldrun_policy::plan::{Cover, Doors, Mask, Plan, Reach, Tier, Variable};
 use shieldrun_policy::schema::{NetworkMode, Policy};
 
 use super::{bytes, set};
 
 /// `rule.name` of the mask over the resolver's file.
 pub(crate) const RULE: &str = "network.resolver";
+
+/// `rule.name` of the masks over the bundles of authorities.
+pub(crate) const TRUST: &str = "network.trust";
+
+/// Where systems keep the bundle of the authorities that they trust.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// How programs are told of a bundle that have one of their own.
+const TOLD: [&[u8]; 12] = [
+    b"SSL_CERT_FILE",
+    b"NODE_EXTRA_CA_CERTS",
+    b"REQUESTS_CA_BUNDLE",
+    b"CURL_CA_BUNDLE",
+    b"GIT_SSL_CAINFO",
+    b"CARGO_HTTP_CAINFO",
+    b"AWS_CA_BUNDLE",
+    b"DENO_CERT",
+    b"PIP_CERT",
+    b"NPM_CONFIG_CAFILE",
+    b"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+    b"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+];
 
 /// Where programs read who answers for names.
 const RESOLVER: &str = "/etc/resolv.conf";
@@ -56,4 +84,36 @@ pub(super) fn point_at_the_proxy(environment: &mut Vec<Variable>) {
     for name in told {
         set(environment, name, PROXY);
     }
+}
+
+/// Lets the guest trust an authority, beside those that the host trusts.
+///
+/// # Errors
+/// When the host has no bundle that it could be added to.
+pub(crate) fn trust(plan: &mut Plan, certificate: &str) -> io::Result<()> {
+    let mut first = None;
+    for path in BUNDLES {
+        let Ok(real) = Path::new(path).canonicalize() else { continue };
+        let at = bytes(&real);
+        if plan.masks.iter().any(|mask| mask.at == at) {
+            continue;
+        }
+        let mut content = std::fs::read(&real)?;
+        content.extend_from_slice(b"\n");
+        content.extend_from_slice(certificate.as_bytes());
+        plan.masks.push(Mask {
+            at,
+            cover: Cover::Synthetic { content, mode: 0o644, modified: (0, 0) },
+            rule: TRUST.to_owned(),
+            reason: "the authority of the run is trusted inside".to_owned(),
+        });
+        first.get_or_insert(path);
+    }
+    let bundle = first.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::NotFound, "no bundle of trusted authorities is known on this host")
+    })?;
+    for name in TOLD {
+        set(&mut plan.environment, name, bundle);
+    }
+    Ok(())
 }

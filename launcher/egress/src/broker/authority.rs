@@ -25,7 +25,8 @@ const KEPT: usize = 256;
 const VALID_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const VALID_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(super) struct Authority {
+/// The authority of one run. Made before the guest is, which is given its certificate to trust.
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
     kept: Mutex<HashMap<(HostName, Protocol), Arc<ServerConfig>>>,
@@ -51,7 +52,12 @@ impl Protocol {
 }
 
 impl Authority {
-    pub(super) fn new() -> io::Result<Self> {
+    /// One with a key of its own, which never leaves this process's memory.
+    ///
+    /// # Errors
+    ///
+    /// Where no key can be made.
+    pub fn new() -> io::Result<Self> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = named("shieldrun: this run only");
@@ -62,7 +68,8 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), certificate_pem, kept: Mutex::default() })
     }
 
-    pub(super) fn certificate_pem(&self) -> &str {
+    /// Its certificate, for the guest's trust bundle.
+    pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
@@ -134,4 +141,10 @@ fn random_serial() -> io::Result<Vec<u8>> {
         .map_err(|_| io::Error::other("no random numbers to be had"))?;
     serial[0] &= 0x7f;
     Ok(serial.to_vec())
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
 }

@@ -38,12 +38,12 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
+pub use authority::Authority;
 pub use secrets::{Learn, Learned, Swaps};
 pub use settings::{Binding, Hosts, Limits, Settings, TokenEndpoint};
 
 use crate::flow::{Destination, Dial, Origin};
 use crate::ledger::{Ledger, Note, Refusal};
-use authority::Authority;
 use head::Rules;
 use upstream::Trust;
 
@@ -68,7 +68,21 @@ impl<L: Ledger, D: Dial> Broker<L, D> {
     ///
     /// Where no key can be made, or the host trusts no authority at all.
     pub fn new(swaps: Swaps, ledger: L, dial: D, settings: Settings) -> io::Result<Self> {
-        let authority = Authority::new()?;
+        Self::with_authority(Authority::new()?, swaps, ledger, dial, settings)
+    }
+
+    /// The same, with an authority that was made before.
+    ///
+    /// # Errors
+    ///
+    /// Where the host trusts no authority at all.
+    pub fn with_authority(
+        authority: Authority,
+        swaps: Swaps,
+        ledger: L,
+        dial: D,
+        settings: Settings,
+    ) -> io::Result<Self> {
         let trust = Trust::new(settings.roots.as_ref())?;
         let room = Semaphore::new(settings.limits.connections);
         let (rules, ledger) = (Arc::new(Rules { swaps, settings }), Arc::new(ledger));

@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
+use crate::broker::Broker;
 use crate::dial::Dialer;
 use crate::flow::{Destination, HostName, Origin};
 use crate::ledger::{Ledger, Note, Refusal};
@@ -39,6 +40,8 @@ const MOST_QUESTIONS: usize = 64;
 const HEAD: Duration = Duration::from_secs(30);
 /// How long a question over TCP may take.
 const QUESTION: Duration = Duration::from_secs(10);
+/// How long the guest may take for its first byte before it is taken to wait for the server's.
+const FIRST_WORD: Duration = Duration::from_secs(2);
 /// After an accept that failed because there are no descriptors.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -56,6 +59,7 @@ pub(crate) struct Gate<L, W> {
     dialer: Dialer,
     scanners: Scanners,
     ledger: Arc<L>,
+    broker: Option<Broker<Arc<L>, Dialer>>,
     witness: W,
     book: Mutex<Book>,
     open: Arc<AtomicUsize>,
@@ -92,6 +96,7 @@ impl<L: Ledger, W: Witness> Doors<L, W> {
         dialer: Dialer,
         scanners: Scanners,
         ledger: Arc<L>,
+        broker: Option<Broker<Arc<L>, Dialer>>,
         witness: W,
     ) -> io::Result<Self> {
         openings.dns.set_nonblocking(true)?;
@@ -104,6 +109,7 @@ impl<L: Ledger, W: Witness> Doors<L, W> {
             dialer,
             scanners,
             ledger,
+            broker,
             witness,
             book: Mutex::new(Book::new(openings.spare)),
             open: Arc::default(),
@@ -311,6 +317,17 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
         first: Vec<u8>,
         more: Option<u64>,
     ) {
+        if let Some(broker) = &self.broker
+            && more.is_none()
+            && begins_with_tls(&guest, &first).await
+        {
+            drop(upstream);
+            let (reader, writer) = guest.into_split();
+            let guest = tokio::io::join(io::Cursor::new(first).chain(reader), writer);
+            // What is worth knowing of its end is in the ledger.
+            let _ = broker.serve(guest, to, origin).await;
+            return;
+        }
         let account = Account::open(Arc::clone(&self.ledger), origin.clone(), to.clone());
         let watch = Watch::new(&self.scanners);
         let end = relay::run(&guest, &upstream, relay::Sent { first, more }, watch, account.counts()).await;
@@ -322,6 +339,16 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
             reset(upstream);
         }
     }
+}
+
+/// Whether the guest speaks first, and speaks TLS. Who says nothing for a while waits for the other side.
+async fn begins_with_tls(guest: &TcpStream, first: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 0x16;
+    if let Some(first) = first.first() {
+        return *first == HANDSHAKE;
+    }
+    let mut byte = [0];
+    matches!(timeout(FIRST_WORD, guest.peek(&mut byte)).await, Ok(Ok(1))) && byte == [HANDSHAKE]
 }
 
 fn refusal(verdict: Verdict) -> Refusal {
