@@ -106,18 +106,20 @@ async fn measure(name: &str, at: SocketAddr, roots: RootCertStore) -> Result<(),
     for _ in 0..REQUESTS {
         let begun = Instant::now();
         sender.ready().await?;
-        taken(sender.send_request(ask("/small", Bytes::from_static(b"{}"))?).await?).await?;
+        let told = taken(sender.send_request(ask("/small", Bytes::from_static(b"{}"))?).await?).await?;
+        expect(&told.1, b"2")?;
         times.push(begun.elapsed());
     }
     times.sort_unstable();
     let begun = Instant::now();
     sender.ready().await?;
     let down = taken(sender.send_request(ask("/large", Bytes::new())?).await?).await?;
-    let down = rate(down, begun.elapsed());
+    let down = rate(whole(down.0)?, begun.elapsed());
     let begun = Instant::now();
     sender.ready().await?;
-    taken(sender.send_request(ask("/small", Bytes::from(vec![b'x'; LARGE]))?).await?).await?;
+    let told = taken(sender.send_request(ask("/small", Bytes::from(vec![b'x'; LARGE]))?).await?).await?;
     let up = rate(LARGE, begun.elapsed());
+    expect(&told.1, LARGE.to_string().as_bytes())?;
     println!("{name:<10} {:>11} µs {down:>7.2} Gbit/s {up:>7.2} Gbit/s", times[REQUESTS / 2].as_micros());
     Ok(())
 }
@@ -126,13 +128,31 @@ fn rate(bytes: usize, time: Duration) -> f64 {
     bytes as f64 * 8.0 / time.as_secs_f64() / 1e9
 }
 
-async fn taken(response: Response<Incoming>) -> Result<usize, hyper::Error> {
-    let mut body = response.into_body();
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        length += frame?.data_ref().map_or(0, Bytes::len);
+/// How long an answer is, and what it says, if that is short. What was refused is no figure.
+async fn taken(response: Response<Incoming>) -> Result<(usize, Vec<u8>), Box<dyn std::error::Error>> {
+    if !response.status().is_success() {
+        return Err(format!("the answer is {}", response.status()).into());
     }
-    Ok(length)
+    let mut body = response.into_body();
+    let (mut length, mut told) = (0, Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame?;
+        let data = frame.data_ref().map_or(b"".as_slice(), |data| data);
+        length += data.len();
+        if length < 64 {
+            told.extend_from_slice(data);
+        }
+    }
+    Ok((length, told))
+}
+
+/// The server says how many bytes it was sent.
+fn expect(told: &[u8], wanted: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+    if told == wanted { Ok(()) } else { Err("not every byte arrived at the server".into()) }
+}
+
+fn whole(length: usize) -> Result<usize, Box<dyn std::error::Error>> {
+    if length == LARGE { Ok(length) } else { Err("not every byte of the answer arrived".into()) }
 }
 
 async fn serve(
@@ -150,11 +170,13 @@ async fn serve(
         async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
             let service = service_fn(move |request: Request<Incoming>| {
-                let body =
-                    if request.uri().path() == "/large" { large.clone() } else { Bytes::from_static(b"ok") };
+                let large = (request.uri().path() == "/large").then(|| large.clone());
                 async move {
-                    let mut asked = request.into_body();
-                    while let Some(Ok(_)) = asked.frame().await {}
+                    let (mut asked, mut length) = (request.into_body(), 0);
+                    while let Some(Ok(frame)) = asked.frame().await {
+                        length += frame.data_ref().map_or(0, Bytes::len);
+                    }
+                    let body = large.unwrap_or_else(|| Bytes::from(length.to_string()));
                     Ok::<_, Infallible>(Response::new(Full::new(body)))
                 }
             });

@@ -6,14 +6,15 @@
 //! the record. No decision rests on what the guest says of itself: the host is the one that was dialled.
 //!
 //! ```text
-//! guest -> idle -> connection (TLS, authority) -> strict -> head, signature -> outgoing -> upstream
-//! guest <----------------------------------------- head <- tokens, incoming <-------------- upstream
+//! guest -> idle -> connection (TLS, authority) -> session: strict -> head, signature -> outgoing -> upstream
+//! guest <--------------------------------------------------- head <- tokens, incoming <------------ upstream
 //! ```
 //!
 //! Both directions stream. What is held back is what may be the beginning of a value, and no more, but for
 //! two bodies that have to be seen whole and are bounded: an answer of a token endpoint, and a request
 //! whose length changes with the swap.
 
+mod again;
 mod authority;
 mod body;
 mod coding;
@@ -24,6 +25,7 @@ mod idle;
 mod incoming;
 mod outgoing;
 mod secrets;
+mod session;
 mod settings;
 mod signature;
 mod stop;

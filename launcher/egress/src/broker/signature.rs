@@ -328,6 +328,30 @@ mod tests {
     }
 
     #[test]
+    fn the_published_presigned_request_comes_out() {
+        // Its own signature is in the query as it is sent, and no part of what is signed.
+        let query = format!(
+            "X-Amz-Algorithm={ALGORITHM}\
+             &X-Amz-Credential=AKIA{}%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+             &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+             &X-Amz-Signature=00",
+            "IOSFODNN7EXAMPLE"
+        );
+        let object = parts("GET", &format!("/test.txt?{query}"), &[]);
+        let stated = in_query(object.uri.query()).expect("a signature");
+        assert_eq!((stated.signed.as_str(), stated.time.as_deref()), ("host", Some("20130524T000000Z")));
+        let (_, scope) = stated.credential.split_once('/').expect("a scope");
+        let host = "examplebucket.s3.amazonaws.com";
+        let signature = |payload: &str| {
+            let request = canonical::request(&object, host, &["host".to_owned()], payload, "s3");
+            signed(&example("/"), "20130524T000000Z", scope, &request.expect("canonical"))
+        };
+        let published = "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
+        assert_eq!(signature("UNSIGNED-PAYLOAD"), published);
+        assert_ne!(signature(&hash(b"")), published);
+    }
+
+    #[test]
     fn the_published_chain_of_chunks_comes_out() {
         let scope = "20130524/us-east-1/s3/aws4_request".to_owned();
         let seed = Seed {

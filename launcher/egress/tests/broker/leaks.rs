@@ -35,10 +35,20 @@ enum Way {
     Multipart,
     Gzip,
     Deflate,
+    Zstd,
 }
 
-const WAYS: &[Way] =
-    &[Way::Header, Way::Query, Way::Path, Way::Json, Way::Form, Way::Multipart, Way::Gzip, Way::Deflate];
+const WAYS: &[Way] = &[
+    Way::Header,
+    Way::Query,
+    Way::Path,
+    Way::Json,
+    Way::Form,
+    Way::Multipart,
+    Way::Gzip,
+    Way::Deflate,
+    Way::Zstd,
+];
 
 fn request(world: &World, way: Way, written: &str, cut: usize) -> Option<Request<Body>> {
     let post = |kind: &str| world.request("POST", "/x").header("content-type", kind);
@@ -67,6 +77,12 @@ fn request(world: &World, way: Way, written: &str, cut: usize) -> Option<Request
             std::io::Write::write_all(&mut encoder, format!("{padding}{written}").as_bytes()).ok()?;
             let body = pieces(&encoder.finish().ok()?, cut);
             post("text/plain").header("content-encoding", "deflate").body(body)
+        }
+        Way::Zstd => {
+            let text = format!("{padding} {written} and");
+            let level = ruzstd::encoding::CompressionLevel::Fastest;
+            let body = ruzstd::encoding::compress_to_vec(text.as_bytes(), level);
+            post("text/plain").header("content-encoding", "zstd").body(pieces(&body, cut))
         }
     };
     request.ok()

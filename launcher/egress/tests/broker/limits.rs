@@ -101,3 +101,16 @@ async fn a_large_body_streams_both_ways() {
     assert_eq!(response.status().as_u16(), 200);
     assert!(back == body);
 }
+
+#[tokio::test]
+async fn a_head_of_many_bytes_is_refused() {
+    let mut plan = Plan::github();
+    plan.settings.limits.head = 16 << 10;
+    let world = plan.build().await;
+    for (size, status) in [(12 << 10, 200), (40 << 10, 431)] {
+        let request = world.request("GET", "/").header("x-note", "a ".repeat(size / 2) + "a");
+        let (response, _) = world.ask(request.body(full("")).expect("a request")).await;
+        assert_eq!(response.status().as_u16(), status, "{size}");
+    }
+    assert_eq!(world.asked.lock().expect("no test panics with it").len(), 1);
+}

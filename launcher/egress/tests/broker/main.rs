@@ -1,10 +1,12 @@
 //! The broker between a client and a server that are both real: TLS and HTTP over sockets on loopback.
 
 mod amazon;
+mod frames;
 mod harness;
 mod leaks;
 mod limits;
 mod requests;
+mod streams;
 mod strict;
 mod tokens;
 mod websocket;

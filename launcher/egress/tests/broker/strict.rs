@@ -81,6 +81,24 @@ async fn each_trick_is_refused_and_noted() {
             421,
             Refusal::HostDiffers,
         ),
+        (
+            "absolute form in plain text",
+            format!("GET http://api.github.com:443/ HTTP/1.1\r\n{host}\r\n"),
+            421,
+            Refusal::HostDiffers,
+        ),
+        (
+            "absolute form for this host, and another in the header",
+            "GET https://api.github.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n".into(),
+            421,
+            Refusal::HostDiffers,
+        ),
+        (
+            "an empty port",
+            "GET / HTTP/1.1\r\nHost: api.github.com:\r\n\r\n".into(),
+            421,
+            Refusal::HostDiffers,
+        ),
         ("CONNECT", format!("CONNECT api.github.com:443 HTTP/1.1\r\n{host}\r\n"), 400, Refusal::Malformed),
         (
             "a line break in a header",

@@ -71,3 +71,21 @@ async fn a_real_value_over_two_frames_ends_the_socket() {
     // The first half has passed, the second has not.
     assert!(world.asked_once().body.len() < frame(b"hello").len() + frame(first).len() + frame(second).len());
 }
+
+#[tokio::test]
+async fn a_value_in_frames_that_are_cut_anywhere_ends_the_socket() {
+    for cut in [1, 2, 5, 7, 20, 45] {
+        let world = agreeing().build().await;
+        let mut socket = opened(&world).await;
+        let bytes = frame(format!("a {} b", world.pairs[0].real).as_bytes());
+        for piece in [&bytes[..cut], &bytes[cut..]] {
+            let _ = socket.write_all(piece).await;
+            let _ = socket.flush().await;
+        }
+        let mut rest = Vec::new();
+        let _ = socket.read_to_end(&mut rest).await;
+        let leak = |note: &Note| matches!(note, Note::Leak { .. });
+        assert!(world.notes.all().iter().any(leak), "{cut}: {:?}", world.notes.all());
+        assert!(world.asked_once().body.len() < bytes.len(), "{cut}");
+    }
+}
