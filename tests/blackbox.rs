@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod broker;
 mod builds;
 mod cast;
 mod changes;

@@ -290,7 +290,8 @@ impl Trial<'_> {
                 // Nor does a socket of the host's that goes away take a secret out of hiding.
                 let can_be_lost = |mask: &&Mask| {
                     (ready.tools_are_shared || !self.plan.is_own(&mask.at.0))
-                        && ![sockets::RULE, plan::network::RULE, plan::network::TRUST].contains(&mask.rule.as_str())
+                        && ![sockets::RULE, plan::network::RULE, plan::network::TRUST]
+                            .contains(&mask.rule.as_str())
                 };
                 let masks: Vec<_> = self.plan.masks.iter().filter(can_be_lost).cloned().collect();
                 if masks.is_empty() {
@@ -400,7 +401,9 @@ impl Trial<'_> {
         }
         for (index, mask) in (0..).zip(&self.plan.masks) {
             // Git opens its packs in every command: that is no attempt on a secret.
-            if [sockets::RULE, history::RULE, plan::network::RULE, plan::network::TRUST].contains(&mask.rule.as_str()) {
+            if [sockets::RULE, history::RULE, plan::network::RULE, plan::network::TRUST]
+                .contains(&mask.rule.as_str())
+            {
                 continue;
             }
             let (treatment, extent) = match mask.cover {

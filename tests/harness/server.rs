@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 const ANSWERS: &str = include_str!("../servers/answers.py");
+const HOSTS: &str = include_str!("../servers/broker.py");
 const RECEIVE: &str = include_str!("../servers/receive.py");
 
 /// A server, ended when dropped.
@@ -31,6 +32,13 @@ impl Server {
         let words = [how.as_ref(), socket.as_os_str(), log.as_os_str()].map(OsStr::to_owned);
         let closings = closings.iter().map(|word| OsStr::new(word).to_owned());
         Self::start(RECEIVE, log, words.into_iter().chain(closings))
+    }
+
+    /// A TLS server that stands for several hosts, one of AWS among them, whose signatures it checks.
+    pub(crate) fn of_hosts(directory: &Path, key_id: &str, secret: &str) -> Self {
+        let log = directory.join("asked");
+        let words = [directory.as_os_str(), log.as_os_str(), key_id.as_ref(), secret.as_ref()];
+        Self::start(HOSTS, &log, words.map(OsStr::to_owned).into_iter())
     }
 
     fn start(program: &str, log: &Path, words: impl Iterator<Item = std::ffi::OsString>) -> Self {

@@ -46,9 +46,11 @@ pub(super) enum Kind {
 /// every command of git opens, nor what can be written to.
 pub(crate) fn is_wired(plan: &Plan, mask: &Mask) -> bool {
     let hides_a_secret = |mask: &Mask| {
-        ![sockets::RULE, network::RULE, network::TRUST, crate::plan::RECORDS_RULE].contains(&mask.rule.as_str())
+        ![sockets::RULE, network::RULE, network::TRUST, crate::plan::RECORDS_RULE]
+            .contains(&mask.rule.as_str())
     };
-    let is_plain = [sockets::RULE, history::RULE, network::RULE, network::TRUST].contains(&mask.rule.as_str())
+    let is_plain = [sockets::RULE, history::RULE, network::RULE, network::TRUST]
+        .contains(&mask.rule.as_str())
         || matches!(mask.cover, Cover::Host { .. } | Cover::Scratch { .. });
     plan.tier == Tier::Full && !is_plain && plan.masks.iter().any(hides_a_secret)
 }

@@ -102,7 +102,7 @@ impl fmt::Display for Stop {
             Self::Synthetic { secret, part } => write!(
                 f,
                 "this request carries the synthetic value of {secret} in its {}, and that secret is not \
-                 swapped there; bind it to this host under `network.bindings` of the policy if it should be",
+                 swapped there; it belongs to another host",
                 part_name(*part)
             ),
             Self::Refused { message, .. } | Self::Upstream(message) => f.write_str(message),
