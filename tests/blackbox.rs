@@ -24,6 +24,8 @@ mod limits;
 mod namespaces;
 mod overlay;
 mod policy;
+mod promotion;
+mod prune;
 mod record;
 mod selftest;
 mod stores;

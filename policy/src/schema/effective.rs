@@ -34,6 +34,8 @@ pub struct Policy {
     pub network: Network,
     /// Limits of the run.
     pub limits: Limits,
+    /// How much may change without a person.
+    pub gate: GateLimits,
     /// What the record keeps.
     pub trace: Trace,
     /// Who is told, as it was written.
@@ -140,11 +142,35 @@ pub struct Limits {
     pub disk: Option<u64>,
 }
 
+/// How much a run may change before a person looks; none is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GateLimits {
+    /// Changed files.
+    pub files: Option<u64>,
+    /// Bytes of all new and changed files.
+    pub bytes: Option<u64>,
+    /// Bytes of one.
+    pub file_bytes: Option<u64>,
+}
+
 /// What the record keeps.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
     /// What is typed.
     pub stdin: bool,
+    /// For how long.
+    pub retention: Retention,
+}
+
+/// How long records are kept; none is for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Age in days.
+    pub days: Option<u64>,
+    /// How many.
+    pub runs: Option<u64>,
+    /// Bytes of all of them.
+    pub size: Option<u64>,
 }
 
 impl Policy {
@@ -192,7 +218,19 @@ impl Policy {
                 allow: read.map("network.allow", text),
             },
             limits,
-            trace: Trace { stdin: read.flag("trace.stdin") },
+            gate: GateLimits {
+                files: read.limit("gate.max_files"),
+                bytes: read.limit("gate.max_bytes"),
+                file_bytes: read.limit("gate.max_file_bytes"),
+            },
+            trace: Trace {
+                stdin: read.flag("trace.stdin"),
+                retention: Retention {
+                    days: read.limit("trace.retention.max_days"),
+                    runs: read.limit("trace.retention.max_runs"),
+                    size: read.limit("trace.retention.max_size"),
+                },
+            },
             notify: read.tree("notify"),
             isolation: read.word("isolation.mode", Isolation::from_word),
             nested: read.flag("isolation.nested"),

@@ -306,18 +306,55 @@ pub(crate) const KEYS: &[Key] = &[
         ]
     ),
     section!(
+        "gate",
+        None,
+        "How much a run may change before a person looks at it; `none` asks for nobody.",
+        &[
+            leaf!(
+                "max_files",
+                "gate.max_files",
+                Kind::Count,
+                Order::Lower,
+                "none",
+                None,
+                "More changed files than this, and all of the run waits for a person."
+            ),
+            leaf!(
+                "max_bytes",
+                "gate.max_bytes",
+                Kind::Size,
+                Order::Lower,
+                "none",
+                None,
+                "More bytes than this in all new and changed files, and all of the run waits for a person."
+            ),
+            leaf!(
+                "max_file_bytes",
+                "gate.max_file_bytes",
+                Kind::Size,
+                Order::Lower,
+                "none",
+                None,
+                "A new or changed file larger than this waits for a person."
+            ),
+        ]
+    ),
+    section!(
         "trace",
         None,
         "What the run record keeps.",
-        &[leaf!(
-            "stdin",
-            "trace.stdin",
-            Kind::Flag { default: false },
-            Order::True,
-            "false",
-            None,
-            "Whether what is typed is recorded, beside what is printed."
-        )]
+        &[
+            leaf!(
+                "stdin",
+                "trace.stdin",
+                Kind::Flag { default: false },
+                Order::True,
+                "false",
+                None,
+                "Whether what is typed is recorded, beside what is printed."
+            ),
+            RETENTION,
+        ]
     ),
     leaf!(
         "notify",
@@ -388,6 +425,46 @@ const ENV: Key = Key {
                 r#"["PUBLIC_KEY_ID"]"#,
                 None,
                 "Variables that are no secret whatever they look like. `mask` wins over it."
+            ),
+        ],
+    },
+    example: "",
+    option: None,
+};
+
+const RETENTION: Key = Key {
+    name: "retention",
+    path: "trace.retention",
+    doc: "How long records are kept: after each run those beyond it go. Never one that holds undecided work.",
+    shape: Shape::Section {
+        short: None,
+        keys: &[
+            leaf!(
+                "max_days",
+                "trace.retention.max_days",
+                Kind::Count,
+                Order::Person,
+                "none",
+                None,
+                "Records older than so many days go."
+            ),
+            leaf!(
+                "max_runs",
+                "trace.retention.max_runs",
+                Kind::Count,
+                Order::Person,
+                "none",
+                None,
+                "Beyond so many records the oldest go."
+            ),
+            leaf!(
+                "max_size",
+                "trace.retention.max_size",
+                Kind::Size,
+                Order::Person,
+                "none",
+                None,
+                "Beyond so many bytes of all records, on disk, the oldest go."
             ),
         ],
     },
