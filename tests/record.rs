@@ -303,6 +303,40 @@ fn programs_that_the_shim_cannot_reach_run_all_the_same() {
 }
 
 #[test]
+fn a_trace_ends_with_who_started_whom_and_what_to_do_about_denials() {
+    let world = World::new();
+    let script = "cat .env >/dev/null; sh -c 'cat ~/.ssh/id_rsa; true'; mkdir -p .github/workflows; \
+                  echo a > .github/workflows/a.yml; echo b > plain.txt";
+    let ran = world.bash(script).run().expect_clean();
+    let output = std::process::Command::new(crate::harness::binary())
+        .args(["trace", "last"])
+        .env_clear()
+        .envs(world.environment.iter().cloned())
+        .output()
+        .expect("run shieldrun");
+    let trace = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{trace}\n{ran}");
+    let of = |title: &str| {
+        let start = trace.find(&format!("\n{title}\n")).unwrap_or_else(|| panic!("no {title} in\n{trace}"));
+        trace[start + 1..].split("\n\n").next().unwrap_or_default().to_owned()
+    };
+    let tree = of("processes");
+    let depth = |what: &str| {
+        let line = tree
+            .lines()
+            .find(|line| line.trim_start().starts_with(what))
+            .unwrap_or_else(|| panic!("{what}\n{tree}"));
+        line.len() - line.trim_start().len()
+    };
+    assert!(depth("bash -c") < depth("cat .env") && depth("sh -c") < depth("cat /"), "{tree}");
+    let denied = of("denied");
+    assert!(denied.contains("id_rsa") && denied.contains("in your own policy"), "{denied}");
+    assert!(of("secrets touched").contains(".env"), "{trace}");
+    let changes = of("changes");
+    assert!(changes.contains("plain.txt") && changes.contains("shieldrun approve"), "{changes}");
+}
+
+#[test]
 fn nothing_inside_can_write_the_log() {
     let world = World::new();
     let script = "find / -xdev -name events.jsonl -writable 2>/dev/null; \

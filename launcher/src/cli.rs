@@ -11,7 +11,8 @@ use crate::review::Request;
 use crate::say;
 use clap::{Args, Parser, Subcommand};
 use shieldrun_policy::exit;
-use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Writes, bytes};
+use shieldrun_policy::network::Entry;
+use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, SinkName, Writes, bytes};
 
 /// Run a coding agent so that it can neither read nor leak a real secret.
 #[derive(Debug, Parser)]
@@ -71,8 +72,17 @@ pub(crate) enum Action {
         #[arg(long)]
         json: bool,
         /// Check the chain of the record and name the first broken line.
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["json", "replay"])]
         verify: bool,
+        /// Play what was printed on this terminal; `q` ends it.
+        #[arg(long, conflicts_with = "json")]
+        replay: bool,
+        /// How fast: 2 is twice as fast.
+        #[arg(long, value_name = "N", requires = "replay", default_value = "1", value_parser = speed)]
+        speed: f64,
+        /// No pause longer than this.
+        #[arg(long, value_name = "SECONDS", requires = "replay", value_parser = seconds)]
+        idle_limit: Option<Duration>,
     },
     /// Show what a run changed, and what waits for a person.
     Review {
@@ -243,6 +253,9 @@ pub(crate) struct RunArguments {
     /// What the network reaches: none, allowlist, open.
     #[arg(long, value_name = "MODE")]
     pub network: Option<NetworkMode>,
+    /// Let this host be reached (`host`, `*.host`, `host:port`, `set:NAME`); implies `--network allowlist`.
+    #[arg(long, value_name = "HOST", value_parser = allowed)]
+    pub allow: Vec<String>,
     /// What stands for a real secret: synthetic, block, broker.
     #[arg(long, value_name = "MODE")]
     pub secrets: Option<SecretsMode>,
@@ -258,6 +271,9 @@ pub(crate) struct RunArguments {
     /// Write the events, live, as JSON lines.
     #[arg(long, value_name = "FILE|fd:N")]
     pub events: Option<OsString>,
+    /// Send the events, live, to `unix:PATH`, `syslog`, `journald` or `otlp:URL` too.
+    #[arg(long = "sink", value_name = "SINK", value_parser = sink)]
+    pub sinks: Vec<String>,
     /// Write what became of the run, as one JSON object.
     #[arg(long, value_name = "FILE")]
     pub result: Option<PathBuf>,
@@ -281,6 +297,19 @@ pub(crate) struct RunArguments {
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, value_name = "COMMAND", required = true)]
     pub command: Vec<OsString>,
+}
+
+fn sink(text: &str) -> Result<String, String> {
+    SinkName::parse(text).map(|_| text.to_owned())
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.01..=1000.0).contains(&speed) { Ok(speed) } else { Err("it is from 0.01 to 1000".to_owned()) }
+}
+
+fn allowed(text: &str) -> Result<String, String> {
+    Entry::all(text).map(|_| text.to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

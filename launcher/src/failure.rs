@@ -91,10 +91,10 @@ impl Failure {
 /// When the policy asks for what this version has not.
 pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> {
     let missing = |what: &str, hint: &str| Err(Failure::new(Plain::Missing(what.to_owned()), Some(hint)));
-    if policy.network.mode != NetworkMode::None {
+    if policy.network.mode != NetworkMode::None && policy.isolation != Isolation::Full {
         return missing(
-            "`network: allowlist` and `open`",
-            "use `--network none`: only loopback exists inside",
+            &format!("`network: {}` without namespaces", policy.network.mode),
+            "use `--isolation full`, or `--network none`",
         );
     }
     if policy.secrets.mode == SecretsMode::Broker {

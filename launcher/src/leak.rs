@@ -25,6 +25,11 @@ impl LeakScanner {
         Some(Self { scanner: Arc::new(scanner), names: Arc::new(names) })
     }
 
+    /// The automaton itself, for whoever looks at the same bytes again.
+    pub(crate) fn shared(&self) -> Arc<Scanner> {
+        Arc::clone(&self.scanner)
+    }
+
     /// A state for one stream.
     pub(crate) fn stream(&self) -> Box<dyn LeakScan> {
         Box::new(StreamScan { of: self.clone(), state: self.scanner.stream() })

@@ -26,6 +26,7 @@ mod sys;
 
 mod claims;
 mod leak;
+mod network;
 mod notified;
 mod procfs;
 mod standby;
@@ -34,7 +35,11 @@ mod trial;
 mod tripwire;
 
 mod audit;
+mod cast;
 mod record;
+
+mod notify;
+mod web;
 
 mod beneath;
 mod changes;
@@ -73,7 +78,7 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|failure| failure.say())
 }
 
-/// parse -> policy -> inventory -> plan -> spawn -> supervise -> diff -> gate -> promote -> record.
+/// parse -> policy -> inventory -> plan -> spawn -> supervise -> diff -> gate -> promote -> notify -> record.
 fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode, Failure> {
     privileges::hide_from_peers()
         .map_err(|error| Failure::doing("cannot hide the launcher's memory", error))?;
@@ -127,5 +132,6 @@ fn attempt(
     let changes = trial.diff(&ended);
     let verdict = trial.gate(changes, &ended, &recording);
     let settled = trial.promote(verdict, &ended, &recording);
+    let settled = trial.notify(settled, &ended, &recording);
     trial.close(ended, settled, recording).map(Some)
 }

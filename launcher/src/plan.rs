@@ -2,6 +2,7 @@
 
 mod aliases;
 mod home;
+pub(crate) mod network;
 mod system;
 
 use std::ffi::OsStr;
@@ -75,6 +76,11 @@ pub(crate) fn make(
         // The host's `/tmp` is full of other programs' things.
         set(&mut environment, b"TMPDIR", guest.directory().join(grants::TEMPORARY));
     }
+    let doors = network::doors(policy, tier);
+    if doors.is_some() {
+        masks.extend(network::resolver());
+        network::point_at_the_proxy(&mut environment);
+    }
     Plan {
         tier,
         grants,
@@ -90,6 +96,7 @@ pub(crate) fn make(
         workspace: bytes(&host.workspace),
         kept: view.home.iter().flat_map(|home| &home.kept).map(bytes).collect(),
         kept_descriptors: arguments.keep_fd.clone(),
+        doors,
         bounds: limits::bounds(policy, tier),
         nesting: if policy.nested { Nesting::Allowed } else { Nesting::Denied },
         timeout_seconds: policy.limits.timeout.map(|timeout| timeout.as_secs()),

@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use shieldrun_policy::schema::{Diagnostic, Layer, Overrides, Policy, Source, load, overrides_from_json};
+use shieldrun_policy::schema::{
+    Diagnostic, Layer, NetworkMode, Overrides, Policy, Source, load, overrides_from_json,
+};
 
 use crate::cli::RunArguments;
 use crate::host::Host;
@@ -88,11 +90,15 @@ fn overrides(arguments: &RunArguments) -> Result<Overrides, PolicyError> {
         }
     };
     overrides.timeout = arguments.timeout;
-    overrides.network = arguments.network;
+    // Who names a host means it to be reached.
+    let implied = (!arguments.allow.is_empty()).then_some(NetworkMode::Allowlist);
+    overrides.network = arguments.network.or(implied);
+    overrides.allow.clone_from(&arguments.allow);
     overrides.secrets = arguments.secrets;
     overrides.writes = arguments.writes;
     overrides.review = arguments.review;
     overrides.isolation = arguments.isolation;
+    overrides.sinks.clone_from(&arguments.sinks);
     Ok(overrides)
 }
 

@@ -9,6 +9,8 @@ mod error;
 mod late;
 mod past;
 mod prune;
+mod remedy;
+mod story;
 mod timeline;
 mod whole;
 
@@ -184,6 +186,14 @@ impl RunDir {
         openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR)
             .map(File::from)
             .map_err(|errno| RecordError::Write { path: self.path.join(name), source: errno.into() })
+    }
+
+    /// A file of it once more, to be read.
+    pub(crate) fn open_file(&self, name: &str) -> Result<File, RecordError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.directory, name, flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| RecordError::Read { path: self.path.join(name), source: errno.into() })
     }
 
     /// A new directory in it.

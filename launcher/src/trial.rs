@@ -8,6 +8,7 @@ mod say_changes;
 mod settle;
 mod sinks;
 mod summary;
+mod tell;
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,6 +24,7 @@ use shieldrun_policy::schema::Policy;
 use shieldrun_policy::verdict::PromoteTo;
 
 use crate::audit::{Log, Sender};
+use crate::cast::{self, CAST, Cast};
 use crate::claims::{Claimed, Drain};
 use crate::cli::RunArguments;
 use crate::commits;
@@ -34,12 +36,14 @@ use crate::inventory::{Inventory, sockets};
 use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
 use crate::limits;
+use crate::network::{Callers, Network, Traffic};
 use crate::notified::{Blocked, Heard, Notified, Told};
+use crate::plan;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
 use crate::standby::Standby;
 use crate::stdio::{Inner, Outer, Stdio};
-use crate::supervise::{self, Inspection, Limits, Outcome, Running};
+use crate::supervise::{self, Each, Exit, Inspection, Limits, Outcome, Running};
 use crate::sys::control::go;
 use crate::sys::ring::Ring;
 use crate::sys::signals::{InheritedSignals, Signals};
@@ -96,9 +100,13 @@ pub(crate) struct Ended {
     watcher: Watcher,
     claimed: Claimed,
     last_line: Arc<LastLine>,
+    /// Whether all that was printed is on record.
+    recorded: std::io::Result<()>,
     guard: Option<Guard>,
     seen: Seen,
     told: Told,
+    /// What went on in the network.
+    traffic: Traffic,
     init: OwnedFd,
     /// What the run wrote, where it wrote to an overlay.
     layers: Option<Layers>,
@@ -183,7 +191,7 @@ impl Trial<'_> {
             adding: None,
         };
         let events = self.directory.create_file(crate::record::EVENTS)?;
-        let sinks = sinks::open(self.arguments.events.as_deref())?;
+        let sinks = sinks::open(self.arguments.events.as_deref(), &self.policy.trace.sinks, self.directory)?;
         let (log, sender) = Log::start(events, sinks, self.directory.id())
             .map_err(|error| Failure::doing("cannot start the log", error))?;
         self.directory.write_run(&record)?;
@@ -217,12 +225,15 @@ impl Trial<'_> {
         recording.record.gaps.extend(late_gap(&ready));
         let guard = self.guard(standing.guard, &ready)?;
         let heard = Arc::new(Heard::default());
-        let notified = self.notified(standing.notified, &ready, recording, &heard)?;
+        let callers = self.callers(&ready)?;
+        let notified = self.notified(standing.notified, &ready, recording, &heard, callers.clone())?;
+        let network = self.network(&mut ready, recording, callers)?;
         let drain = self.drain(standing.claims, &ready, recording, tripwire.is_some(), heard)?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
         let last_line = Arc::new(LastLine::default());
-        let inspection =
-            Inspection { scanner: scanner.is_some().then_some(&stream), tee: Some(last_line.clone()) };
+        let cast = Arc::new(self.recording_of_output(scanner.as_ref())?);
+        let tee = Arc::new(Each(vec![last_line.clone(), cast.clone()]));
+        let inspection = Inspection { scanner: scanner.is_some().then_some(&stream), tee: Some(tee) };
         let meter = limits::watch(self.plan, ready.pid, self.directory)
             .and_then(|meter| Ok((meter, ready.pidfd.try_clone()?)))
             .map_err(|error| Failure::doing("cannot watch the limits", error))?;
@@ -251,17 +262,16 @@ impl Trial<'_> {
         }
         let told = notified.map(Notified::finish).unwrap_or_default();
         let seen = tripwire.map(Tripwire::finish).unwrap_or_default();
-        Ok(Ended {
-            outcome: outcome.map_err(Failure::from)?,
-            watcher,
-            claimed,
-            last_line,
-            guard,
-            seen,
-            told,
-            init,
-            layers,
-        })
+        let traffic = network.map(Network::finish).unwrap_or_default();
+        let mut outcome = outcome.map_err(Failure::from)?;
+        if let Some(leak) = &traffic.leak {
+            outcome.exit = Exit::Leak;
+            watcher.leaks.push(leak.clone());
+        }
+        let has_leaked = outcome.leak.is_some() || traffic.leak.is_some();
+        let end = if has_leaked { cast::End::Leak } else { cast::End::Whole };
+        let recorded = cast.finish(end, summary::code_of(outcome.exit).code());
+        Ok(Ended { outcome, watcher, claimed, last_line, recorded, guard, seen, told, traffic, init, layers })
     }
 
     /// Completes the record, and says what a person must know.
@@ -277,6 +287,14 @@ impl Trial<'_> {
         summary::close(self, ended, settled, recording)
     }
 
+    /// The recording of what is printed.
+    fn recording_of_output(&self, scanner: Option<&LeakScanner>) -> Result<Cast, Failure> {
+        let file = self.directory.create_file(CAST)?;
+        let title = self.plan.command.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let trace = &self.policy.trace;
+        Ok(Cast::new(file, title, scanner.map(LeakScanner::shared), trace.stdio_size, trace.stdin))
+    }
+
     fn guard(&self, thread: Standby<()>, ready: &Ready) -> Result<Option<Guard>, Failure> {
         let failed = |error| Failure::doing("cannot watch over the masked files", error);
         match self.plan.tier {
@@ -284,7 +302,8 @@ impl Trial<'_> {
                 // The others lie on entries of the run's own, which the host cannot replace.
                 // Nor does a socket of the host's that goes away take a secret out of hiding.
                 let can_be_lost = |mask: &&Mask| {
-                    (ready.tools_are_shared || !self.plan.is_own(&mask.at.0)) && mask.rule != sockets::RULE
+                    (ready.tools_are_shared || !self.plan.is_own(&mask.at.0))
+                        && ![sockets::RULE, plan::network::RULE].contains(&mask.rule.as_str())
                 };
                 let masks: Vec<_> = self.plan.masks.iter().filter(can_be_lost).cloned().collect();
                 if masks.is_empty() {
@@ -298,6 +317,28 @@ impl Trial<'_> {
         }
     }
 
+    /// Who connects is of interest only where connections lead somewhere.
+    fn callers(&self, ready: &Ready) -> Result<Option<Arc<Callers>>, Failure> {
+        if ready.doors.is_none() {
+            return Ok(None);
+        }
+        let init = ready.pidfd.try_clone();
+        let init = init.map_err(|error| Failure::doing("cannot hold on to init", error))?;
+        Ok(Some(Arc::new(Callers::new(init))))
+    }
+
+    /// Opens the doors, where there are any.
+    fn network(
+        &self,
+        ready: &mut Ready,
+        recording: &Recording,
+        callers: Option<Arc<Callers>>,
+    ) -> Result<Option<Network>, Failure> {
+        let Some((openings, callers)) = ready.doors.take().zip(callers) else { return Ok(None) };
+        let (registry, sender) = (&self.inventory.registry, recording.sender.clone());
+        Network::serve(openings, self.policy, registry, &ready.pidfd, callers, sender).map(Some)
+    }
+
     /// Init waits to be executed until somebody answers.
     fn notified(
         &self,
@@ -305,6 +346,7 @@ impl Trial<'_> {
         ready: &Ready,
         recording: &mut Recording,
         heard: &Arc<Heard>,
+        callers: Option<Arc<Callers>>,
     ) -> Result<Option<Notified>, Failure> {
         let blocked = Blocked::of(self.policy);
         let listener = match self.plan.tier {
@@ -322,7 +364,7 @@ impl Trial<'_> {
             return Ok(None);
         };
         let sender = recording.sender.clone();
-        Notified::serve(thread, listener, &ready.pidfd, blocked, Arc::clone(heard), sender)
+        Notified::serve(thread, listener, &ready.pidfd, blocked, Arc::clone(heard), callers, sender)
             .map(Some)
             .map_err(|error| Failure::doing("cannot answer the filter of system calls", error))
     }
@@ -370,7 +412,7 @@ impl Trial<'_> {
         }
         for (index, mask) in (0..).zip(&self.plan.masks) {
             // Git opens its packs in every command: that is no attempt on a secret.
-            if mask.rule == sockets::RULE || mask.rule == history::RULE {
+            if [sockets::RULE, history::RULE, plan::network::RULE].contains(&mask.rule.as_str()) {
                 continue;
             }
             let (treatment, extent) = match mask.cover {

@@ -4,13 +4,14 @@ mod prune;
 mod review;
 mod secrets;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use shieldrun_policy::plan::Plan;
 use shieldrun_policy::schema::{Overrides, example, json_schema, load};
 
+use crate::cast::{self, Pace};
 use crate::cli::{Action, Cli, PolicyVerb, RunsVerb, SecretsVerb};
 use crate::deliver::PlaceArguments;
 use crate::doctor;
@@ -35,10 +36,13 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
             let listed = record::list(&runs()?)?;
             read_to_its_end(record::print_list(&listed, json, &mut std::io::stdout().lock()))
         }
-        Action::Trace { run, json, verify } => {
+        Action::Trace { run, json, verify, replay, speed, idle_limit } => {
             let past = record::find(&runs()?, &run)?;
             if verify {
                 return check_chain(&past);
+            }
+            if replay {
+                return play(&past, Pace { speed, idle_limit });
             }
             let form = if json { TraceForm::Json } else { TraceForm::People };
             read_to_its_end(record::trace(&past, form, &mut std::io::stdout().lock()))
@@ -109,6 +113,18 @@ fn policy(verb: PolicyVerb) -> Result<ExitCode, Failure> {
         PolicyVerb::Schema => Ok(print(&format!("{:#}", json_schema()))),
         PolicyVerb::Init => Ok(print(example().trim_end())),
     }
+}
+
+/// Only a terminal knows what to do with it; elsewhere the recording itself is of more use.
+fn play(past: &Past, pace: Pace) -> Result<ExitCode, Failure> {
+    if !std::io::stdout().is_terminal() {
+        let failure = Failure::plain("a recording is played on a terminal, and standard output is none");
+        return Err(failure.with_hint("`stdio.cast` in the run's record is the recording (asciicast v3)"));
+    }
+    let recording = past.file(cast::CAST)?;
+    cast::replay(recording, pace)
+        .map_err(|error| Failure::doing("cannot play what the run printed", error))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check_chain(past: &Past) -> Result<ExitCode, Failure> {

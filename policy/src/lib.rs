@@ -9,6 +9,7 @@ pub mod changes;
 pub mod exit;
 pub mod gate;
 pub mod home;
+pub mod network;
 pub mod plan;
 pub mod schema;
 pub mod verdict;

@@ -5,6 +5,7 @@
 //! command in it are the synthetic ones.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
@@ -203,6 +204,26 @@ pub enum Change {
     Added,
 }
 
+/// How far the doors of a network lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To what the policy lists.
+    Listed,
+    /// To every address of the public network.
+    Public,
+}
+
+/// The doors of a guest's network: which sockets are made inside for the launcher to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doors {
+    /// Where to.
+    pub reach: Reach,
+    /// The ports that are listened on.
+    pub ports: Vec<u16>,
+    /// Addresses that the policy lists.
+    pub literals: Vec<IpAddr>,
+}
+
 /// How far a run may go; none is no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
@@ -251,6 +272,8 @@ pub struct Plan {
     pub kept: Vec<Bytes>,
     /// Descriptors beside 0, 1 and 2 that cross.
     pub kept_descriptors: Vec<i32>,
+    /// What of the network can be reached; `None` is loopback only.
+    pub doors: Option<Doors>,
     /// Whether there may be sandboxes inside.
     pub nesting: Nesting,
     /// When it ends at the latest, seconds.
@@ -414,7 +437,15 @@ impl fmt::Display for Plan {
         )?;
         if self.tier == Tier::Full {
             writeln!(out, "namespaces         user mount pid net ipc uts")?;
-            writeln!(out, "network            loopback only")?;
+            match &self.doors {
+                None => writeln!(out, "network            loopback only")?,
+                Some(Doors { reach: Reach::Listed, .. }) => {
+                    writeln!(out, "network            the hosts of `network.allow`, through the launcher")?;
+                }
+                Some(Doors { reach: Reach::Public, .. }) => {
+                    writeln!(out, "network            every public address, through the launcher")?;
+                }
+            }
         }
         if self.nesting == Nesting::Allowed {
             writeln!(out, "sandboxes inside   allowed")?;

@@ -4,6 +4,7 @@ pub(crate) mod host;
 pub(crate) mod made_up;
 pub(crate) mod probe;
 pub(crate) mod record;
+pub(crate) mod server;
 pub(crate) mod shield;
 pub(crate) mod terminal;
 pub(crate) mod world;

@@ -51,6 +51,10 @@ pub(crate) const OPENERS: Probe =
 pub(crate) const LAUNCHERS: Probe =
     Probe { name: "launchers", source: include_str!("../probes/launchers.c"), flags: &[] };
 
+/// Asks for names and connects, without a resolver and without a preload.
+pub(crate) const NET: Probe =
+    Probe { name: "net", source: include_str!("../probes/net.c"), flags: &["-static"] };
+
 impl Probe {
     /// Whether it has the verbs of `reader.c`, which is linked with libc.
     pub(crate) fn has_libc(&self) -> bool {

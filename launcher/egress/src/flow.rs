@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 
+use shieldrun_policy::network::Host;
 use tokio::net::TcpStream;
 
 /// A host as the allowlist names it: lowercase, no final dot, ASCII (IDN as punycode), or an IP literal.
@@ -43,6 +44,26 @@ pub trait Dial: Send + Sync + 'static {
     ///
     /// Where the name has no usable address or nothing answers.
     fn dial(&self, to: &Destination) -> impl Future<Output = io::Result<TcpStream>> + Send;
+}
+
+impl From<Host> for HostName {
+    fn from(host: Host) -> Self {
+        match host {
+            Host::Name(name) => Self::Name(name),
+            Host::Address(address) => Self::Address(address),
+        }
+    }
+}
+
+impl HostName {
+    /// The same, as the policy asks about it.
+    #[must_use]
+    pub fn to_host(&self) -> Host {
+        match self {
+            Self::Name(name) => Host::Name(name.clone()),
+            Self::Address(address) => Host::Address(*address),
+        }
+    }
 }
 
 impl fmt::Display for HostName {

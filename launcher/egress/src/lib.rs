@@ -14,5 +14,14 @@ pub mod broker;
 pub mod flow;
 pub mod ledger;
 
+mod dial;
+mod doors;
+mod relay;
+mod serve;
+mod watch;
+
+pub use dial::{Dialer, Upstream};
+pub use serve::{Egress, Openings, Settings, Witness};
+
 pub use flow::{Destination, Dial, HostName, Origin};
 pub use ledger::{Ledger, Note, Part, Refusal};

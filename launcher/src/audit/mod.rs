@@ -6,6 +6,7 @@
 
 mod chain;
 mod fold;
+mod relay;
 mod sink;
 mod writer;
 

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use shieldrun_policy::schema::SinkName;
 
 use super::Lost;
+use super::relay::{self, Relay};
 
 /// A live sink, as the command line named it.
 #[derive(Debug)]
@@ -28,6 +30,18 @@ enum Target {
     Open(File),
     /// A FIFO opens only when its reader comes, which must not hold up the run.
     Fifo(PathBuf),
+    /// A receiver that may be down, and the record to read from.
+    Relay {
+        to: SinkName,
+        run_id: String,
+        record: File,
+    },
+}
+
+/// A sink that runs.
+pub(super) enum Started {
+    Live(Live),
+    Relay(Relay),
 }
 
 impl Sink {
@@ -48,8 +62,20 @@ impl Sink {
         Sink { name: format!("descriptor {number}"), target: Target::Open(File::from(fd)) }
     }
 
+    /// `--sink`: `record` is the log of the run, open for reading.
+    pub(crate) fn relay(to: SinkName, run_id: &str, record: File) -> Self {
+        Sink { name: to.to_string(), target: Target::Relay { to, run_id: run_id.to_owned(), record } }
+    }
+
     /// Starts its thread.
-    pub(super) fn start(self) -> io::Result<Live> {
+    pub(super) fn start(self) -> io::Result<Started> {
+        if let Target::Relay { to, run_id, record } = self.target {
+            return Relay::start(self.name, relay::carrier(&to, &run_id), record).map(Started::Relay);
+        }
+        self.live().map(Started::Live)
+    }
+
+    fn live(self) -> io::Result<Live> {
         let (channel, queue) = unbounded();
         let (end, ended) = bounded::<()>(0);
         let state = Arc::new(LiveState::default());
@@ -144,6 +170,8 @@ fn deliver(target: Target, queue: &Receiver<Batch>, state: &LiveState) -> io::Re
     let mut file = match target {
         Target::Open(file) => file,
         Target::Fifo(path) => OpenOptions::new().write(true).open(path)?,
+        // It has a thread of its own kind.
+        Target::Relay { .. } => return Ok(()),
     };
     while let Ok(batch) = queue.recv() {
         write_all(&mut file, &batch.bytes)?;

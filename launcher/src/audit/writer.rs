@@ -14,7 +14,8 @@ use shieldrun_policy::audit::{Action, Dropped, Event, Provider};
 
 use super::chain::Chain;
 use super::fold::{Bounds, Fold};
-use super::sink::{Live, Record, Sink};
+use super::relay::Relay;
+use super::sink::{Live, Record, Sink, Started};
 use super::{LogSummary, Losses, Message};
 
 /// Events that go out in one write at most.
@@ -31,6 +32,7 @@ pub(super) struct Writer {
     fold: Fold,
     record: Record,
     live: Vec<Live>,
+    relays: Vec<Relay>,
     losses: Arc<Losses>,
     /// Losses of each provider that a line has said already.
     said: [u64; Provider::ALL.len()],
@@ -43,11 +45,19 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(record: File, sinks: Vec<Sink>, run_id: &str, losses: Arc<Losses>) -> io::Result<Self> {
+        let (mut live, mut relays) = (Vec::new(), Vec::new());
+        for sink in sinks {
+            match sink.start()? {
+                Started::Live(sink) => live.push(sink),
+                Started::Relay(relay) => relays.push(relay),
+            }
+        }
         Ok(Writer {
             chain: Chain::new(run_id),
             fold: Fold::new(Bounds::default()),
             record: Record::new(record),
-            live: sinks.into_iter().map(Sink::start).collect::<io::Result<_>>()?,
+            live,
+            relays,
             losses,
             said: [0; Provider::ALL.len()],
             said_lost: 0,
@@ -167,10 +177,24 @@ impl Writer {
             let bytes: Arc<[u8]> = self.buffer.as_slice().into();
             self.live.iter_mut().for_each(|live| live.offer(&bytes, self.buffered));
         }
+        // The record is what they read.
+        let there = self.chain.lines().saturating_sub(self.record.lost());
+        self.relays.iter().for_each(|relay| relay.written(there));
         self.buffer.clear();
         self.buffered = 0;
         // One line of a megabyte must not keep a megabyte for the rest of the run.
         self.buffer.shrink_to(256 << 10);
+    }
+
+    /// What each receiver that was down or is behind has not taken.
+    fn settle_relays(&self) -> Vec<(String, u64)> {
+        std::thread::scope(|scope| {
+            let settle = |relay: &'_ Relay| (relay.name().to_owned(), relay.settle());
+            let threads: Vec<_> =
+                self.relays.iter().map(|relay| scope.spawn(move || settle(relay))).collect();
+            let settled = threads.into_iter().filter_map(|thread| thread.join().ok());
+            settled.filter(|(_, events)| *events > 0).collect()
+        })
     }
 
     fn finish(self, last: Event) -> LogSummary {
@@ -183,6 +207,13 @@ impl Writer {
         lines.iter().for_each(|line| self.append(line));
         self.record.retry();
         self.say_losses();
+        self.flush();
+        // Before the last line, which closes the record: all of them at once, or the times add up.
+        for (name, events) in self.settle_relays() {
+            let line = dropped(Dropped { events, provider: None, place: name.into() });
+            self.chain.append(&line, &mut self.buffer);
+            self.buffered += 1;
+        }
         if let Some(last) = last {
             // The end says how much is missing, unless whoever made it has said so.
             let last = if self.dropped > 0 && last.dropped_events() == 0 {
@@ -197,6 +228,7 @@ impl Writer {
         let mut lost: Vec<_> = self.record.finish().into_iter().collect();
         let missing: u64 = lost.iter().map(|lost| lost.lines).sum();
         lost.extend(self.live.into_iter().filter_map(Live::finish));
+        lost.extend(self.relays.into_iter().filter_map(Relay::finish));
         LogSummary {
             lines: self.chain.lines().saturating_sub(missing),
             dropped: self.dropped,

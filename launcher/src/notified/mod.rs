@@ -28,6 +28,7 @@ use shieldrun_policy::schema::{Place, Policy};
 use shieldrun_policy::verdict::Denied;
 
 use crate::audit::Sender;
+use crate::network::Callers;
 use crate::standby::Standby;
 use crate::sys::seccomp::Listener;
 
@@ -86,12 +87,15 @@ impl Notified {
         init: &OwnedFd,
         blocked: Blocked,
         heard: Arc<Heard>,
+        callers: Option<Arc<Callers>>,
         sender: Sender,
     ) -> io::Result<Self> {
         let held = raise_limit();
         heard.with_kernel();
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let server = serve::Server::new(Listener::new(listener), &stop, init, blocked, heard, sender, held)?;
+        let listener = Listener::new(listener);
+        let server =
+            serve::Server::new(listener, &stop, init, blocked, heard, sender, held)?.telling(callers);
         Ok(Self { thread: thread.begin(move || server.run()), stop })
     }
 

@@ -21,6 +21,7 @@ use super::unhooked::{Heard, Start, Starts};
 use super::{Blocked, Told};
 use crate::audit::Sender;
 use crate::claims::destination_of;
+use crate::network::Callers;
 use crate::procfs;
 use crate::spawn::{BLOCKED_COMMAND, denial};
 use crate::sys::pidfd::End;
@@ -45,6 +46,8 @@ pub(super) struct Server {
     root: OwnedFd,
     blocked: Blocked,
     heard: Arc<Heard>,
+    /// Who is told of a caller, where connections lead somewhere.
+    callers: Option<Arc<Callers>>,
     sender: Sender,
     tree: Tree,
     kinds: Kinds,
@@ -105,6 +108,7 @@ impl Server {
             root,
             blocked,
             heard,
+            callers: None,
             sender,
             tree: Tree::of(held)?,
             kinds: Kinds::default(),
@@ -112,6 +116,11 @@ impl Server {
             told: Told::default(),
             named: Named::default(),
         })
+    }
+
+    /// The same, telling `callers` who connects.
+    pub(super) fn telling(self, callers: Option<Arc<Callers>>) -> Self {
+        Self { callers, ..self }
     }
 
     /// Until it is told to stop.
@@ -301,6 +310,10 @@ impl Server {
         if let Some(address) = address {
             let inside = inner_pid(self.namespace.as_fd(), asked.thread).unwrap_or(0);
             let process = self.tree.process(inside).unwrap_or_else(|| self.look(asked.thread));
+            if let Some(callers) = &self.callers {
+                let [descriptor, ..] = asked.arguments;
+                callers.asks(asked.thread, descriptor, process.pid);
+            }
             let event = Event::new(now, Action::ConnectionAttempted, Provider::Kernel);
             self.sender.send(event.process(process).destination(destination_of(&address)));
         }

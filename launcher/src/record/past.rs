@@ -147,10 +147,15 @@ impl Past {
 
     /// Its log, from the first line.
     pub(super) fn log(&self) -> Result<File, RecordError> {
+        self.file(EVENTS)
+    }
+
+    /// A file of it, to be read.
+    pub(crate) fn file(&self, name: &str) -> Result<File, RecordError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        openat(&self.directory, EVENTS, flags, Mode::empty())
+        openat(&self.directory, name, flags, Mode::empty())
             .map(File::from)
-            .map_err(|errno| RecordError::Read { path: self.path.join(EVENTS), source: errno.into() })
+            .map_err(|errno| RecordError::Read { path: self.path.join(name), source: errno.into() })
     }
 
     /// Whether its launcher lives, ended it, or died: the launcher holds a lock that the kernel takes away.

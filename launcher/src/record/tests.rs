@@ -3,6 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
+use serde_json::{Value as Json, json};
 use shieldrun_policy::audit::{Action, Event, Process, Provider};
 use shieldrun_policy::verdict::{Denied, ResultExit, ResultSecrets, Verdict};
 
@@ -252,13 +253,71 @@ fn a_trace_is_a_line_for_each_event() {
         trace(&past, form, &mut out).expect("written");
         String::from_utf8(out).expect("text")
     };
-    let expected = "    0.000  run-started           isolation: full\n    1.000  process-started      sh[5]\n    2.000  run-ended           \n";
+    let expected = "    0.000  run-started           isolation: full\n    1.000  process-started      sh[5]\n    2.000  run-ended           \n\nprocesses\n  /bin/sh[5]\n";
     assert_eq!(written(TraceForm::People), expected);
     let log = fs::read_to_string(run.path().join(EVENTS)).expect("a log");
     assert_eq!(written(TraceForm::Json), log);
     fs::write(run.path().join(EVENTS), "{\"event\":{\"action\":\"x\\u001b\"}}\nhalf").expect("damaged");
     let damaged = written(TraceForm::People);
     assert!(damaged.lines().count() == 2 && !damaged.contains('\u{1b}'), "{damaged}");
+}
+
+#[test]
+fn a_trace_tells_by_subject_what_was_denied_and_what_to_do() {
+    let event = |action: &str, more: Json| {
+        let mut event = json!({
+            "event": {"action": action},
+            "shieldrun": {"run_id": "R", "trust": "fact", "count": 1},
+        });
+        for (key, value) in more.as_object().expect("an object") {
+            match (event.get_mut(key).and_then(Json::as_object_mut), value.as_object()) {
+                (Some(own), Some(value)) => own.extend(value.clone()),
+                _ => event[key] = value.clone(),
+            }
+        }
+        event
+    };
+    let started = |pid: u64, parent: u64, args: &[&str]| {
+        event("process-started", json!({"process": {"pid": pid, "parent": {"pid": parent}, "args": args}}))
+    };
+    let mut story = super::story::Story::default();
+    for event in [
+        started(10, 1, &["bash", "agent.sh"]),
+        started(11, 10, &["git", "status"]),
+        event("process-exited", json!({"process": {"pid": 11, "exit_code": 0}})),
+        started(12, 10, &["sh", "-c", "cat key"]),
+        started(12, 10, &["cat", "key\u{1b}"]),
+        // Parents of each other: a log may say anything.
+        started(20, 21, &["a"]),
+        started(21, 20, &["b"]),
+        event(
+            "secret-file-denied",
+            json!({"file": {"path": "/h/.ssh/id"}, "rule": {"name": "secrets.files.~/.ssh"}}),
+        ),
+        event(
+            "secret-file-denied",
+            json!({"file": {"path": "/h/.ssh/id"}, "rule": {"name": "secrets.files.~/.ssh"}}),
+        ),
+        event("name-denied", json!({"destination": {"address": "evil.example"}})),
+        event("connection-attempted", json!({"destination": {"address": "10.0.0.1", "port": 443}})),
+        event("change-held", json!({"file": {"path": "/w/ci.yml"}})),
+        event("review-decided", json!({"user": {"name": "u@h"}, "message": "approve"})),
+    ] {
+        story.take(&event);
+    }
+    let mut out = Vec::new();
+    story.write(&mut out).expect("written");
+    let text = String::from_utf8(out).expect("text");
+    for part in [
+        "processes\n  bash agent.sh[10]\n    git status[11]  exit 0\n    cat key\u{fffd}[12]\n",
+        "denied\n  secret-file-denied    /h/.ssh/id  rule: secrets.files.~/.ssh  \u{d7}2\n    to show synthetic values there: `secrets: {files: {\"~/.ssh\": synthetic}}`",
+        "name-denied          evil.example\n    to allow it: `network: {mode: allowlist, allow: [\"evil.example\"]}`",
+        "connections\n  connection-attempted 10.0.0.1 port 443\n",
+        "changes\n  change-held           /w/ci.yml\n    `shieldrun review R` shows it, `shieldrun approve R` lets it through\n",
+        "decisions\n  review-decided        by u@h  approve\n",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
 }
 
 #[test]

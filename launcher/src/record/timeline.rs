@@ -1,4 +1,4 @@
-//! A run's log for people: one event a line, with the time since the run began.
+//! A run's log for people: one event a line, with the time since the run began; then the same by subject.
 
 use std::io::{self, BufRead, BufReader, Write};
 
@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use shieldrun_policy::audit::Timestamp;
 
 use super::past::{Past, plain};
+use super::story::Story;
 use super::{EVENTS, RecordError};
 
 /// How a trace is written.
@@ -35,13 +36,17 @@ pub(crate) fn trace(past: &Past, form: TraceForm, out: &mut impl Write) -> Resul
     }
     let mut start = None;
     let mut line = Vec::new();
+    let mut story = Story::default();
     loop {
         line.clear();
         if log.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
-            return Ok(());
+            return story.write(out).map_err(failed);
         }
         let row = match serde_json::from_slice::<Json>(&line) {
-            Ok(event) => row(&event, &mut start),
+            Ok(event) => {
+                story.take(&event);
+                row(&event, &mut start)
+            }
             Err(_) => "        ?  (a damaged line; see `--verify`)".to_owned(),
         };
         writeln!(out, "{row}").map_err(failed)?;

@@ -4,6 +4,7 @@
 //! the run record, so that the kernel's work and ours overlap. Nothing of the command runs before
 //! the supervisor gives the word.
 
+mod doors;
 mod error;
 mod home;
 mod ids;
@@ -23,6 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
+use shieldrun_egress::Openings;
 use shieldrun_policy::plan::Tier;
 
 pub(crate) use error::{Cause, SpawnError};
@@ -58,6 +60,8 @@ pub(crate) struct Ready {
     pub upper: Option<OwnedFd>,
     /// Whether toolchains of the home are the host's own, read-only, because no overlay could be made.
     pub tools_are_shared: bool,
+    /// The sockets of the guest's network, where it reaches further than itself.
+    pub doors: Option<Openings>,
 }
 
 /// Clones the set-up child.
@@ -113,8 +117,10 @@ impl Launched {
     /// # Errors
     /// The step that failed, where, and why.
     pub(crate) fn ready(self, mut serve: impl FnMut(OwnedFd) -> io::Result<()>) -> Result<Ready, SpawnError> {
+        let mut doors = None;
         let report = loop {
             match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
+                Report::Doors(listeners, sockets) => doors = doors::openings(listeners, sockets),
                 Report::Tripwire(device) => serve(device).map_err(SpawnError::Tripwire)?,
                 other => break other,
             }
@@ -128,9 +134,12 @@ impl Launched {
                 terminal,
                 upper,
                 tools_are_shared,
+                doors,
             }),
             Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
-            Report::Tripwire(_) | Report::Listener(_) | Report::Gone => Err(SpawnError::Gone),
+            Report::Tripwire(_) | Report::Doors(..) | Report::Listener(_) | Report::Gone => {
+                Err(SpawnError::Gone)
+            }
         }
     }
 }
@@ -145,7 +154,9 @@ impl Ready {
         match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
             Report::Listener(listener) => Ok(listener),
             Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),
-            Report::Ready(_) | Report::Tripwire(_) | Report::Gone => Err(SpawnError::Gone),
+            Report::Ready(_) | Report::Tripwire(_) | Report::Doors(..) | Report::Gone => {
+                Err(SpawnError::Gone)
+            }
         }
     }
 }

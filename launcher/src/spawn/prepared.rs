@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use rustix::process::{Resource, Rlimit, getrlimit};
 use seccompiler::{BackendError, BpfProgram};
-use shieldrun_policy::plan::{Access, Bounds, Bytes, Cover, Mount, Plan, Tier};
+use shieldrun_policy::plan::{Access, Bounds, Bytes, Cover, Doors, Mount, Plan, Tier};
 
 use super::ids::MappedBy;
 use super::landlock::Wall;
@@ -46,6 +46,8 @@ pub(crate) struct Prepared<'a> {
     pub(super) uid_map: Vec<u8>,
     pub(super) gid_map: Vec<u8>,
     pub(super) superuser: bool,
+    /// The doors to the network, where there are any.
+    pub(super) doors: Option<&'a Doors>,
     pub(super) mounts: Vec<Step<'a>>,
     /// What the kernel holds each process to.
     pub(super) rlimits: Vec<(Resource, Rlimit)>,
@@ -155,6 +157,7 @@ impl<'a> Prepared<'a> {
             uid_map: format!("{0} {0} 1", plan.uid).into_bytes(),
             gid_map: format!("{0} {0} 1", plan.gid).into_bytes(),
             superuser: plan.uid == 0,
+            doors: plan.doors.as_ref(),
             rlimits: rlimits(&plan.bounds),
             pid_max: pid_max(plan),
             memory_size: match plan.bounds.disk {

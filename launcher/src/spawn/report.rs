@@ -22,6 +22,8 @@ pub(crate) enum Place {
     UserMap,
     /// Bringing up `lo`.
     Loopback,
+    /// Opening the doors to the network.
+    Doors,
     /// Making `/` private and read-only.
     Root,
     /// An empty tmpfs over a shared directory.
@@ -60,10 +62,11 @@ pub(crate) enum Place {
     Init,
 }
 
-const PLACES: [Place; 21] = [
+const PLACES: [Place; 22] = [
     Place::Session,
     Place::UserMap,
     Place::Loopback,
+    Place::Doors,
     Place::Root,
     Place::Private,
     Place::Proc,
@@ -140,6 +143,7 @@ impl Place {
             Self::Session => "cannot make a session",
             Self::UserMap => "cannot map the user into the user namespace",
             Self::Loopback => "cannot bring up the loopback interface",
+            Self::Doors => "cannot open the doors to the network",
             Self::Root => "cannot make `/` private and read-only",
             Self::Private => "cannot mount a private tmpfs",
             Self::Proc => "cannot mount a fresh `/proc`",
@@ -169,6 +173,8 @@ pub(super) enum Report {
     Ready(Handed<OwnedFd>),
     /// The device of the masks that tell, before any of them is in place.
     Tripwire(OwnedFd),
+    /// The sockets of the guest's network, and how many of them listen at every address.
+    Doors(usize, Vec<OwnedFd>),
     /// The listener of the filter, if it has one.
     Listener(Option<OwnedFd>),
     /// A step failed.
@@ -209,6 +215,8 @@ impl Handed<OwnedFd> {
 
 /// How many those can be.
 const HANDED: usize = 3;
+/// How many descriptors can come with one message: the kernel takes 253.
+pub(super) const DESCRIPTORS: usize = 240;
 /// A bit above those of the descriptors.
 const TOOLS_ARE_SHARED: i32 = 1 << 16;
 
@@ -239,6 +247,20 @@ pub(super) fn send_tripwire(control: BorrowedFd<'_>, device: &OwnedFd) -> io::Re
     send_one(control, tag::TRIPWIRE, Some(device))
 }
 
+/// Hands the sockets of the guest's network to the launcher, of which so many listen at every address.
+pub(super) fn send_doors(
+    control: BorrowedFd<'_>,
+    listeners: i32,
+    sockets: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let head = Message { tag: tag::DOORS, value: listeners }.encode();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(sockets));
+    rustix::net::sendmsg(control, &[IoSlice::new(&head)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
 /// Hands the listener of the filter to the launcher, or says that there is none.
 pub(super) fn send_listener(control: BorrowedFd<'_>, listener: Option<&OwnedFd>) -> io::Result<()> {
     send_one(control, tag::LISTENER, listener)
@@ -259,7 +281,7 @@ fn send_one(control: BorrowedFd<'_>, tag: u32, descriptor: Option<&OwnedFd>) -> 
 /// Waits for the child's report.
 pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
     let mut bytes = [0u8; control::SIZE + 256];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDED))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
         let mut parts = [IoSliceMut::new(&mut bytes)];
@@ -284,6 +306,9 @@ pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
             Report::Ready(Handed { ring: next(0), terminal: next(1), upper: next(2), tools_are_shared })
         }
         Some(Message { tag: tag::TRIPWIRE, .. }) => descriptors.next().map_or(Report::Gone, Report::Tripwire),
+        Some(Message { tag: tag::DOORS, value }) => {
+            Report::Doors(usize::try_from(value).unwrap_or(0), descriptors.collect())
+        }
         Some(Message { tag: tag::LISTENER, .. }) => Report::Listener(descriptors.next()),
         Some(Message { tag: tag::SETUP_FAILED, value }) => {
             let place = PLACES.into_iter().find(|place| i32::from(*place as u8) == value >> 16);

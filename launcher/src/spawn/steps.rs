@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
+use super::doors;
 use super::home::{self, Tools};
 use super::ids::{self, MappedBy};
 use super::overlay;
@@ -113,6 +114,10 @@ impl<'a> Entered<'a> {
         }
         let _ = write_file(c"/proc/self/oom_score_adj", b"500");
         loopback::up().map_err(Place::Loopback.failed())?;
+        // Routes and low ports need the capabilities that are given up later.
+        if let Some(doors) = self.prepared.doors {
+            doors::make(doors, self.control).map_err(Place::Doors.failed())?;
+        }
         Ok(Mapped(self))
     }
 }

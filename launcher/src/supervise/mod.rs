@@ -81,6 +81,19 @@ pub(crate) trait Tee: Send + Sync {
     }
 }
 
+/// Several who get it, each in turn.
+pub(crate) struct Each(pub(crate) Vec<Arc<dyn Tee>>);
+
+impl Tee for Each {
+    fn bytes(&self, stream: Stream, bytes: &[u8]) {
+        self.0.iter().for_each(|tee| tee.bytes(stream, bytes));
+    }
+
+    fn resized(&self, columns: u16, rows: u16) {
+        self.0.iter().for_each(|tee| tee.resized(columns, rows));
+    }
+}
+
 /// What is done with the bytes on their way.
 #[derive(Default)]
 pub(crate) struct Inspection<'a> {

@@ -69,6 +69,10 @@ pub(crate) mod tag {
     /// there is one.
     pub(crate) const LISTENER: u32 = 11;
 
+    /// To the launcher, before [`READY`]: the sockets of the guest's network come with it; value is how many of
+    /// them listen at every address.
+    pub(crate) const DOORS: u32 = 12;
+
     /// To the set-up child: its ids are mapped, or (value 0) it has to do so itself.
     pub(crate) const MAPPED: u32 = 15;
     /// To init: begin; value is a set of [`super::go`] flags.

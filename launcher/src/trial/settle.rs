@@ -48,6 +48,8 @@ pub(crate) struct Settled {
     /// What the place that it was to go to cannot take.
     pub(super) left: Vec<(Bytes, &'static str)>,
     pub(super) failure: Option<Failure>,
+    /// Who should have been told and was not, and why.
+    pub(super) untold: Vec<String>,
 }
 
 impl Trial<'_> {

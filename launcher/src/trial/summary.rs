@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use shieldrun_policy::audit::{self, Action, Outcome as Success, Provider, SecretRef, Text, Treatment};
 use shieldrun_policy::exit;
 use shieldrun_policy::plan::{Bytes, Cover};
-use shieldrun_policy::verdict::{ResultExit, ResultSecrets, RunResult, Touched};
+use shieldrun_policy::verdict::{LeakRecord, ResultExit, ResultSecrets, RunResult, Touched};
 use shieldrun_secrets::Place;
 
 use super::guard::Guard;
@@ -25,6 +25,7 @@ use crate::history;
 use crate::inventory::{elsewhere, sockets};
 use crate::layers;
 use crate::limits::Reached;
+use crate::network::Traffic;
 use crate::notified::Told;
 use crate::record::{EventsRecord, time, write_result};
 use crate::say;
@@ -98,7 +99,8 @@ pub(super) fn close(
     settled: Settled,
     recording: Recording,
 ) -> Result<ExitCode, Failure> {
-    let Ended { outcome, watcher, claimed, last_line, guard, seen, told, init, layers: _ } = ended;
+    let Ended { outcome, watcher, claimed, last_line, recorded, guard, seen, told, traffic, init, layers: _ } =
+        ended;
     let Recording { log, sender, mut record } = recording;
     let stopped = match (outcome.exit, watcher.reached) {
         (Exit::Leak, _) | (_, None) => code_of(outcome.exit),
@@ -156,7 +158,7 @@ pub(super) fn close(
             replaced: trial.plan.secrets as u64,
             touched: touched(&claimed, &seen),
         }),
-        denied: Some(told.denied()),
+        denied: Some([told.denied(), traffic.denied.clone()].concat()),
         leaks: watcher.leaks.clone(),
         record: trial.directory.path().display().to_string(),
     };
@@ -172,8 +174,18 @@ pub(super) fn close(
         write_result(file, &result)?;
     }
     say_what_was_blocked(&told, &last_line);
-    say_what_happened(trial, &outcome, &last_line, End { lost, reached: watcher.reached, code });
+    say_what_was_not_reached(&traffic, &last_line);
+    say_what_happened(
+        trial,
+        &outcome,
+        &last_line,
+        End { lost, reached: watcher.reached, code, traffic: &traffic },
+    );
     say_changes::say(trial, &settled);
+    settled.untold.iter().for_each(say::warning);
+    if let Err(error) = recorded {
+        say::warning(format_args!("what the run printed is not all on record: {error}"));
+    }
     if let Some(warning) = written.warning() {
         say::warning(warning);
     }
@@ -206,7 +218,7 @@ fn say_what_the_kernel_ended(sender: &Sender, trial: &Trial<'_>, exit: Exit) {
     sender.send(event(Action::LimitReached).limit(key));
 }
 
-fn code_of(exit: Exit) -> exit::ExitCode {
+pub(super) fn code_of(exit: Exit) -> exit::ExitCode {
     use exit::ExitCode;
     let byte = |number: i32| u8::try_from(number & 0xff).unwrap_or(u8::MAX);
     match exit {
@@ -245,6 +257,7 @@ struct End<'a> {
     lost: Option<&'a Bytes>,
     reached: Option<Reached>,
     code: exit::ExitCode,
+    traffic: &'a Traffic,
 }
 
 /// An agent sees only that its command may not be executed; the person should know why.
@@ -263,6 +276,27 @@ fn say_what_was_blocked(told: &Told, last_line: &LastLine) {
     }
 }
 
+/// A program says at most that a name is not known, or that a connection was refused.
+fn say_what_was_not_reached(traffic: &Traffic, last_line: &LastLine) {
+    const SHOWN: usize = 5;
+    if last_line.is_unfinished() && !traffic.denied.is_empty() {
+        say::blank();
+    }
+    for denied in traffic.denied.iter().take(SHOWN) {
+        let rule = denied.rule.as_deref().unwrap_or("network");
+        let what = shortened(&denied.what);
+        match rule {
+            "network.allow" => {
+                say::line(format_args!("not reached: `{what}`, by `{rule}`; `--allow {what}` lets it"))
+            }
+            _ => say::line(format_args!("not reached: `{what}`, by `{rule}`")),
+        }
+    }
+    if let Some(more @ 1..) = traffic.denied.len().checked_sub(SHOWN) {
+        say::line(format_args!("not reached: {more} more; see `shieldrun trace last`"));
+    }
+}
+
 /// One line of a terminal, whatever is in it.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 120;
@@ -278,7 +312,7 @@ fn say_what_happened(
     trial: &Trial<'_>,
     outcome: &Outcome,
     last_line: &LastLine,
-    End { lost, reached, code }: End<'_>,
+    End { lost, reached, code, traffic }: End<'_>,
 ) {
     let command = trial.plan.command.first().map(ToString::to_string).unwrap_or_default();
     if last_line.is_unfinished() && (code.cause().is_some() || matches!(outcome.exit, Exit::NotExecuted(_))) {
@@ -288,6 +322,11 @@ fn say_what_happened(
         let (name, encoding) = (&leak.name, leak.encoding);
         say::line(format_args!(
             "stopped: the real value of `{name}` ({encoding}) was about to leave on {stream}; the rest is withheld"
+        ));
+    }
+    if let Some(LeakRecord { name, encoding, place, .. }) = traffic.leak.as_ref() {
+        say::line(format_args!(
+            "stopped: the real value of `{name}` ({encoding}) was about to leave for {place}; the rest is withheld"
         ));
     }
     if let Some(reached) = reached {

@@ -257,7 +257,7 @@ fn keeps_its_promises(form: &'static Form) {
     let index = FORMS.iter().position(|other| core::ptr::eq(other, form)).unwrap_or(0);
     let mut stream = RunKey::from_bytes([43; 32]).keyed(form.kind, &index.to_le_bytes(), 0);
     let new = |key| Registry::new(RunKey::from_bytes([key; 32]));
-    let mut met = 0;
+    let (mut met, mut missed) = (0, 0);
     let (mut first, mut same, mut other) = (new(1), new(1), new(2));
     for case in 0..cases() {
         let sample = (form.sample)(&mut stream, case);
@@ -287,11 +287,16 @@ fn keeps_its_promises(form: &'static Form) {
             let seen = [&shown, &inside].iter().any(|text| crate::entropy::contains(text, run));
             assert!(!seen, "{}", about());
         }
-        let found = detect(&shown, Subject { name: Some(sample.name) });
-        assert!(!found.is_empty(), "not found again: {}", about());
+        let found = |text: &[u8]| !detect(text, Subject { name: Some(sample.name) }).is_empty();
+        // Some real ones are known by their place alone: seventeen small letters in a row look like words,
+        // and what is shown has them at the same places.
+        assert!(found(&shown) || !found(&sample.value), "not found again: {}", about());
+        missed += u32::from(!found(&sample.value));
         let marked = crate::entropy::contains(&shown.to_ascii_uppercase(), b"SHIELDRUN");
         assert!(marked || !form.marked, "no marker: {}", about());
     }
+    // It stays the exception.
+    assert!(missed * 500 <= cases().max(500), "{}: {missed} are not found", form.kind);
 }
 
 /// What a run shows for the sample, and of what kind the first secret in it is.

@@ -87,11 +87,14 @@ pub(crate) fn forms_and_names_in(text: &[u8], mut name: impl FnMut(usize)) -> Ve
         if hint.name() {
             name(at);
         }
-        if hint.form()
-            && begins(at)
-            && let Some(form) = prefixed(&text[at..], Weak::Ignore, |_| true)
-        {
-            found.push((at, form));
+        if hint.form() {
+            for start in at.saturating_sub(sieve::FURTHEST)..=at {
+                if begins(start)
+                    && let Some(form) = prefixed(&text[start..], Weak::Ignore, |_| true)
+                {
+                    found.push((start, form));
+                }
+            }
         }
         if hint.anchor() {
             found.extend(around_anchor(text, at).filter(|(start, _)| begins(*start)));

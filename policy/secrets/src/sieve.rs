@@ -1,7 +1,8 @@
 //! One fast pass over any text: the places worth a closer look, because a known form may begin there or have
 //! its anchor there, or because a name goes on there that may speak of secrets.
 //!
-//! What it looks for is known by four characters, in either case. It asks a bitmap about three characters at every
+//! What it looks for is known by four characters, in either case: of a long prefix by the rarest four near its
+//! beginning. It asks a bitmap about three characters at every
 //! second place only: wherever the four begin, their first three or their last three are at one of those. Decides
 //! nothing: what it points at is mostly nothing, and what it passes over is no credential by its form.
 
@@ -19,7 +20,9 @@ const IN_NAMES: &[&[u8]] = &[
 /// Of those, what must not go on with a letter: there are too many other words.
 const WHOLE_WORDS: &[&[u8]] = &[b"sig", b"pat", b"dsn", b"jwt", b"pwd"];
 
-const BITS: usize = 1 << 17;
+/// Where the four of a form begin: at most so many characters behind its beginning.
+pub(crate) const FURTHEST: usize = 4;
+const BITS: usize = 1 << 18;
 const HINTS: usize = 1 << 16;
 /// What may follow the shortest prefixes and anchors, in lower case.
 const FOLLOWS: &[u8; 39] = b"abcdefghijklmnopqrstuvwxyz0123456789-_.";
@@ -65,7 +68,7 @@ static SIEVE: Sieve = {
         }
         let mut prefix = 0;
         while prefix < kind.prefixes.len() {
-            sieve.add(kind.prefixes[prefix].as_bytes(), FOLLOWS, Hint::FORM);
+            sieve.add(rarest(kind.prefixes[prefix].as_bytes()), FOLLOWS, Hint::FORM);
             prefix += 1;
         }
         match kind.anchor {
@@ -137,6 +140,38 @@ impl Sieve {
     }
 }
 
+/// Of a prefix, the four characters by which it is known: those that other text has least, and which do not begin
+/// further in than [`FURTHEST`].
+const fn rarest(prefix: &'static [u8]) -> &'static [u8] {
+    let (mut best, mut most, mut at) = (0, 0, 0);
+    while at <= FURTHEST && at + 4 <= prefix.len() {
+        let mut rare = 0;
+        let mut next = 0;
+        while next < 4 {
+            // The two in the middle are in both threes.
+            let twice = if next == 1 || next == 2 { 2 } else { 1 };
+            rare += rarity(prefix[at + next]) * twice;
+            next += 1;
+        }
+        if rare > most {
+            (best, most) = (at, rare);
+        }
+        at += 1;
+    }
+    prefix.split_at(best).1
+}
+
+/// How seldom a character stands in text and source, roughly.
+const fn rarity(character: u8) -> u32 {
+    match character | FOLD as u8 {
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 1,
+        b'h' | b'l' | b'd' | b'u' | b'c' | b'm' => 2,
+        b'f' | b'p' | b'g' | b'w' | b'y' | b'b' => 4,
+        b'v' | b'k' | b'x' | b'j' | b'q' | b'z' => 7,
+        _ => 5,
+    }
+}
+
 /// What may stand behind this anchor.
 const fn after(parts: &[Part], anchor: &str) -> &'static [u8] {
     let mut at = 0;
@@ -173,13 +208,13 @@ const fn same(one: &[u8], other: &[u8]) -> bool {
 
 #[inline]
 const fn hash(four: u32) -> usize {
-    (four.wrapping_mul(0x9E37_79B1) >> 15) as usize
+    (four.wrapping_mul(0x9E37_79B1) >> 14) as usize
 }
 
 /// Of the three lowest bytes: the fourth is shifted out.
 #[inline]
 const fn hash_of_three(three: u32) -> usize {
-    (three.wrapping_mul(0x9E37_79B1 << 8) >> 15) as usize
+    (three.wrapping_mul(0x9E37_79B1 << 8) >> 14) as usize
 }
 
 const fn other_hash(four: u32) -> usize {
@@ -192,7 +227,7 @@ impl Hint {
     const ANCHOR: Self = Self(2);
     const NAME: Self = Self(4);
 
-    /// Whether a form may begin here.
+    /// Whether a form may begin here, or up to [`FURTHEST`] characters before.
     pub(crate) const fn form(self) -> bool {
         self.0 & Self::FORM.0 != 0
     }
@@ -258,7 +293,10 @@ mod tests {
             for (before, behind) in (0..30).flat_map(|before| [1, 2, 9, 40].map(|behind| (before, behind))) {
                 let line = [&b" ".repeat(before)[..], text, b"0", &b" ".repeat(behind)[..]].concat();
                 let mut met = false;
-                places(&line, |at, hint| met |= at == before && hint.0 & wanted.0 != 0);
+                let further = if wanted == Hint::FORM { FURTHEST } else { 0 };
+                places(&line, |at, hint| {
+                    met |= (before..=before + further).contains(&at) && hint.0 & wanted.0 != 0;
+                });
                 assert!(met, "{:?} at {before} of {}", core::str::from_utf8(text), line.len());
                 count += 1;
             }

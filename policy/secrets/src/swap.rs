@@ -288,10 +288,10 @@ mod tests {
         let first = registry();
         let mut second = first.following(RunKey::from_bytes([2; 32]));
         let place = Place::File { path: "https://auth.example".into(), field: "access_token".into() };
-        let shown = second.learn_value("access_token", place, b"uQ8wZr2LmT5xVn7KcY3bHs6D").unwrap();
+        let shown = second.learn_value("access_token", place, b"uQ8wZr2LmT5xVn7KcY3bHs6D").expect("learnt");
         let id = shown.ids[0];
         assert!(first.entry(id).is_none());
-        assert_eq!(second.entry(id).unwrap().synthetic(), shown.bytes);
+        assert_eq!(second.entry(id).expect("an entry").synthetic(), shown.bytes);
         let both = Swap::new(&[&first, &second], Direction::Reveal);
         assert_eq!(swapped(&both, &shown.bytes), b"uQ8wZr2LmT5xVn7KcY3bHs6D");
         assert_eq!(second.shown_as(&shown.bytes), Some(id));

@@ -192,6 +192,8 @@ actions! {
     ConnectionAllowed = "connection-allowed", "event", ["network"], ["connection", "allowed"], Success, Repeats;
     /// A connection was denied.
     ConnectionDenied = "connection-denied", "event", ["network"], ["connection", "denied"], Failure, Repeats;
+    /// A connection that was allowed ended.
+    ConnectionClosed = "connection-closed", "event", ["network"], ["connection", "end"], Success, Never;
     /// A name was asked for that is not allowed.
     NameDenied = "name-denied", "event", ["network"], ["protocol", "denied"], Failure, Repeats;
     /// A synthetic became the real value on the wire, outside.

@@ -146,6 +146,7 @@ pub(crate) struct More {
     pub(crate) exit: Option<Exit>,
     pub(crate) signal: Option<u8>,
     pub(crate) duration_nanos: Option<u64>,
+    pub(crate) traffic: Option<(u64, u64)>,
     pub(crate) syscall: Option<Cow<'static, str>>,
     pub(crate) limit: Option<Cow<'static, str>>,
     pub(crate) leak: Option<Leak>,
@@ -285,6 +286,12 @@ impl Event {
     /// How long it took.
     pub fn duration(mut self, duration: std::time::Duration) -> Self {
         self.more().duration_nanos = Some(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// How many bytes went to the other end, and how many came from it.
+    pub fn traffic(mut self, sent: u64, received: u64) -> Self {
+        self.more().traffic = Some((sent, received));
         self
     }
 

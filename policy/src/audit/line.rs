@@ -76,7 +76,9 @@ impl Event {
                 domain: to.domain.as_deref(),
                 ip: to.ip,
                 port: to.port,
+                bytes: more.and_then(|more| more.traffic).map(|(_, received)| received),
             }),
+            source: more.and_then(|more| more.traffic).map(|(bytes, _)| Source { bytes }),
             user: more.and_then(|more| more.user.as_ref()).map(|name| Named { name }),
             rule: self.rule.as_ref().map(|name| Named { name }),
             shieldrun: Own {
@@ -139,6 +141,8 @@ struct Line<'a> {
     file: Option<FileFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: Option<DestinationFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<Named<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,6 +212,15 @@ struct DestinationFields<'a> {
     ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
+    /// What came from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+}
+
+/// The guest, as the end of a connection.
+#[derive(Serialize)]
+struct Source {
+    bytes: u64,
 }
 
 #[derive(Serialize)]

@@ -36,6 +36,11 @@ impl Diagnostic {
         Diagnostic { file: file.into(), line: 0, column: 0, message: message.into(), excerpt: None }
     }
 
+    /// Without the line it is about, which may show what nobody should see.
+    pub(crate) fn without_excerpt(self) -> Self {
+        Diagnostic { excerpt: None, ..self }
+    }
+
     /// The message and, beneath it, the source line with a caret.
     pub fn rendered(&self) -> String {
         let mut out = self.to_string();

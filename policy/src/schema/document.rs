@@ -3,8 +3,6 @@
 //! Knows nothing of policies and nothing of either syntax. Depth is bounded where the tree is built, so
 //! recursion over it is bounded too.
 
-use serde_json::Value as Json;
-
 /// Deeper than this no policy goes; what is deeper is a mistake or an attack on the stack.
 pub(crate) const MOST_DEPTH: usize = 32;
 
@@ -90,25 +88,6 @@ impl Node {
             }
             (_, Some(Scalar::Text(text))) => format!("the text `{}`", super::words::shown(text)),
             _ => "something unreadable".to_owned(),
-        }
-    }
-
-    /// The same as plain JSON, for parts whose meaning is not ours.
-    pub(crate) fn to_json(&self) -> Json {
-        match &self.value {
-            NodeValue::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
-            NodeValue::Map(entries) => {
-                Json::Object(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect())
-            }
-            NodeValue::Faulty => Json::Null,
-            NodeValue::Scalar(text, _) => match self.scalar() {
-                Some(Scalar::Flag(flag)) => Json::Bool(flag),
-                Some(Scalar::Number(number)) => {
-                    text.parse::<i64>().map(Json::from).unwrap_or_else(|_| Json::from(number))
-                }
-                Some(Scalar::Text(text)) => Json::from(text),
-                Some(Scalar::Null) | None => Json::Null,
-            },
         }
     }
 }

@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::layer::{Effective, built_in, seconds};
 use super::table::Kind;
+use super::telling::{Address, Linear, Notify, Reference, SinkName, Webhook};
 use super::value::{Item, Layer, Origin, Value};
-use super::words::{FileMode, History, Isolation, NetworkMode, Place, Review, SecretsMode, Writes};
+use super::words::{FileMode, History, Isolation, NetworkMode, Notice, Place, Review, SecretsMode, Writes};
 use crate::glob::{NameGlob, PathGlob};
 use crate::pattern::Pattern;
 
@@ -38,8 +39,8 @@ pub struct Policy {
     pub gate: GateLimits,
     /// What the record keeps.
     pub trace: Trace,
-    /// Who is told, as it was written.
-    pub notify: Map<String, Json>,
+    /// Who is told.
+    pub notify: Notify,
     /// How strong the walls must be.
     pub isolation: Isolation,
     /// Whether there may be sandboxes inside.
@@ -123,6 +124,8 @@ pub struct Network {
     pub mode: NetworkMode,
     /// The hosts of the allowlist.
     pub allow: Vec<String>,
+    /// Where some of them really are.
+    pub resolve: Vec<String>,
 }
 
 /// Limits of a run; none is no limit.
@@ -158,6 +161,10 @@ pub struct GateLimits {
 pub struct Trace {
     /// What is typed.
     pub stdin: bool,
+    /// Bytes of what is printed and typed.
+    pub stdio_size: u64,
+    /// Who gets the events too.
+    pub sinks: Vec<SinkName>,
     /// For how long.
     pub retention: Retention,
 }
@@ -181,13 +188,15 @@ impl Policy {
 
     pub(crate) fn from_settings(settings: Vec<Effective>) -> Self {
         let read = Reader(&settings);
-        let secrets = Secrets {
+        let notify = notify(&read);
+        let mut secrets = Secrets {
             mode: read.word("secrets.mode", SecretsMode::from_word),
             env_mask: read.map("secrets.env.mask", |item| NameGlob::new(&item.text).ok()),
             env_allow: read.map("secrets.env.allow", |item| NameGlob::new(&item.text).ok()),
             files: read.map("secrets.files", file_rule),
             history: read.word("secrets.history", History::from_word),
         };
+        secrets.hide(notify.references());
         let limits = Limits {
             timeout: read.limit("limits.timeout_seconds").map(Duration::from_millis),
             cpu: read.limit("limits.cpu_seconds").map(Duration::from_millis),
@@ -216,6 +225,7 @@ impl Policy {
             network: Network {
                 mode: read.word("network.mode", NetworkMode::from_word),
                 allow: read.map("network.allow", text),
+                resolve: read.map("network.resolve", text),
             },
             limits,
             gate: GateLimits {
@@ -225,13 +235,15 @@ impl Policy {
             },
             trace: Trace {
                 stdin: read.flag("trace.stdin"),
+                stdio_size: read.limit("trace.stdio_size").unwrap_or_default(),
+                sinks: read.map("trace.sinks", |item| SinkName::parse(&item.text).ok()),
                 retention: Retention {
                     days: read.limit("trace.retention.max_days"),
                     runs: read.limit("trace.retention.max_runs"),
                     size: read.limit("trace.retention.max_size"),
                 },
             },
-            notify: read.tree("notify"),
+            notify,
             isolation: read.word("isolation.mode", Isolation::from_word),
             nested: read.flag("isolation.nested"),
             review: read.word("review", Review::from_word),
@@ -258,6 +270,20 @@ impl Policy {
 }
 
 impl Secrets {
+    /// The secrets that the launcher uses itself are as secret inside as any, whatever they look like.
+    fn hide<'a>(&mut self, references: impl Iterator<Item = &'a Reference>) {
+        for reference in references {
+            match reference {
+                Reference::Variable(name) => self.env_mask.extend(NameGlob::new(name).ok()),
+                Reference::File(path) => self.files.push(FileRule {
+                    path: path.clone(),
+                    mode: FileMode::Block,
+                    force: RuleForce::AtLeast,
+                }),
+            }
+        }
+    }
+
     /// What the policy says about a variable.
     pub fn env_rule(&self, name: &[u8]) -> EnvRule {
         if self.env_mask.iter().any(|glob| glob.matches(name)) {
@@ -342,11 +368,28 @@ impl Reader<'_> {
         }
     }
 
-    fn tree(&self, path: &str) -> Map<String, Json> {
+    fn text(&self, path: &str) -> Option<&str> {
         match self.value(path) {
-            Some(Value::Tree(Json::Object(map))) => map.clone(),
-            _ => Map::new(),
+            Some(Value::Text(text)) => text.as_deref(),
+            _ => None,
         }
+    }
+}
+
+fn notify(read: &Reader<'_>) -> Notify {
+    let reference = |path: &str| read.text(path).and_then(|text| Reference::parse(text).ok());
+    let address = |path: &str| read.text(path).and_then(|text| Address::parse(text).ok());
+    Notify {
+        on: read.map("notify.on", |item| Notice::from_word(&item.text)),
+        deadline: Duration::from_millis(read.limit("notify.deadline_seconds").unwrap_or_default()),
+        slack: reference("notify.slack.webhook"),
+        linear: reference("notify.linear.api_key").and_then(|api_key| {
+            let team = read.text("notify.linear.team")?.to_owned();
+            Some(Linear { api_key, team, url: address("notify.linear.url") })
+        }),
+        webhook: address("notify.webhook.url")
+            .map(|url| Webhook { url, authorization: reference("notify.webhook.authorization") }),
+        command: read.map("notify.command", |item| Some(item.text.clone())),
     }
 }
 
@@ -382,14 +425,18 @@ fn json(setting: &Effective) -> Json {
         Value::Word(word) => Json::from(*word),
         Value::Flag(flag) => Json::from(*flag),
         Value::Limit(None) => Json::from("none"),
-        Value::Limit(Some(limit)) if setting.kind == Kind::Seconds && !limit.is_multiple_of(1000) => {
+        Value::Limit(Some(limit)) if is_time(setting.kind) && !limit.is_multiple_of(1000) => {
             seconds(*limit).parse::<f64>().map_or(Json::Null, Json::from)
         }
-        Value::Limit(Some(limit)) if setting.kind == Kind::Seconds => Json::from(limit / 1000),
+        Value::Limit(Some(limit)) if is_time(setting.kind) => Json::from(limit / 1000),
         Value::Limit(Some(limit)) => Json::from(*limit),
         Value::Items(items) => Json::Array(items.iter().map(item_json).collect()),
-        Value::Tree(tree) => tree.clone(),
+        Value::Text(text) => text.as_deref().map_or(Json::Null, Json::from),
     }
+}
+
+fn is_time(kind: Kind) -> bool {
+    matches!(kind, Kind::Seconds | Kind::Within { .. })
 }
 
 fn item_json(item: &Item) -> Json {

@@ -83,15 +83,36 @@ fn leaf_schema(kind: Kind) -> Json {
                 },
             },
         ]}}),
-        Kind::ReviewGlobs | Kind::NameGlobs | Kind::Paths | Kind::Hosts => {
+        Kind::ReviewGlobs | Kind::NameGlobs | Kind::Paths | Kind::Hosts | Kind::Resolve => {
             json!({"type": ["array", "null"], "items": {"type": "string", "minLength": 1}})
         }
         Kind::FileRules => {
             json!({"type": ["object", "null"], "additionalProperties": {"enum": spelled(FILE_MODES)}})
         }
-        Kind::Tree => json!({"type": ["object", "null"]}),
+        Kind::Words { words, default } => {
+            json!({"type": ["array", "null"], "items": {"enum": spelled(words)}, "default": default})
+        }
+        Kind::Within { default } => {
+            json!({"type": "number", "exclusiveMinimum": 0, "default": default as f64 / 1000.0})
+        }
+        Kind::Budget { default } => json!({"oneOf": [
+            {"type": "integer", "minimum": 1},
+            {"type": "string", "pattern": "^[0-9.]+ ?([bB]|[kKmMgGtT]([iI]?[bB])?)?$"},
+        ], "default": default}),
+        Kind::Text => json!({"type": ["string", "null"], "minLength": 1}),
+        Kind::Reference => json!({"type": ["string", "null"], "pattern": REFERENCE}),
+        Kind::Address => {
+            json!({"type": ["string", "null"], "pattern": format!("{REFERENCE}|^https?://[^@?#]+$")})
+        }
+        Kind::Command => json!({"type": ["array", "null"], "items": {"type": "string"}}),
+        Kind::Sinks => json!({"type": ["array", "null"], "items": {
+            "type": "string",
+            "pattern": "^(unix:.+|(syslog|journald)(:.+)?|otlp:https?://.+)$",
+        }}),
     }
 }
+
+const REFERENCE: &str = "^env:[A-Za-z_][A-Za-z0-9_]*$|^file:(/|~/).+$";
 
 fn spelled(words: &[Word]) -> Vec<&'static str> {
     words.iter().map(|word| word.word).collect()

@@ -12,6 +12,7 @@ use super::table::{Key, Kind, Order, Shape, leaves};
 use super::value::{Item, Layer, Origin, Value};
 use super::words::{Word, shown};
 use crate::glob::NameGlob;
+use crate::network;
 
 /// A key and what it has become.
 #[derive(Debug, Clone)]
@@ -33,7 +34,11 @@ pub(crate) fn built_in() -> Vec<Effective> {
                 Kind::Word { default, .. } => Value::Word(default),
                 Kind::Flag { default } => Value::Flag(default),
                 Kind::Seconds | Kind::Count | Kind::Size => Value::Limit(None),
-                Kind::Tree => Value::Tree(Json::Object(serde_json::Map::new())),
+                Kind::Within { default } | Kind::Budget { default } => Value::Limit(Some(default)),
+                Kind::Words { default, .. } => {
+                    Value::Items(default.iter().map(|word| Item::built_in(word)).collect())
+                }
+                Kind::Text | Kind::Reference | Kind::Address => Value::Text(None),
                 _ => Value::Items(Vec::new()),
             };
             Some(Effective { key, kind, order, value, origin: Origin::built_in() })
@@ -64,6 +69,29 @@ pub(crate) fn lay(
     }
 }
 
+/// Keys that are of no use without another.
+const PAIRS: &[(&str, &str)] = &[
+    ("notify.linear.api_key", "notify.linear.team"),
+    ("notify.linear.team", "notify.linear.api_key"),
+    ("notify.linear.url", "notify.linear.api_key"),
+    ("notify.webhook.authorization", "notify.webhook.url"),
+];
+
+/// Says which keys miss another. Half a setting would be dropped in silence.
+pub(crate) fn find_halves(all: &[Effective], diagnostics: &mut Vec<Diagnostic>) {
+    let find = |path: &str| all.iter().find(|setting| setting.key.path == path);
+    let is_set = |setting: &Effective| setting.value != Value::Text(None);
+    for (here, missing) in PAIRS {
+        let (Some(here), Some(missing)) = (find(here), find(missing)) else { continue };
+        if is_set(here) && !is_set(missing) {
+            diagnostics.push(Diagnostic::without_place(
+                here.origin.file.clone(),
+                format!("`{}` needs `{}` beside it", here.key.path, missing.key.path),
+            ));
+        }
+    }
+}
+
 /// A person's layer: words and numbers are replaced, lists add up.
 fn replace(under: &mut Effective, setting: Setting) {
     match (&mut under.value, setting.value) {
@@ -73,7 +101,7 @@ fn replace(under: &mut Effective, setting: Setting) {
             items.extend(new);
             under.origin = setting.origin;
         }
-        (Value::Items(items), Value::Items(new)) => {
+        (Value::Items(items), Value::Items(new)) if under.order != Order::Person => {
             items.extend(new);
             *items = without_repeats(std::mem::take(items));
             under.origin = setting.origin;
@@ -236,24 +264,8 @@ fn covers(kind: Kind, old: &str, new: &str) -> bool {
         Kind::NameGlobs => {
             !new.contains(['*', '?']) && NameGlob::new(old).is_ok_and(|glob| glob.matches(new.as_bytes()))
         }
-        Kind::Hosts => {
-            let (old_name, old_port) = split_port(old);
-            let (new_name, new_port) = split_port(new);
-            let name = old_name.eq_ignore_ascii_case(new_name)
-                || old_name.strip_prefix('*').is_some_and(|tail| {
-                    let (tail, name) = (tail.to_ascii_lowercase(), new_name.to_ascii_lowercase());
-                    name.len() > tail.len() && name.ends_with(&tail)
-                });
-            name && (old_port.is_none() || old_port == new_port)
-        }
+        Kind::Hosts => network::covers(old, new),
         _ => false,
-    }
-}
-
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
-        _ => (host, None),
     }
 }
 
@@ -264,15 +276,16 @@ pub(crate) fn plain(kind: Kind, value: &Value) -> String {
         Value::Flag(flag) => flag.to_string(),
         Value::Limit(None) => "none".to_owned(),
         Value::Limit(Some(limit)) => match kind {
-            Kind::Seconds => seconds(*limit),
-            Kind::Size => size(*limit),
+            Kind::Seconds | Kind::Within { .. } => seconds(*limit),
+            Kind::Size | Kind::Budget { .. } => size(*limit),
             _ => limit.to_string(),
         },
         Value::Items(items) => {
             let items: Vec<String> = items.iter().map(plain_item).collect();
             format!("[{}]", items.join(", "))
         }
-        Value::Tree(tree) => tree.to_string(),
+        Value::Text(None) => "null".to_owned(),
+        Value::Text(Some(text)) => quoted(text),
     }
 }
 

@@ -19,6 +19,7 @@ mod value;
 
 mod effective;
 mod overrides;
+mod telling;
 
 mod explain;
 mod json_schema;
@@ -32,10 +33,13 @@ pub use explain::example;
 pub use json_schema::json_schema;
 pub use overrides::{Overrides, overrides_from_json};
 pub use quantity::bytes;
+pub use telling::{Address, Linear, Notify, Reference, SinkName, Webhook};
 pub use value::{Layer, Origin};
 pub use words::{
-    FileMode, History, Isolation, NetworkMode, Place, Review, SecretsMode, UnknownWord, Word, Writes,
+    FileMode, History, Isolation, NetworkMode, Notice, Place, Review, SecretsMode, UnknownWord, Word, Writes,
 };
+
+pub(crate) use words::nearest;
 
 use diagnostic::{SourceText, decode};
 use read::{Form, settings};
@@ -76,6 +80,7 @@ pub fn load(sources: &[Source], overrides: &Overrides) -> Result<Policy, Vec<Dia
         }
     }
     layer::lay(&mut effective, overrides.settings(), None, &mut diagnostics);
+    layer::find_halves(&effective, &mut diagnostics);
     if diagnostics.is_empty() { Ok(Policy::from_settings(effective)) } else { Err(diagnostics) }
 }
 

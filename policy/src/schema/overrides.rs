@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::diagnostic::{Diagnostic, SourceText, decode};
 use super::read::{Form, Setting, settings};
 use super::table::leaf;
-use super::value::{Layer, Origin, Value};
+use super::value::{Item, Layer, Origin, Value};
 use super::words::{Isolation, NetworkMode, Review, SecretsMode, Writes};
 use super::{document::Span, json};
 
@@ -18,6 +18,8 @@ pub struct Overrides {
     pub timeout: Option<Duration>,
     /// `--network`.
     pub network: Option<NetworkMode>,
+    /// `--allow`, each.
+    pub allow: Vec<String>,
     /// `--secrets`.
     pub secrets: Option<SecretsMode>,
     /// `--writes`.
@@ -26,6 +28,8 @@ pub struct Overrides {
     pub review: Option<Review>,
     /// `--isolation`.
     pub isolation: Option<Isolation>,
+    /// `--sink`, each.
+    pub sinks: Vec<String>,
     /// What `--config` said.
     config: Vec<Setting>,
 }
@@ -57,8 +61,31 @@ impl Overrides {
             word("--writes", "files.writes", self.writes.map(Writes::word)),
             word("--review", "review", self.review.map(Review::word)),
             word("--isolation", "isolation.mode", self.isolation.map(Isolation::word)),
+            setting("--sink", "trace.sinks", self.sinks()),
         ];
-        self.config.iter().cloned().chain(options.into_iter().flatten()).collect()
+        let host = |text: &String| Item {
+            text: text.clone(),
+            word: None,
+            places: Vec::new(),
+            origin: Origin::option("--allow"),
+            span: Span::default(),
+        };
+        let hosts = (!self.allow.is_empty()).then(|| Value::Items(self.allow.iter().map(host).collect()));
+        let allow = setting("--allow", "network.allow", hosts);
+        self.config.iter().cloned().chain(options.into_iter().flatten()).chain(allow).collect()
+    }
+}
+
+impl Overrides {
+    fn sinks(&self) -> Option<Value> {
+        let item = |text: &String| Item {
+            text: text.clone(),
+            word: None,
+            places: Vec::new(),
+            origin: Origin::option("--sink"),
+            span: Span::default(),
+        };
+        (!self.sinks.is_empty()).then(|| Value::Items(self.sinks.iter().map(item).collect()))
     }
 }
 

@@ -4,8 +4,6 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value as Json;
-
 use super::diagnostic::{Diagnostic, SourceText};
 use super::document::{Entry, Node, NodeValue, Scalar, Span};
 use super::entry::check;
@@ -132,7 +130,7 @@ impl Reader<'_, '_> {
     fn leaf(&mut self, key: &'static Key, entry: &Entry) {
         let node = &entry.value;
         let Shape::Leaf(kind, _) = key.shape else { return };
-        let many = matches!(
+        let may_be_empty = matches!(
             kind,
             Kind::Patterns
                 | Kind::ReviewGlobs
@@ -140,20 +138,36 @@ impl Reader<'_, '_> {
                 | Kind::Paths
                 | Kind::FileRules
                 | Kind::Hosts
-                | Kind::Tree
+                | Kind::Words { .. }
+                | Kind::Command
+                | Kind::Sinks
+                | Kind::Text
+                | Kind::Reference
+                | Kind::Address
+                | Kind::Resolve
         );
-        if many && node.is_null() {
+        if may_be_empty && node.is_null() {
             return;
         }
         let value = match kind {
             Kind::Word { words, .. } => self.word(key.path, words, node).map(Value::Word),
             Kind::Flag { .. } => self.flag(key.path, node).map(Value::Flag),
-            Kind::Seconds | Kind::Count | Kind::Size => self.limit(key.path, kind, node).map(Value::Limit),
-            Kind::FileRules => self.file_rules(key.path, node).map(Value::Items),
-            Kind::Tree => self.tree(key.path, node).map(Value::Tree),
-            Kind::Patterns | Kind::ReviewGlobs | Kind::NameGlobs | Kind::Paths | Kind::Hosts => {
-                self.items(key.path, kind, node).map(Value::Items)
+            Kind::Seconds | Kind::Count | Kind::Size | Kind::Within { .. } | Kind::Budget { .. } => {
+                self.limit(key.path, kind, node).map(Value::Limit)
             }
+            Kind::FileRules => self.file_rules(key.path, node).map(Value::Items),
+            Kind::Text | Kind::Reference | Kind::Address => {
+                self.text(key.path, kind, node).map(|text| Value::Text(Some(text)))
+            }
+            Kind::Command => self.command(key.path, node).map(Value::Items),
+            Kind::Patterns
+            | Kind::ReviewGlobs
+            | Kind::NameGlobs
+            | Kind::Paths
+            | Kind::Hosts
+            | Kind::Words { .. }
+            | Kind::Resolve
+            | Kind::Sinks => self.items(key.path, kind, node).map(Value::Items),
         };
         let Some(value) = value else { return };
         if let Some(earlier) = self.out.iter().find(|setting| setting.key.path == key.path) {
@@ -200,28 +214,53 @@ impl Reader<'_, '_> {
 
     fn limit(&mut self, path: &str, kind: Kind, node: &Node) -> Option<Option<u64>> {
         let (what, read): (_, fn(&str) -> Option<u64>) = match kind {
-            Kind::Seconds => ("a number of seconds above 0", milliseconds),
-            Kind::Size => ("a number of bytes such as `512MiB`", bytes),
+            Kind::Seconds | Kind::Within { .. } => ("a number of seconds above 0", milliseconds),
+            Kind::Size | Kind::Budget { .. } => ("a number of bytes such as `512MiB`", bytes),
             _ => ("a whole number above 0", count),
         };
+        let may_be_none = !matches!(kind, Kind::Within { .. } | Kind::Budget { .. });
         if let NodeValue::Scalar(text, _) = &node.value {
-            if text == "none" {
+            if text == "none" && may_be_none {
                 return Some(None);
             }
             if let Some(limit) = read(text) {
                 return Some(Some(limit));
             }
         }
-        self.say(node.span, format!("`{path}` is {what}, or `none`; found {}", node.kind()));
+        let or = if may_be_none { ", or `none`" } else { "" };
+        self.say(node.span, format!("`{path}` is {what}{or}; found {}", node.kind()));
         None
     }
 
-    fn tree(&mut self, path: &str, node: &Node) -> Option<Json> {
-        if matches!(node.value, NodeValue::Map(_)) {
-            return Some(node.to_json());
+    fn text(&mut self, path: &str, kind: Kind, node: &Node) -> Option<String> {
+        let Some(Scalar::Text(text)) = node.scalar() else {
+            self.say(node.span, format!("`{path}` is text, found {}; put it in quotes", node.kind()));
+            return None;
+        };
+        match check(kind, text) {
+            Ok(()) => Some(text.to_owned()),
+            Err(reason) => {
+                // Not what was found: it may be the very secret that does not belong here.
+                let diagnostic = self.source.diagnostic(node.span, format!("`{path}`: {reason}"));
+                self.diagnostics.push(diagnostic.without_excerpt());
+                None
+            }
         }
-        self.say(node.span, format!("`{path}` is a map, found {}", node.kind()));
-        None
+    }
+
+    /// The program first: where it is must be beyond doubt.
+    fn command(&mut self, path: &str, node: &Node) -> Option<Vec<Item>> {
+        let words = self.items(path, Kind::Command, node)?;
+        let program = words.first().map_or("", |word| word.text.as_str());
+        if !words.is_empty() && !program.starts_with('/') && !program.starts_with("~/") {
+            let found = shown(program);
+            self.say(
+                node.span,
+                format!("`{path}`: `{found}` is searched for nowhere; write the program's absolute path"),
+            );
+            return None;
+        }
+        Some(words)
     }
 
     fn items(&mut self, path: &str, kind: Kind, node: &Node) -> Option<Vec<Item>> {

@@ -4,6 +4,7 @@
 //! cannot drift from each other. Adding a key is one entry here, and a field of `Policy` that takes its value.
 
 use super::words::{FileMode, History, Isolation, NetworkMode, Place, Review, SecretsMode, Word, Writes};
+use telling::{NOTIFY, TRACE};
 
 /// One key of the policy.
 #[derive(Debug)]
@@ -57,10 +58,33 @@ pub(crate) enum Kind {
     Paths,
     /// A map of paths to words of `FileMode`.
     FileRules,
-    /// `host`, `*.host`, `host:port`.
+    /// `host`, `*.host`, `host:port`, `GET host/path`, `set:NAME`.
     Hosts,
-    /// A map whose inside is read by its user.
-    Tree,
+    /// A list of words.
+    Words {
+        words: &'static [Word],
+        default: &'static [&'static str],
+    },
+    /// A length of time that there always is, in seconds. Kept in milliseconds.
+    Within {
+        default: u64,
+    },
+    /// A number of bytes that there always is.
+    Budget {
+        default: u64,
+    },
+    /// One text.
+    Text,
+    /// Where a secret is: `env:NAME` or `file:PATH`.
+    Reference,
+    /// A reference, or a URL that is no secret.
+    Address,
+    /// A program by its path, and its arguments.
+    Command,
+    /// Where events go beside the record.
+    Sinks,
+    /// `host:port=address:port`.
+    Resolve,
 }
 
 /// What "stricter" means for a key: a project's file may only go that way.
@@ -80,7 +104,7 @@ pub(crate) enum Order {
     Grants,
     /// Each path by itself, a project's entry being "at least this".
     PerPath,
-    /// Only a person sets it.
+    /// Only a person sets it, and the last one who does has said it all.
     Person,
 }
 
@@ -115,6 +139,8 @@ macro_rules! word {
         Kind::Word { words: $Name::WORDS, default: $Name::DEFAULT.word() }
     };
 }
+
+mod telling;
 
 /// The words of `in:`, for a pattern.
 pub(crate) const PLACES: &[Word] = Place::WORDS;
@@ -238,9 +264,18 @@ pub(crate) const KEYS: &[Key] = &[
                 "network.allow",
                 Kind::Hosts,
                 Order::Grants,
-                r#"["api.example.com", "*.example.org", "db.example.net:5432"]"#,
+                r#"["set:npm", "api.example.com", "*.example.org", "db.example.net:5432", "GET api.example.net/v1/**"]"#,
+                Some("--allow"),
+                "The hosts of the allowlist: `host`, `*.host`, `host:port` (without a port: 80 and 443), an address as a literal, methods and path for HTTP; `set:NAME` for npm, pypi, crates, github, openai, anthropic, google and others."
+            ),
+            leaf!(
+                "resolve",
+                "network.resolve",
+                Kind::Resolve,
+                Order::Person,
+                r#"["api.example.com:443=127.0.0.1:8443"]"#,
                 None,
-                "The hosts of the allowlist: `host`, `*.host`, `host:port`."
+                "Where a host of the allowlist really is, as with curl's `--resolve`: for test servers and split horizons. Not in a project's policy."
             ),
         ]
     ),
@@ -339,32 +374,8 @@ pub(crate) const KEYS: &[Key] = &[
             ),
         ]
     ),
-    section!(
-        "trace",
-        None,
-        "What the run record keeps.",
-        &[
-            leaf!(
-                "stdin",
-                "trace.stdin",
-                Kind::Flag { default: false },
-                Order::True,
-                "false",
-                None,
-                "Whether what is typed is recorded, beside what is printed."
-            ),
-            RETENTION,
-        ]
-    ),
-    leaf!(
-        "notify",
-        "notify",
-        Kind::Tree,
-        Order::Person,
-        "{}",
-        None,
-        "Who is told that changes wait for a review. Not in a project's policy: it can start commands and name hosts."
-    ),
+    TRACE,
+    NOTIFY,
     section!(
         "isolation",
         Some("isolation.mode"),
@@ -425,46 +436,6 @@ const ENV: Key = Key {
                 r#"["PUBLIC_KEY_ID"]"#,
                 None,
                 "Variables that are no secret whatever they look like. `mask` wins over it."
-            ),
-        ],
-    },
-    example: "",
-    option: None,
-};
-
-const RETENTION: Key = Key {
-    name: "retention",
-    path: "trace.retention",
-    doc: "How long records are kept: after each run those beyond it go. Never one that holds undecided work.",
-    shape: Shape::Section {
-        short: None,
-        keys: &[
-            leaf!(
-                "max_days",
-                "trace.retention.max_days",
-                Kind::Count,
-                Order::Person,
-                "none",
-                None,
-                "Records older than so many days go."
-            ),
-            leaf!(
-                "max_runs",
-                "trace.retention.max_runs",
-                Kind::Count,
-                Order::Person,
-                "none",
-                None,
-                "Beyond so many records the oldest go."
-            ),
-            leaf!(
-                "max_size",
-                "trace.retention.max_size",
-                Kind::Size,
-                Order::Person,
-                "none",
-                None,
-                "Beyond so many bytes of all records, on disk, the oldest go."
             ),
         ],
     },

@@ -53,11 +53,17 @@ secrets:
   files: {"~/.x/key": allow, "/abs": block, "rel/file": synthetic}
   history: allow
 files: {writes: direct, visible: ["~/.v"], persist: ["~/.p"]}
-network: {mode: allowlist, allow: ["h.example", "*.i.example:443"]}
+network: {mode: allowlist, allow: ["h.example", "*.i.example:443"], resolve: ["h.example:443=127.0.0.1:8443"]}
 limits: {timeout_seconds: 1.5, cpu_seconds: 10, processes: 7, memory: 512MiB, file_size: 1GB, disk: 2G}
 gate: {max_files: 500, max_bytes: 64MiB, max_file_bytes: 8MiB}
-trace: {stdin: true, retention: {max_days: 30, max_runs: 200, max_size: 1GiB}}
-notify: {slack: {webhook_env: "HOOK", retries: 3, deep: [1, 2.5, true, null, "x"]}}
+trace: {stdin: true, stdio_size: 1MiB, sinks: [syslog, "otlp:http://127.0.0.1:4318/"], retention: {max_days: 30, max_runs: 200, max_size: 1GiB}}
+notify:
+  on: [refused, leak]
+  deadline_seconds: 2.5
+  slack: {webhook: "env:HOOK"}
+  linear: {api_key: "file:~/.linear", team: T1, url: "http://127.0.0.1/graphql"}
+  webhook: {url: "https://h.example/x", authorization: "env:HOOK_AUTHORIZATION"}
+  command: [/bin/tell, "--now"]
 isolation: {mode: preload, nested: true}
 review: always
 "#;
@@ -76,6 +82,7 @@ review: always
     assert_eq!((policy.files.visible[0].as_str(), policy.files.persist[0].as_str()), ("~/.v", "~/.p"));
     assert_eq!(policy.network.mode, NetworkMode::Allowlist);
     assert_eq!(policy.network.allow, ["h.example", "*.i.example:443"]);
+    assert_eq!(policy.network.resolve, ["h.example:443=127.0.0.1:8443"]);
     let expected = Limits {
         timeout: Some(std::time::Duration::from_millis(1500)),
         cpu: Some(std::time::Duration::from_secs(10)),
@@ -90,7 +97,17 @@ review: always
     assert_eq!(policy.trace.retention, retention);
     let gate = GateLimits { files: Some(500), bytes: Some(64 << 20), file_bytes: Some(8 << 20) };
     assert_eq!(policy.gate, gate);
-    assert_eq!(policy.notify["slack"]["deep"], serde_json::json!([1, 2.5, true, null, "x"]));
+    assert_eq!(policy.trace.stdio_size, 1 << 20);
+    let sinks: Vec<_> = policy.trace.sinks.iter().map(ToString::to_string).collect();
+    assert_eq!(sinks, ["syslog:/dev/log", "otlp:http://127.0.0.1:4318"]);
+    let notify = &policy.notify;
+    assert_eq!(notify.on, [Notice::Refused, Notice::Leak]);
+    assert_eq!(notify.deadline, std::time::Duration::from_millis(2500));
+    assert_eq!(notify.slack, Some(Reference::Variable("HOOK".to_owned())));
+    let linear = notify.linear.as_ref().expect("set");
+    assert_eq!((linear.team.as_str(), linear.url.is_some()), ("T1", true));
+    assert!(notify.webhook.as_ref().is_some_and(|webhook| webhook.authorization.is_some()));
+    assert_eq!(notify.command, ["/bin/tell", "--now"]);
     assert_eq!((policy.isolation, policy.review), (Isolation::Preload, Review::Always));
     assert!(policy.nested);
     // No leaf of the table is left at its default, so none is without a field.
@@ -250,6 +267,15 @@ fn a_project_may_only_tighten() {
         ),
         ("network: {allow: [a.example]}", "network: {allow: [\"a.example:443\"]}", ""),
         ("network: {allow: [\"a.example:443\"]}", "network: {allow: [a.example]}", "grants `a.example`"),
+        (
+            "network: {allow: [a.example]}",
+            "network: {allow: [\"a.example:5432\"]}",
+            "grants `a.example:5432`",
+        ),
+        ("network: {allow: [\"set:npm\"]}", "network: {allow: [registry.npmjs.org]}", ""),
+        ("network: {allow: [a.example]}", "network: {allow: [\"GET a.example/v1/**\"]}", ""),
+        ("network: {allow: [\"GET a.example\"]}", "network: {allow: [a.example]}", "grants `a.example`"),
+        ("", "network: {resolve: [\"a.example:443=127.0.0.1:1\"]}", "`network.resolve` is for people"),
         ("", "limits: {timeout_seconds: 5}", ""),
         ("limits: {timeout_seconds: 5}", "limits: {timeout_seconds: 5}", ""),
         (
@@ -267,7 +293,11 @@ fn a_project_may_only_tighten() {
         ("gate: {max_files: 5}", "gate: {max_files: 6}", "`gate.max_files: 6` loosens `5`"),
         ("gate: {max_bytes: 1K}", "gate: {max_bytes: none}", "`gate.max_bytes: none` loosens `1KiB`"),
         ("", "trace: {retention: {max_days: 1}}", "`trace.retention.max_days` is for people"),
-        ("", "notify: {command: [x]}", "`notify` is for people"),
+        ("", "notify: {command: [/x]}", "`notify.command` is for people"),
+        ("", "notify: {webhook: {url: \"https://h.example\"}}", "`notify.webhook.url` is for people"),
+        ("", "notify: {deadline_seconds: 1}", "`notify.deadline_seconds` is for people"),
+        ("", "trace: {sinks: [syslog]}", "`trace.sinks` is for people"),
+        ("", "trace: {stdio_size: 1}", "`trace.stdio_size` is for people"),
         ("", "isolation: preload", "`isolation.mode: preload` loosens `full`"),
         ("", "isolation: {nested: true}", "`isolation.nested: true` loosens `false`"),
         ("", "review: always", ""),
@@ -417,6 +447,53 @@ fn file_rules_of_a_person_settle_and_of_a_project_are_a_least() {
     ] {
         assert_eq!(mode(path, own), expected, "{path}");
     }
+}
+
+#[test]
+fn a_secret_in_the_place_of_a_reference_is_refused_and_not_shown() {
+    for text in [
+        "notify: {slack: {webhook: \"https://hooks.example/sOmEvAlUe\"}}",
+        "notify: {linear: {api_key: sOmEvAlUe, team: t}}",
+        "notify: {webhook: {url: \"https://u:sOmEvAlUe@h.example/\"}}",
+        "notify: {webhook: {url: \"https://h.example/\", authorization: Bearer sOmEvAlUe}}",
+    ] {
+        let said = rendered(user(text));
+        assert!(said.contains("env:NAME") && !said.contains("sOmEvAlUe"), "{text}\n{said}");
+    }
+}
+
+#[test]
+fn what_the_launcher_uses_itself_is_secret_inside() {
+    use std::path::Path;
+    let text = "notify: {slack: {webhook: env:PLAIN_NAME}, webhook: {url: file:/etc/hook}}\n\
+                secrets: {env: {allow: [PLAIN_NAME]}, files: {/etc/hook: allow}}";
+    let policy = user(text).expect("valid");
+    assert_eq!(policy.secrets.env_rule(b"PLAIN_NAME"), EnvRule::Mask);
+    let mode = policy.secrets.file_mode(Path::new("/etc/hook"), Path::new("/h"), Path::new("/w"), None);
+    assert_eq!(mode, Some(FileMode::Block));
+}
+
+#[test]
+fn notices_need_all_their_parts_and_a_program_that_is_beyond_doubt() {
+    for (text, expected) in [
+        ("notify: {linear: {api_key: env:K}}", "`notify.linear.api_key` needs `notify.linear.team`"),
+        ("notify: {linear: {team: t}}", "`notify.linear.team` needs `notify.linear.api_key`"),
+        ("notify: {webhook: {authorization: env:K}}", "needs `notify.webhook.url`"),
+        ("notify: {command: [tell]}", "write the program's absolute path"),
+        ("notify: {command: [./tell]}", "write the program's absolute path"),
+        ("notify: {on: [helt]}", "did you mean `held`"),
+        ("notify: {deadline_seconds: none}", "a number of seconds above 0; found"),
+        ("trace: {sinks: [kafka]}", "`unix:PATH`"),
+    ] {
+        let said = rendered(user(text));
+        assert!(said.contains(expected), "{text}\n{said}");
+    }
+    let twice = load(
+        &[source(Layer::User, "notify: {command: [/a, b], on: [leak]}")],
+        &overrides_from_json("--config", b"{\"notify\": {\"command\": [\"/c\"]}}").expect("valid"),
+    )
+    .expect("valid");
+    assert_eq!(twice.notify.command, ["/c"], "two commands do not become one");
 }
 
 #[test]

@@ -4,8 +4,6 @@
 
 use std::fmt;
 
-use serde_json::Value as Json;
-
 use super::document::Span;
 
 /// Where a value comes from, in order of precedence.
@@ -74,7 +72,8 @@ pub(crate) enum Value {
     /// Seconds in milliseconds, counts, bytes; `None` is no limit.
     Limit(Option<u64>),
     Items(Vec<Item>),
-    Tree(Json),
+    /// One text, or nothing.
+    Text(Option<String>),
 }
 
 /// One entry of a list or of a map of paths.
@@ -88,4 +87,17 @@ pub(crate) struct Item {
     pub(crate) places: Vec<&'static str>,
     pub(crate) origin: Origin,
     pub(crate) span: Span,
+}
+
+impl Item {
+    /// An entry that holds when nobody says anything.
+    pub(crate) fn built_in(text: &str) -> Self {
+        Item {
+            text: text.to_owned(),
+            word: None,
+            places: Vec::new(),
+            origin: Origin::built_in(),
+            span: Span::default(),
+        }
+    }
 }

@@ -121,6 +121,14 @@ words! {
     } default None
 }
 words! {
+    /// What somebody is told of.
+    Notice {
+        Held = "held": "changes wait for a person",
+        Refused = "refused": "changes were refused",
+        Leak = "leak": "a real secret was about to leave, and the run was stopped",
+    } default Held
+}
+words! {
     /// How strong the walls must be.
     Isolation {
         Preload = "preload": "the preload shim and the substituted environment alone; a weaker mode",

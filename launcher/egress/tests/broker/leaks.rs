@@ -8,7 +8,10 @@ use shieldrun_egress::Note;
 use crate::harness::{Body, Plan, World, full, gzip, pieces};
 
 /// The ways to write a value that the scan knows.
-const SPELLINGS: &[(&str, fn(&str) -> String)] = &[
+/// A name, and how a value is written that way.
+type Spelling = (&'static str, fn(&str) -> String);
+
+const SPELLINGS: &[Spelling] = &[
     ("raw", str::to_owned),
     ("base64", |value| BASE64.encode(value.as_bytes())),
     ("base64 behind one byte", |value| BASE64.encode(format!("a{value}bc").as_bytes())),

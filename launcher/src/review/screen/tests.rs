@@ -112,18 +112,23 @@ fn what_was_refused_cannot_be_approved_and_what_goes_can_be_rejected() {
 }
 
 #[test]
-fn two_thousand_files_open_and_scroll_at_once() {
-    let started = std::time::Instant::now();
+fn two_thousand_files_open_and_scroll() {
     let mut review = review(2000);
-    screen(&mut review);
-    let opened = started.elapsed();
+    let first = screen(&mut review);
+    assert!(first.contains("2002 files"), "{first}");
+    // The first and the hundredth are on the screen in turn, each once it is scrolled to: no file is left out,
+    // and what is drawn is what fits. How long it takes is a figure of the benchmarks.
+    assert!(!first.contains("f00100.rs"), "{first}");
     for _ in 0..100 {
         press(&mut review, "j");
         screen(&mut review);
     }
-    // A debug build on a busy machine; a release takes a tenth.
-    assert!(opened.as_secs() < 3, "{opened:?}");
-    assert!(screen(&mut review).contains("2002 files"));
+    let later = screen(&mut review);
+    assert!(later.contains("f00097.rs"), "{later}");
+    assert!(later.contains("2002 files"), "{later}");
+    press(&mut review, "G");
+    let last = screen(&mut review);
+    assert!(last.contains("f01999.rs") && !last.contains("f00097.rs"), "{last}");
 }
 
 /// One changed file of three hunks.

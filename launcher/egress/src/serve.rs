@@ -1,0 +1,112 @@
+//! Owns the thread of the network: one runtime for all doors, from the first listener to the last byte.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use shieldrun_policy::network::Rules;
+use shieldrun_secrets::Registry;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+use crate::dial::{Dialer, Upstream};
+use crate::doors::Doors;
+use crate::flow::Origin;
+use crate::ledger::Ledger;
+use crate::watch::Scanners;
+
+/// Sockets of the guest's network, made inside and handed out.
+#[derive(Debug)]
+pub struct Openings {
+    /// Where names are asked for.
+    pub dns: UdpSocket,
+    /// The same over TCP.
+    pub dns_tcp: TcpListener,
+    /// One for each port that only a privileged process may listen on, at every address.
+    pub listeners: Vec<TcpListener>,
+    /// Sockets that are nowhere yet: each becomes a listener when a name is asked for that has another port.
+    pub spare: Vec<OwnedFd>,
+}
+
+/// What the doors go by.
+#[derive(Debug)]
+pub struct Settings {
+    /// What may be reached.
+    pub rules: Rules,
+    /// The host's own proxy, where it has one.
+    pub upstream: Option<Upstream>,
+}
+
+/// Knows which process of the guest made a connection.
+pub trait Witness: Send + Sync + 'static {
+    /// Who connected from `from` to `to`; nobody rather than a wrong one.
+    fn who(&self, from: SocketAddr, to: SocketAddr) -> Origin;
+}
+
+impl<W: Witness> Witness for Arc<W> {
+    fn who(&self, from: SocketAddr, to: SocketAddr) -> Origin {
+        (**self).who(from, to)
+    }
+}
+
+/// The thread.
+#[derive(Debug)]
+pub struct Egress {
+    thread: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+/// How long names that are still being asked for may keep the end of a run.
+const LAST: Duration = Duration::from_millis(50);
+
+impl Egress {
+    /// Opens the doors.
+    ///
+    /// # Errors
+    /// When there is no thread or no descriptor to be had.
+    pub fn start(
+        openings: Openings,
+        settings: Settings,
+        registry: &Registry,
+        ledger: Arc<impl Ledger>,
+        witness: impl Witness,
+    ) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(8)
+            .thread_name("resolver")
+            .build()?;
+        let rules = Arc::new(settings.rules);
+        let dialer = Dialer::new(Arc::clone(&rules), settings.upstream);
+        let doors = {
+            let _entered = runtime.enter();
+            Doors::new(openings, rules, dialer, Scanners::of(registry), ledger, witness)?
+        };
+        let (stop, stopped) = oneshot::channel();
+        let body = move || {
+            runtime.block_on(until(stopped, doors.serve()));
+            runtime.shutdown_timeout(LAST);
+        };
+        let thread = thread::Builder::new().name("network".to_owned()).spawn(body)?;
+        Ok(Self { thread, stop })
+    }
+
+    /// Closes the doors. Everybody inside has ended.
+    pub fn finish(self) {
+        // It is gone already: then there is nothing to stop.
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}
+
+async fn until(stopped: oneshot::Receiver<()>, serving: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = stopped => {}
+        () = serving => {}
+    }
+}

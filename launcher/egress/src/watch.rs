@@ -1,0 +1,180 @@
+//! Looks at what the guest sends where it is readable: a real value ends the run, a synthetic the connection.
+//!
+//! TLS is opaque and passes: as long as what goes by is one TLS record after the other. What only begins like
+//! TLS is looked at from where it stops being that.
+
+use std::sync::Arc;
+
+use shieldrun_secrets::{Encoding, Hit, Registry, Scanner, SecretId, StreamState};
+
+use crate::flow::Destination;
+use crate::ledger::{Note, Part};
+
+/// What is looked for in every connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Scanners {
+    real: Arc<Scanner>,
+    synthetic: Arc<Scanner>,
+}
+
+impl Scanners {
+    pub(crate) fn of(registry: &Registry) -> Self {
+        Self { real: Arc::new(registry.scanner()), synthetic: Arc::new(registry.tripwire()) }
+    }
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Real(SecretId, Encoding),
+    Synthetic(SecretId),
+}
+
+impl Seen {
+    pub(crate) fn note(self, to: Destination) -> Note {
+        match self {
+            Self::Real(secret, encoding) => Note::Leak { secret, encoding: word(encoding).to_owned(), to },
+            Self::Synthetic(secret) => Note::SyntheticSeen { secret, to, part: Part::Stream },
+        }
+    }
+}
+
+/// One connection's.
+pub(crate) struct Watch<'a> {
+    scanners: &'a Scanners,
+    records: Option<Records>,
+    real: StreamState,
+    synthetic: StreamState,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(scanners: &'a Scanners) -> Self {
+        Self {
+            scanners,
+            records: Some(Records::default()),
+            real: scanners.real.stream(),
+            synthetic: scanners.synthetic.stream(),
+        }
+    }
+
+    /// Whether these next bytes may go as they are, without a look: TLS, or nothing to look for. Where not,
+    /// they are to be given to [`Self::look`].
+    pub(crate) fn is_clean(&mut self, chunk: &[u8]) -> bool {
+        if self.scanners.real.is_empty() && self.scanners.synthetic.is_empty() {
+            return true;
+        }
+        let Some(records) = &mut self.records else { return false };
+        if records.go_on(chunk) {
+            return true;
+        }
+        self.records = None;
+        false
+    }
+
+    /// Takes the next bytes in.
+    pub(crate) fn look(&mut self, chunk: &[u8]) -> Result<(), Seen> {
+        if let Some(records) = &mut self.records {
+            if records.go_on(chunk) {
+                return Ok(());
+            }
+            self.records = None;
+        }
+        if let Some(Hit { id, encoding, .. }) = self.real.feed(&self.scanners.real, chunk) {
+            return Err(Seen::Real(id, encoding));
+        }
+        match self.synthetic.feed(&self.scanners.synthetic, chunk) {
+            Some(hit) => Err(Seen::Synthetic(hit.id)),
+            None => Ok(()),
+        }
+    }
+
+    /// How many of the last bytes may be the beginning of what must not leave.
+    pub(crate) fn pending(&self) -> usize {
+        let real = self.real.pending(&self.scanners.real);
+        real.max(self.synthetic.pending(&self.scanners.synthetic))
+    }
+}
+
+/// Follows TLS records by their heads.
+#[derive(Debug, Default, Clone)]
+struct Records {
+    /// Bytes of the record that are still to come.
+    left: usize,
+    /// Of a head that is not whole yet.
+    head: [u8; HEAD],
+    known: usize,
+}
+
+const HEAD: usize = 5;
+/// A record's body, with what encryption adds.
+const LARGEST: usize = (1 << 14) + 2048;
+
+impl Records {
+    /// Whether it still is TLS after these bytes.
+    fn go_on(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let skipped = self.left.min(bytes.len());
+                self.left -= skipped;
+                bytes = bytes.get(skipped..).unwrap_or_default();
+                continue;
+            }
+            let Some((first, rest)) = bytes.split_first() else { break };
+            let good = match self.known {
+                0 => (20..=23).contains(first),
+                1 => *first == 3,
+                2 => *first <= 4,
+                _ => true,
+            };
+            if !good {
+                return false;
+            }
+            self.head[self.known] = *first;
+            self.known += 1;
+            bytes = rest;
+            if self.known == HEAD {
+                self.known = 0;
+                self.left = usize::from(u16::from_be_bytes([self.head[3], self.head[4]]));
+                if self.left > LARGEST {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+fn word(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Raw => "raw",
+        Encoding::Base64 => "base64",
+        Encoding::Base64Url => "base64url",
+        Encoding::Hex => "hex",
+        Encoding::Percent => "percent",
+        _ => "encoded",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_one_record_after_the_other_however_it_is_cut() {
+        let record = |kind: u8, length: u16| {
+            let mut bytes = vec![kind, 3, 3];
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.resize(bytes.len() + usize::from(length), b'x');
+            bytes
+        };
+        let stream = [record(22, 300), record(20, 1), record(23, 16384)].concat();
+        for size in [1, 2, 3, 7, 305, stream.len()] {
+            let mut records = Records::default();
+            assert!(stream.chunks(size).all(|chunk| records.go_on(chunk)), "{size}");
+            assert!(!records.go_on(b"GET / HTTP/1.1"), "{size}");
+        }
+        for other in [&b"GET /"[..], b"SSH-2.0", b"\x16\x01", b"\x16\x03\x01\xff\xff", b"\x00"] {
+            assert!(!Records::default().go_on(other), "{other:?}");
+        }
+    }
+}

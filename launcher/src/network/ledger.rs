@@ -1,0 +1,203 @@
+//! Owns the notes of the network as events, and the end of a run that was about to leak.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rustix::process::{Signal, pidfd_send_signal};
+use shieldrun_egress::{Destination, HostName, Ledger, Note, Origin, Refusal};
+use shieldrun_policy::audit::{self, Action, Event, Process, Provider, SecretRef, Text};
+use shieldrun_policy::verdict::{Denied, LeakRecord};
+use shieldrun_secrets::{Registry, SecretId};
+
+use super::Traffic;
+use crate::audit::Sender;
+use crate::procfs;
+
+/// More different refusals than this are not told apart in the result; the record has them all.
+const TOLD: usize = 1000;
+/// More processes than this are not remembered at once.
+const KNOWN: usize = 4096;
+
+#[derive(Debug)]
+pub(super) struct Recorder {
+    sender: SenderBox,
+    secrets: BTreeMap<SecretId, SecretRef>,
+    init: OwnedFd,
+    told: Mutex<Told>,
+    /// By the host's pid, as last seen.
+    known: Mutex<BTreeMap<u32, Process>>,
+}
+
+/// A sender says nothing of itself.
+struct SenderBox(Sender);
+
+#[derive(Debug, Default)]
+struct Told {
+    denied: BTreeSet<(&'static str, String, &'static str)>,
+    leak: Option<LeakRecord>,
+}
+
+impl Recorder {
+    pub(super) fn new(sender: Sender, registry: &Registry, init: OwnedFd) -> Self {
+        let secret = |entry: &shieldrun_secrets::Entry| {
+            let named =
+                SecretRef { id: entry.id.to_string(), kind: entry.kind.into(), name: entry.name.clone() };
+            (entry.id, named)
+        };
+        let secrets = registry.entries().iter().map(secret).collect();
+        Self { sender: SenderBox(sender), secrets, init, told: Mutex::default(), known: Mutex::default() }
+    }
+
+    pub(super) fn told(&self) -> Traffic {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let denied = std::mem::take(&mut told.denied).into_iter().map(|(action, what, rule)| Denied {
+            action: action.to_owned(),
+            what,
+            rule: Some(rule.to_owned()),
+        });
+        Traffic { denied: denied.collect(), leak: told.leak.take() }
+    }
+
+    fn deny(&self, action: Action, what: &str, rule: &'static str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.denied.len() < TOLD {
+            told.denied.insert((action.word(), what.to_owned(), rule));
+        }
+    }
+
+    /// Who it was. It is looked at while it is there: when a connection is over, its number may be another's.
+    fn process(&self, origin: &Origin, is_over: bool) -> Option<Process> {
+        let pid = origin.pid?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_over {
+            return known.get(&pid).cloned();
+        }
+        let process = procfs::look(pid, self.init.as_fd())?;
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.insert(pid, process.clone());
+        Some(process)
+    }
+
+    fn secret(&self, id: SecretId) -> SecretRef {
+        self.secrets.get(&id).cloned().unwrap_or(SecretRef {
+            id: id.to_string(),
+            kind: "secret".into(),
+            name: String::new(),
+        })
+    }
+}
+
+impl Ledger for Recorder {
+    fn note(&self, origin: &Origin, note: Note) {
+        let is_over = matches!(note, Note::Closed { .. });
+        let event = |action| {
+            let event = Event::new(SystemTime::now(), action, Provider::Egress);
+            match self.process(origin, is_over) {
+                Some(process) => event.process(process),
+                None => event,
+            }
+        };
+        let send = |event| self.sender.0.send(event);
+        match note {
+            Note::Allowed(to) => send(event(Action::ConnectionAllowed).destination(destination(&to))),
+            Note::Closed { to, sent, received, milliseconds } => send(
+                event(Action::ConnectionClosed)
+                    .destination(destination(&to))
+                    .traffic(sent, received)
+                    .duration(Duration::from_millis(milliseconds)),
+            ),
+            Note::Denied { to, why } => {
+                let (rule, reason) = words(why);
+                self.deny(Action::ConnectionDenied, &to, rule);
+                send(event(Action::ConnectionDenied).destination(as_said(&to)).rule(rule).message(reason));
+            }
+            Note::NameDenied(name) => {
+                let (rule, reason) = words(Refusal::NotListed);
+                self.deny(Action::NameDenied, &name, rule);
+                send(event(Action::NameDenied).destination(as_said(&name)).rule(rule).message(reason));
+            }
+            Note::Swapped { secret, to, .. } => {
+                send(event(Action::SecretSwapped).secret(self.secret(secret)).destination(destination(&to)))
+            }
+            Note::Scrubbed { secret, from } => send(
+                event(Action::SecretScrubbed).secret(self.secret(secret)).destination(destination(&from)),
+            ),
+            Note::SyntheticSeen { secret, to, .. } => {
+                self.deny(Action::SyntheticSeen, &to.to_string(), "secrets");
+                send(event(Action::SyntheticSeen).secret(self.secret(secret)).destination(destination(&to)));
+            }
+            Note::Leak { secret, encoding, to } => {
+                // Ended first, told afterwards: each moment counts.
+                let _ = pidfd_send_signal(&self.init, Signal::KILL);
+                let secret = self.secret(secret);
+                let place = to.to_string();
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.leak.get_or_insert_with(|| LeakRecord {
+                    name: secret.name.clone(),
+                    kind: secret.kind.to_string(),
+                    place: place.clone(),
+                    encoding: encoding.clone(),
+                });
+                drop(told);
+                send(
+                    event(Action::LeakStopped)
+                        .secret(secret)
+                        .destination(destination(&to))
+                        .leak(audit::Leak { place, encoding: encoding.into() })
+                        .outcome(audit::Outcome::Success),
+                );
+            }
+        }
+    }
+}
+
+/// The rule that refused, and what it means.
+const fn words(why: Refusal) -> (&'static str, &'static str) {
+    match why {
+        Refusal::NotListed => ("network.allow", "the host is not on the allowlist"),
+        Refusal::Port => ("network.allow", "this port of the host is not on the allowlist"),
+        Refusal::Address => ("network.address", "the address is not of the public network"),
+        Refusal::Malformed => ("network.form", "it can be understood in more than one way"),
+        Refusal::HostDiffers => ("network.form", "it names two different hosts"),
+        Refusal::Request => ("network.allow", "the host is listed for some requests only"),
+        Refusal::Unreachable => ("network.reach", "nothing answered"),
+        Refusal::Limit => ("network.limit", "more at one time than there may be"),
+    }
+}
+
+fn destination(to: &Destination) -> audit::Destination {
+    let (domain, ip) = match &to.host {
+        HostName::Name(name) => (Some(name.clone()), None),
+        HostName::Address(address) => (None, Some(*address)),
+    };
+    audit::Destination {
+        address: Some(Text::from_bytes(to.to_string().as_bytes())),
+        domain,
+        ip,
+        port: Some(to.port),
+    }
+}
+
+/// What the guest named, which may be anything.
+fn as_said(text: &str) -> audit::Destination {
+    let split = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let (host, port) = split.map_or((text, None), |(host, port)| (host, Some(port)));
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    audit::Destination {
+        address: Some(Text::from_bytes(text.as_bytes())),
+        domain: ip.is_none().then(|| host.to_owned()),
+        ip,
+        port,
+    }
+}
+
+impl std::fmt::Debug for SenderBox {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Sender")
+    }
+}

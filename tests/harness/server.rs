@@ -1,0 +1,74 @@
+//! Servers on loopback that behave well or badly, as told; `tests/servers` has the programs.
+
+use super::PYTHON;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+const ANSWERS: &str = include_str!("../servers/answers.py");
+const RECEIVE: &str = include_str!("../servers/receive.py");
+
+/// A server, ended when dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// The first line that it said: its port, where it has one.
+    pub(crate) said: String,
+    log: PathBuf,
+}
+
+impl Server {
+    /// An HTTP server that answers each request with the next step of a script.
+    pub(crate) fn answering<S: AsRef<OsStr>>(log: &Path, steps: impl IntoIterator<Item = S>) -> Self {
+        let words: Vec<_> = steps.into_iter().map(|step| step.as_ref().to_owned()).collect();
+        Self::start(ANSWERS, log, [log.as_os_str().to_owned()].into_iter().chain(words))
+    }
+
+    /// A receiver on a unix socket.
+    pub(crate) fn receiving(how: &str, socket: &Path, log: &Path, closings: &[&str]) -> Self {
+        let words = [how.as_ref(), socket.as_os_str(), log.as_os_str()].map(OsStr::to_owned);
+        let closings = closings.iter().map(|word| OsStr::new(word).to_owned());
+        Self::start(RECEIVE, log, words.into_iter().chain(closings))
+    }
+
+    fn start(program: &str, log: &Path, words: impl Iterator<Item = std::ffi::OsString>) -> Self {
+        // The program itself, not its path: who runs the suite may not see the source tree.
+        let mut child = Command::new(PYTHON)
+            .args(["-c", program])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start a server");
+        let mut said = String::new();
+        let stdout = child.stdout.take().expect("a piped stdout");
+        BufReader::new(stdout).read_line(&mut said).expect("the server's first line");
+        assert!(!said.is_empty(), "the server did not start");
+        Server { child, said: said.trim().to_owned(), log: log.to_owned() }
+    }
+
+    /// Its URL, with a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.said)
+    }
+
+    /// What it was sent, a JSON value a line.
+    pub(crate) fn got(&self) -> Vec<Value> {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of the server's log")).collect()
+    }
+
+    /// What it was sent, as it is.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        fs::read(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
