@@ -28,6 +28,8 @@ mod namespaces;
 mod notify;
 mod overlay;
 mod policy;
+mod promotion;
+mod prune;
 mod record;
 mod selftest;
 mod sinks;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// A verb of shieldrun in a world, outside any run.
-fn verb(world: &World, arguments: &[&str]) -> Output {
+pub(crate) fn verb(world: &World, arguments: &[&str]) -> Output {
     Command::new(binary())
         .args(arguments)
         .current_dir(&world.project)
@@ -19,14 +19,14 @@ fn verb(world: &World, arguments: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn said(output: &Output, code: i32) -> String {
+pub(crate) fn said(output: &Output, code: i32) -> String {
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{text}");
     text
 }
 
-fn git(world: &World, arguments: &[&str]) -> String {
+pub(crate) fn git(world: &World, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .args(arguments)
         .current_dir(&world.project)
@@ -38,19 +38,19 @@ fn git(world: &World, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-fn listed(ran: &Ran, key: &str) -> Vec<String> {
+pub(crate) fn listed(ran: &Ran, key: &str) -> Vec<String> {
     let list = ran.record.result[key].as_array().cloned().unwrap_or_default();
     let mut list: Vec<String> = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     list.sort();
     list
 }
 
-fn content(world: &World, path: &str) -> Option<String> {
+pub(crate) fn content(world: &World, path: &str) -> Option<String> {
     fs::read_to_string(world.project.join(path)).ok()
 }
 
 /// A project without files that are masked beside the workspace's own, committed whole.
-fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::new();
     for name in ["a", "b", "c", "d"] {
         world.write(&format!("{name}.txt"), format!("{name}\n"));
@@ -61,15 +61,22 @@ fn world() -> World {
     world
 }
 
-/// What the agent of the issue does: edits, a workflow, a removal, a push, a hook, a commit.
+/// Edits three files, adds a workflow, removes a file, pushes, writes a hook, commits. The push is written in two
+/// halves, since the command line that holds this script is looked through as well.
 const AGENT: &str = "set -e\nfor f in a b c; do echo more >> $f.txt; done\n\
     mkdir -p .github/workflows; echo 'on: push' > .github/workflows/ci.yml\nrm d.txt\n\
+    git pu''sh --quiet ../remote.git main || echo not pushed\n\
     printf '#!/bin/sh\\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit\n\
     git add --all .; git commit --quiet --no-verify --message work";
 
 #[test]
 fn plain_changes_go_and_what_runs_later_waits_until_it_is_approved() {
     let world = world();
+    world.write("sandbox-policy.yaml", "blocked_patterns: [\"git push\"]\n");
+    git(&world, &["add", "--all", "."]);
+    git(&world, &["commit", "--quiet", "--message", "policy"]);
+    let remote = world.project.with_file_name("remote.git");
+    git(&world, &["init", "--quiet", "--bare", "../remote.git"]);
     let before = git(&world, &["rev-parse", "HEAD"]);
     let ran = world.bash(AGENT).run().expect_code(0);
     ran.assert_nothing_real();
@@ -77,6 +84,27 @@ fn plain_changes_go_and_what_runs_later_waits_until_it_is_approved() {
     assert_eq!(listed(&ran, "held"), [".git", ".git/hooks/pre-commit", ".github/workflows/ci.yml"], "{ran}");
     assert_eq!(ran.record.result["verdict"], "hold", "{ran}");
     assert!(ran.said().contains("runs on your machine when"), "{ran}");
+    // The push: blocked, on record with its rule, said, and nothing of it arrived.
+    assert_eq!(ran.text(), "not pushed\n", "{ran}");
+    let blocked = ran.record.of("command-blocked");
+    assert!(blocked.iter().any(|event| text(event, "/rule/name").contains("blocked_patterns")), "{ran}");
+    let denied = ran.record.result["denied"].to_string();
+    assert!(denied.contains(concat!("git pu", "sh")) && denied.contains("command-blocked"), "{denied}");
+    assert!(ran.said().contains("by `blocked_patterns`"), "{ran}");
+    let refs =
+        Command::new("git").arg("--git-dir").arg(&remote).arg("for-each-ref").output().expect("run git");
+    assert_eq!((refs.status.success(), refs.stdout.as_slice()), (true, &b""[..]));
+    // Each reason by itself, as the record's contract has it.
+    let verdict: Value = {
+        let path = Path::new(text(&ran.record.result, "/record")).join("verdict.json");
+        serde_json::from_slice(&fs::read(path).expect("a verdict")).expect("JSON")
+    };
+    for file in [".github/workflows/ci.yml", ".git/hooks/pre-commit"] {
+        let reasons = verdict["reasons"].as_array().cloned().unwrap_or_default();
+        let own = reasons.iter().find(|reason| reason["file"] == file).expect(file);
+        assert_eq!((text(own, "/effect"), text(own, "/rule")), ("hold", "gate.runs_later"), "{own}");
+        assert!(text(own, "/message").starts_with("runs on your machine when"), "{own}");
+    }
     assert_eq!(content(&world, "a.txt").as_deref(), Some("a\nmore\n"));
     assert!(!world.project.join("d.txt").exists());
     assert!(!world.project.join(".github").exists() && !world.project.join(".git/hooks/pre-commit").exists());
@@ -96,6 +124,9 @@ fn plain_changes_go_and_what_runs_later_waits_until_it_is_approved() {
     assert_eq!(git(&world, &["log", "--format=%s", "-1"]), "work");
     assert_eq!(git(&world, &["rev-parse", "HEAD~1"]), before);
     assert_eq!(git(&world, &["status", "--porcelain"]), "", "tree, index and commit are one");
+    let committed = git(&world, &["diff", "--name-status", "--no-renames", "HEAD~1", "HEAD"]);
+    let expected = "A\t.github/workflows/ci.yml\nM\ta.txt\nM\tb.txt\nM\tc.txt\nD\td.txt";
+    assert_eq!(committed, expected, "the commit is what was approved, and nothing else");
     assert!(said(&verb(&world, &["trace", "last", "--verify"]), 0).contains("chained"));
     let trace = said(&verb(&world, &["trace", "last"]), 0);
     assert!(trace.contains("review-decided") && trace.contains("seen"), "{trace}");

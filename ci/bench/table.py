@@ -4,13 +4,17 @@ Everything that is compared is run in turn, round by round, so that a change of 
 of it; what is printed are medians and the ratio of medians.
 """
 
+import fcntl
 import os
 import pathlib
+import pty
 import random
 import statistics
 import string
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 SHIELDRUN, SCRATCH = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -56,6 +60,28 @@ def once(words, directory, env):
     if status != 0:
         show = subprocess.run(words, cwd=directory, env=env, stdin=subprocess.DEVNULL, capture_output=True)
         sys.exit(f"bench: {words} failed ({status}): {show.stderr.decode(errors='replace')}")
+    return taken
+
+
+def on_screen(words, keys, directory, env):
+    """Seconds until a full-screen program has drawn itself, taken these keys and left."""
+    begin = time.perf_counter()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(directory)
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
+        os.execvpe(words[0], words, {**env, "TERM": "xterm-256color"})
+    os.write(terminal, keys)
+    try:
+        while os.read(terminal, 1 << 16):
+            pass
+    except OSError:
+        pass
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    taken = time.perf_counter() - begin
+    if status != 0:
+        sys.exit(f"bench: {words} failed on a terminal ({status})")
     return taken
 
 
@@ -228,6 +254,51 @@ def at_work():
             row(f"{name}, {via}", seconds * 1e3, "ms", seconds / native, "native", aim if via == "shieldrun" else "")
 
 
+def promotion():
+    """What comes after a run that changed many files: diff and gate, then the way into a tree."""
+    env = environment(10)
+    count = 200 if QUICK else 10_000
+    heading(f"{count:,} changed files of 4 KiB")
+    many, root = SCRATCH / "many", project("promoted", 100)
+    for at in range(count):
+        (many / f"d{at // 100}").mkdir(parents=True, exist_ok=True)
+        (many / f"d{at // 100}" / f"f{at}.py").write_text(f"# {at}\n" + "x = 1\n" * 680)
+    made = shield("cp", "-r", str(many), "made")
+    made[1:1] = ["--review", "always"]
+    elsewhere = shield("cp", "-r", str(many), "/tmp/made")
+    copied, promoted, judged = [], [], []
+    for at in range(2 if QUICK else 5):
+        judged.append(once(made, root, env) - once(elsewhere, root, env))
+        runs = SCRATCH / "state/shieldrun/runs"
+        # Without an answer for the run that went elsewhere: it changed nothing.
+        run = sorted(path for path in runs.iterdir() if (path / "upper/made").exists())[-1]
+        (copy, into) = (SCRATCH / f"copy{at}", SCRATCH / f"into{at}")
+        copy.mkdir()
+        copied.append(once(["cp", "-a", f"{run}/upper/.", str(copy)], root, env))
+        promoted.append(once([SHIELDRUN, "approve", run.name, "--promote-to", str(into)], root, env))
+        found = sum(len(files) for _, _, files in os.walk(into))
+        if found != count:
+            sys.exit(f"bench: {found} files were promoted, not {count}")
+    native = statistics.median(copied)
+    row("diff and gate, and what the overlay costs", statistics.median(judged) * 1e3, "ms", aim="at most 1500")
+    row("cp -a", native * 1e3, "ms")
+    whole = statistics.median(promoted)
+    row("shieldrun approve --promote-to", whole * 1e3, "ms", whole / native, "cp -a", "at most 2.0")
+    few = 100 if QUICK else 2000
+    part = SCRATCH / "some"
+    for at in range(few):
+        (part / f"d{at // 100}").mkdir(parents=True, exist_ok=True)
+        (part / f"d{at // 100}" / f"f{at}.py").write_text(f"# {at}\n" + "x = 1\n" * 40)
+    words = shield("cp", "-r", str(part), "some")
+    words[1:1] = ["--review", "always"]
+    once(words, root, env)
+    review = [SHIELDRUN, "review", "last"]
+    opened = statistics.median(on_screen(review, b"q", root, env) for _ in range(5))
+    scrolled = statistics.median(on_screen(review, b"j" * 200 + b"q", root, env) for _ in range(5))
+    row(f"review of {few:,} files: open and leave", opened * 1e3, "ms", aim="at most 300")
+    row("review: one file further, drawn", (scrolled - opened) / 200 * 1e3, "ms")
+
+
 def output():
     root = SCRATCH / "small"
     size = (16 if QUICK else 256) << 20
@@ -255,7 +326,7 @@ def main():
     HOME.mkdir()
     load = os.getloadavg()[0]
     print(f"{os.uname().release}, {os.cpu_count()} cores, load {load:.1f}" + (", quick: figures say little" if QUICK else ""))
-    parts = (start_up, walk, through_the_shim, once_started, workspace, at_work, output)
+    parts = (start_up, walk, through_the_shim, once_started, workspace, at_work, promotion, output)
     wanted = [word for word in sys.argv[3:] if not word.startswith("--")]
     # The first two make what the others work in.
     for part in (part for part in parts if not wanted or part.__name__ in ["start_up", "walk", *wanted]):

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::deliver::PlaceArguments;
 use crate::review::Request;
 use crate::say;
 use clap::{Args, Parser, Subcommand};
 use shieldrun_policy::exit;
 use shieldrun_policy::network::Entry;
-use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, SinkName, Writes};
+use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, SinkName, Writes, bytes};
 
 /// Run a coding agent so that it can neither read nor leak a real secret.
 #[derive(Debug, Parser)]
@@ -20,7 +21,7 @@ use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, Sink
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    override_usage = "shieldrun [OPTIONS] [--] COMMAND [ARG]...\n       shieldrun runs | trace RUN | review [RUN] | approve RUN | reject RUN | undo RUN\n       shieldrun policy check|explain|schema|init | secrets scan|synthesize | doctor | selftest",
+    override_usage = "shieldrun [OPTIONS] [--] COMMAND [ARG]...\n       shieldrun runs [prune] | trace RUN | review [RUN] | approve RUN | reject RUN | undo RUN\n       shieldrun policy check|explain|schema|init | secrets scan|synthesize | doctor | selftest",
     after_help = AFTER_HELP,
     max_term_width = 100
 )]
@@ -53,11 +54,15 @@ Everything that shieldrun says goes to stderr; stdout is the command's alone.";
 pub(crate) enum Action {
     /// Run a command (the same as no verb at all).
     Run(RunArguments),
-    /// List the recorded runs, newest first.
+    /// List the recorded runs, newest first, or remove old ones.
+    #[command(args_conflicts_with_subcommands = true)]
     Runs {
         /// One JSON object a line.
         #[arg(long)]
         json: bool,
+        /// What to do instead of listing.
+        #[command(subcommand)]
+        verb: Option<RunsVerb>,
     },
     /// Show what a run did.
     Trace {
@@ -89,7 +94,17 @@ pub(crate) enum Action {
         json: bool,
     },
     /// Let changes of a run through, and promote them.
-    Approve(Named),
+    Approve {
+        /// The run, and files of it.
+        #[command(flatten)]
+        named: Named,
+        /// Only these hunks of the one file, by their numbers in its patch: `1,3`.
+        #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = hunk)]
+        hunks: Vec<usize>,
+        /// Where to; else where the run was told to.
+        #[command(flatten)]
+        place: PlaceArguments,
+    },
     /// Leave changes in the run.
     Reject(Named),
     /// Take back what was promoted of a run.
@@ -136,6 +151,36 @@ pub(crate) enum Action {
     },
 }
 
+/// What to do with recorded runs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsVerb {
+    /// Remove old records, with the layers and replaced files in them. Never one of a run that goes on.
+    Prune(PruneArguments),
+}
+
+/// Which records go. Without any of the first three: what the policy's `trace.retention` says.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArguments {
+    /// Those older than this: `30d`, `12h`, `90m`.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub older_than: Option<Duration>,
+    /// All but the newest N; beside another option: never one of the newest N.
+    #[arg(long, value_name = "N")]
+    pub keep: Option<usize>,
+    /// The oldest, until all of them together take no more than this on disk: `1GiB`.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_size: Option<u64>,
+    /// Also those that hold work nobody has decided on.
+    #[arg(long)]
+    pub force_held: bool,
+    /// Say what would go, and remove nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// A run, and files of it.
 #[derive(Debug, Args)]
 pub(crate) struct Named {
@@ -150,8 +195,8 @@ pub(crate) struct Named {
 
 impl Named {
     /// As the review takes it.
-    pub(crate) fn request(&self) -> Request {
-        Request { files: self.files.clone(), comment: self.comment.clone() }
+    pub(crate) fn request(&self, hunks: Vec<usize>, place: &PlaceArguments) -> Request {
+        Request { files: self.files.clone(), comment: self.comment.clone(), hunks, place: place.clone() }
     }
 }
 
@@ -235,6 +280,8 @@ pub(crate) struct RunArguments {
     /// Let descriptor N through; none but 0, 1 and 2 crosses otherwise.
     #[arg(long = "keep-fd", value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
     pub keep_fd: Vec<i32>,
+    #[command(flatten)]
+    pub place: PlaceArguments,
     /// Exit with 122 when changes are held for review.
     #[arg(long)]
     pub fail_on_hold: bool,
@@ -271,6 +318,31 @@ fn seconds(text: &str) -> Result<Duration, String> {
         return Err("a timeout must be more than 0 seconds".to_owned());
     }
     Duration::try_from_secs_f64(seconds).map_err(|_| "too long".to_owned())
+}
+
+fn hunk(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "a hunk is named by its number, from 1".to_owned())
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return Err("an age is a number and a unit: `45s`, `90m`, `12h`, `30d`, `2w`".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "an age begins with a number: `30d`".to_owned())?;
+    Ok(Duration::from_secs(number.checked_mul(seconds).ok_or_else(|| "too long".to_owned())?))
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    bytes(text)
+        .ok_or_else(|| "a size is a number of bytes with or without a unit: `512MiB`, `1GiB`".to_owned())
 }
 
 impl RunArguments {

@@ -22,6 +22,7 @@ use shieldrun_policy::plan::{Bytes, Layer, Mount, Plan};
 use crate::record::RunDir;
 
 pub(crate) use persist::bring_back;
+pub(crate) use tree::remove as remove_tree;
 
 /// What a run wrote to the workspace, in its record; `c 0 0` is a deletion, `user.overlay.opaque` a
 /// directory that hides the one below.

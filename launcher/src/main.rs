@@ -44,6 +44,7 @@ mod web;
 mod beneath;
 mod changes;
 mod commits;
+mod deliver;
 mod promote;
 mod review;
 
@@ -61,6 +62,7 @@ use host::Host;
 use inventory::Search;
 use record::RunDir;
 use shieldrun_policy::schema::Policy;
+use shieldrun_policy::verdict::PromoteTo;
 use sys::privileges;
 use sys::signals::InheritedSignals;
 use trial::Trial;
@@ -84,6 +86,7 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     let host = Host::look()?;
     let policy = policies::policy(&host, arguments)?;
     failure::refuse_what_cannot_be_had(&policy)?;
+    arguments.place.refuse_without_a_layer(&policy)?;
     failure::refuse_closed_descriptors(&arguments.keep_fd)?;
     let runs = host.runs()?;
     if arguments.dry_run {
@@ -92,9 +95,11 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
         return Ok(verbs::print_plan(&plan, arguments.json));
     }
     verbs::finish_what_was_cut_off(&runs);
+    let place = arguments.place.resolve(&host.workspace, &runs)?;
     let mut search = Search::Beside;
     loop {
-        if let Some(code) = attempt(arguments, inherited, &host, &policy, &runs, search)? {
+        if let Some(code) = attempt(arguments, inherited, &host, &policy, &runs, place.as_ref(), search)? {
+            verbs::keep_no_more_than(&policy.trace.retention, &runs);
             return Ok(code);
         }
         // More is to be masked than was known when it began.
@@ -109,6 +114,7 @@ fn attempt(
     host: &Host,
     policy: &Policy,
     runs: &Path,
+    place: Option<&PromoteTo>,
     search: Search,
 ) -> Result<Option<ExitCode>, Failure> {
     let (mut inventory, left_over) = inventory::take(policy, host, &arguments.command_bytes(), search)?;
@@ -120,7 +126,7 @@ fn attempt(
             .map_err(|error| Failure::doing("cannot let the guest trust the run's authority", error))?;
     }
     let (plan, inventory, directory, authority) = (&plan, &inventory, &directory, Cell::new(authority));
-    let trial = Trial { arguments, policy, plan, inventory, directory, authority };
+    let trial = Trial { arguments, policy, plan, inventory, directory, authority, place };
     let started = trial.launch(inherited)?;
     if let Some(search) = left_over
         && !search.confirm(&inventory.registry, policy, host)?

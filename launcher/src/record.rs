@@ -8,6 +8,7 @@
 mod error;
 mod late;
 mod past;
+mod prune;
 mod remedy;
 mod story;
 mod timeline;
@@ -25,12 +26,13 @@ use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, mkdirat, openat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use shieldrun_policy::audit::Timestamp;
-use shieldrun_policy::verdict::RunResult;
+use shieldrun_policy::verdict::{PromoteTo, RunResult};
 use ulid::Ulid;
 
 pub(crate) use error::RecordError;
 pub(crate) use late::Late;
 pub(crate) use past::{Past, find, list, print_list, verify};
+pub(crate) use prune::{Bounds, Held, Pruned, prune};
 pub(crate) use timeline::{TraceForm, trace};
 pub(crate) use whole::{replace_at, write_result};
 
@@ -70,11 +72,29 @@ pub(crate) struct RunRecord {
     pub(crate) shieldrun: String,
     pub(crate) host: HostRecord,
     pub(crate) started_at: String,
+    /// Where accepted changes were to go, if not to the workspace.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) promote_to: Option<PromoteTo>,
+    /// The commit that it began with, where a branch was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) promote_base: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) ended_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) events: Option<EventsRecord>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) result: Option<RunResult>,
+    /// What is being added; there only if that was cut off.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) adding: Option<Adding>,
+}
+
+/// The end of the log as it will be, written down before it is: a kill in between leaves no broken chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Adding {
+    /// Bytes of the log before.
+    pub(crate) length: u64,
+    pub(crate) events: EventsRecord,
     pub(crate) result: Option<RunResult>,
 }
 

@@ -13,6 +13,8 @@ mod tell;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,11 +23,13 @@ use shieldrun_egress::broker::Authority;
 use shieldrun_policy::audit::{Event, Provider};
 use shieldrun_policy::plan::{Cover, Mask, Plan, Tier};
 use shieldrun_policy::schema::Policy;
+use shieldrun_policy::verdict::PromoteTo;
 
 use crate::audit::{Log, Sender};
 use crate::cast::{self, CAST, Cast};
 use crate::claims::{Claimed, Drain};
 use crate::cli::RunArguments;
+use crate::commits;
 use crate::failure::Failure;
 use crate::guest::GuestFiles;
 use crate::guest_table::{Extent, GuestTable, Treatment};
@@ -67,6 +71,8 @@ pub(crate) struct Trial<'a> {
     pub directory: &'a RunDir,
     /// Whom the guest was told to trust, until it serves.
     pub authority: Cell<Option<Authority>>,
+    /// Where accepted changes go, if not to the workspace.
+    pub place: Option<&'a PromoteTo>,
 }
 
 /// A child that sets itself up, and our ends of its streams.
@@ -157,6 +163,11 @@ impl Trial<'_> {
         Ok(())
     }
 
+    /// Where the run works, on the host.
+    fn workspace(&self) -> &Path {
+        Path::new(std::ffi::OsStr::from_bytes(&self.plan.workspace.0))
+    }
+
     /// Begins the record while the kernel builds the walls.
     ///
     /// # Errors
@@ -173,9 +184,15 @@ impl Trial<'_> {
             shieldrun: env!("CARGO_PKG_VERSION").to_owned(),
             host: HostRecord::here(),
             started_at: time(SystemTime::now()),
+            promote_to: self.place.cloned(),
+            promote_base: match self.place {
+                Some(PromoteTo::Branch(_)) => commits::head(self.workspace()),
+                _ => None,
+            },
             ended_at: None,
             events: None,
             result: None,
+            adding: None,
         };
         let events = self.directory.create_file(crate::record::EVENTS)?;
         let sinks = sinks::open(self.arguments.events.as_deref(), &self.policy.trace.sinks, self.directory)?;

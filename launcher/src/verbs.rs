@@ -1,5 +1,6 @@
 //! Owns the verbs that run nothing: they look at records and policies and print.
 
+mod prune;
 mod review;
 mod secrets;
 
@@ -11,7 +12,8 @@ use shieldrun_policy::plan::Plan;
 use shieldrun_policy::schema::{Overrides, example, json_schema, load};
 
 use crate::cast::{self, Pace};
-use crate::cli::{Action, Cli, PolicyVerb, SecretsVerb};
+use crate::cli::{Action, Cli, PolicyVerb, RunsVerb, SecretsVerb};
+use crate::deliver::PlaceArguments;
 use crate::doctor;
 use crate::failure::Failure;
 use crate::host::Host;
@@ -28,7 +30,8 @@ use crate::selftest;
 pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::Run(_) => Ok(ExitCode::SUCCESS),
-        Action::Runs { json } => {
+        Action::Runs { verb: Some(RunsVerb::Prune(arguments)), .. } => prune::carry_out(&arguments),
+        Action::Runs { json, verb: None } => {
             finish_what_was_cut_off(&runs()?);
             let listed = record::list(&runs()?)?;
             read_to_its_end(record::print_list(&listed, json, &mut std::io::stdout().lock()))
@@ -45,8 +48,13 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
             read_to_its_end(record::trace(&past, form, &mut std::io::stdout().lock()))
         }
         Action::Review { run, json } => review::show(&run, json),
-        Action::Approve(named) => review::decide(review::Answer::Approve, &named.run, &named.request()),
-        Action::Reject(named) => review::decide(review::Answer::Reject, &named.run, &named.request()),
+        Action::Approve { named, hunks, place } => {
+            review::decide(review::Answer::Approve, &named.run, &named.request(hunks, &place))
+        }
+        Action::Reject(named) => {
+            let request = named.request(Vec::new(), &PlaceArguments::default());
+            review::decide(review::Answer::Reject, &named.run, &request)
+        }
         Action::Undo { run } => review::undo(&run),
         Action::Policy { verb } => policy(verb),
         Action::Secrets { verb: SecretsVerb::Scan { paths, json } } => secrets::scan(&paths, json),
@@ -68,6 +76,8 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
         }
     }
 }
+
+pub(crate) use prune::keep_no_more_than;
 
 /// Promotions that a kill cut off are finished, or taken back, before anything else is done.
 pub(crate) fn finish_what_was_cut_off(runs: &std::path::Path) {

@@ -54,10 +54,20 @@ pub struct Decision {
     pub decision: Answer,
     /// Over which files.
     pub files: Vec<String>,
+    /// Over which hunks of the one file, from 1; empty for all of it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hunks: Vec<usize>,
     /// In their words.
     pub comment: Option<String>,
     /// Over which changes, exactly.
     pub changes_digest: String,
+}
+
+impl Decision {
+    /// Whether it is over a part of a file.
+    pub fn is_part(&self) -> bool {
+        !self.hunks.is_empty()
+    }
 }
 
 /// The whole of `verdict.json`.
@@ -81,6 +91,16 @@ pub struct VerdictRecord {
     pub refused: Vec<String>,
     /// What people decided since.
     pub decisions: Vec<Decision>,
+}
+
+/// Where accepted changes go, if not to the workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromoteTo {
+    /// A directory, by its path from the root: `--promote-to`.
+    Directory(String),
+    /// A branch of the workspace's repository: `--promote-to-branch`.
+    Branch(String),
 }
 
 /// How the command ended.
@@ -155,8 +175,11 @@ pub struct RunResult {
     pub isolation: String,
     /// What becomes of the changes; none where there was no gate.
     pub verdict: Option<Verdict>,
-    /// Files that reached the real tree.
+    /// Files that reached the real tree, or the place in `promoted_to`.
     pub promoted: Vec<String>,
+    /// Where they went, if not to the workspace.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub promoted_to: Option<PromoteTo>,
     /// Files that wait.
     pub held: Vec<String>,
     /// Files that stay.

@@ -32,7 +32,7 @@ use content::Side;
 pub(crate) use content::{Owner, digest, digest_of, stat_kind};
 pub(crate) use eyes::Eyes;
 use patch::Patch;
-pub(crate) use patch::patch_header;
+pub(crate) use patch::{patch_header, sections, unified};
 use text::TextDiff;
 use walk::{Touched, Walked};
 

@@ -3,7 +3,9 @@
 //! What is not in it is named in it, in a line that git passes over. A line that holds a real value shows whose
 //! it is instead.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
+use std::ops::Range;
 
 use shieldrun_policy::changes::{Change, ChangeKind, Found, Node, NodeKind};
 use shieldrun_policy::plan::Bytes;
@@ -156,6 +158,34 @@ fn one(change: &Change, before: Option<&Node>, after: Option<&Node>, read: &Read
 pub(crate) fn patch_header(change: &Change) -> Vec<u8> {
     let old = change.from.as_ref().filter(|_| change.before.is_some()).unwrap_or(&change.path);
     first_line(old, &change.path)
+}
+
+/// Where each change is in the patch, by its first line.
+pub(crate) fn sections(patch: &[u8]) -> HashMap<&[u8], Vec<Range<usize>>> {
+    let mut found: HashMap<&[u8], Vec<Range<usize>>> = HashMap::new();
+    let mut open: Option<(&[u8], usize)> = None;
+    let mut at = 0;
+    for line in patch.split_inclusive(|byte| *byte == b'\n') {
+        let begins = line.starts_with(b"diff --git ") || line.starts_with(b"# not in this patch: ");
+        if begins {
+            if let Some((head, start)) = open.take() {
+                found.entry(head).or_default().push(start..at);
+            }
+            open = Some((line.strip_suffix(b"\n").unwrap_or(line), at));
+        }
+        at += line.len();
+    }
+    if let Some((head, start)) = open {
+        found.entry(head).or_default().push(start..at);
+    }
+    found
+}
+
+/// The hunks that make one text the other, and nothing else.
+pub(crate) fn unified(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    hunks(&TextDiff::new(old, new), &mut out);
+    out
 }
 
 fn first_line(old: &Bytes, new: &Bytes) -> Vec<u8> {

@@ -46,12 +46,16 @@ impl<'a> TextDiff<'a> {
         let deadline = Some(Instant::now() + PATIENCE);
         let operations = capture_diff_slices_deadline(Algorithm::Myers, &old_numbers, &new_numbers, deadline);
         let mut blocks: Vec<Block> = Vec::new();
+        // Counted here: where a removal stands in the new text, and an insertion in the old, the operations do not
+        // always say rightly. Their order and their lengths are right.
+        let (mut at_old, mut at_new) = (0, 0);
         for operation in operations {
-            let (tag, old, new) = match operation {
-                DiffOp::Equal { .. } => continue,
-                other => other.as_tag_tuple(),
-            };
-            let _ = tag;
+            let (old, new) = (operation.old_range().len(), operation.new_range().len());
+            let (old, new) = (at_old..at_old + old, at_new..at_new + new);
+            (at_old, at_new) = (old.end, new.end);
+            if matches!(operation, DiffOp::Equal { .. }) {
+                continue;
+            }
             match blocks.last_mut() {
                 Some(last) if last.old.end == old.start && last.new.end == new.start => {
                     last.old.end = old.end;

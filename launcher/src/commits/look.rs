@@ -107,7 +107,10 @@ pub(super) fn view(repository: &Repository<'_>) -> Result<Git, CommitsError> {
         fs::create_dir_all(at.join(directory)).map_err(&failed)?;
     }
     let (layer, workspace) = (repository.layer.display(), repository.workspace.display());
-    let mut alternates = format!("{layer}/.git/objects\n");
+    let mut alternates = String::new();
+    if repository.layer.join(".git/objects").is_dir() {
+        alternates.push_str(&format!("{layer}/.git/objects\n"));
+    }
     if repository.workspace.join(".git/objects").is_dir() {
         alternates.push_str(&format!("{workspace}/.git/objects\n"));
     }

@@ -3,6 +3,7 @@
 //!
 //! Git reads what the run wrote with hooks off and no configuration but its own defaults.
 
+mod branch;
 mod carry;
 mod git;
 mod look;
@@ -13,6 +14,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+pub(crate) use branch::{Load, branch, branch_back, check_branch, head};
 pub(crate) use carry::{carry, check_back, take_back};
 pub(crate) use look::look;
 
@@ -40,6 +42,14 @@ pub(crate) enum CommitsError {
     Io { what: &'static str, source: io::Error },
     /// A reference is another by now.
     Moved { name: String },
+    /// There is no repository for a branch.
+    NoRepository,
+    /// No name for a branch.
+    NoBranch(String),
+    /// There is such a branch, and it is not this run's.
+    Taken(String),
+    /// Somebody works on it.
+    CheckedOut(String),
     /// The run left references in a form that is not read here.
     Form(&'static str),
 }
@@ -58,6 +68,16 @@ impl fmt::Display for CommitsError {
             CommitsError::Io { what, .. } => write!(f, "cannot {what}"),
             CommitsError::Moved { name } => {
                 write!(f, "`{name}` was moved on the host since the run began; the commits stay in the run")
+            }
+            CommitsError::NoRepository => {
+                f.write_str("the workspace is no git repository, so there is no branch to promote to")
+            }
+            CommitsError::NoBranch(name) => write!(f, "`{name}` is no name for a branch"),
+            CommitsError::Taken(name) => {
+                write!(f, "the branch `{name}` is there already; promote to one with another name")
+            }
+            CommitsError::CheckedOut(name) => {
+                write!(f, "the branch `{name}` is checked out; promote to one with another name")
             }
             CommitsError::Form(what) => {
                 write!(f, "the run's repository has {what}; its commits stay in the run")

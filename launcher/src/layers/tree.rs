@@ -16,7 +16,7 @@ use rustix::io::Errno;
 ///
 /// # Errors
 /// The first thing that could not be removed; the rest is removed all the same.
-pub(super) fn remove(directory: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy) -> io::Result<()> {
+pub(crate) fn remove(directory: BorrowedFd<'_>, name: impl rustix::path::Arg + Copy) -> io::Result<()> {
     match unlinkat(directory, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::NOTDIR) => return Ok(unlinkat(directory, name, AtFlags::empty())?),

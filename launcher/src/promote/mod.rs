@@ -5,6 +5,7 @@
 //! overwritten: what changed since the run began is a conflict, and what is replaced is kept for an undo.
 
 mod apply;
+mod aside;
 mod halt;
 mod journal;
 mod keep;
@@ -36,6 +37,7 @@ use stage::Stage;
 pub(crate) use layer::keep_layer;
 pub(crate) use plan::select;
 pub(crate) use recover::recover;
+pub(crate) use stage::open_closed;
 pub(crate) use undo::undo;
 
 /// Where to, and what goes on record.
@@ -47,6 +49,16 @@ pub(crate) struct Destination<'a> {
     /// The real tree, opened, and its canonical path.
     pub(crate) target: BorrowedFd<'a>,
     pub(crate) target_path: &'a Path,
+    pub(crate) form: Form,
+}
+
+/// What the target is to the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The tree that it began with.
+    Tree,
+    /// A directory for what it changed, and nothing else of the tree.
+    Files,
 }
 
 /// What came of it.
@@ -108,15 +120,16 @@ pub(crate) fn promote_checked(
     promote_with(to, upper, changes, since, Check::Digest)
 }
 
-/// Every path that a promotion of this run put into the tree, or took out of it, and no undo took back.
+/// Every path that a promotion of this run put into this tree, or took out of it, and no undo took back.
 ///
 /// # Errors
 /// When a journal cannot be read.
-pub(crate) fn promoted(record: BorrowedFd<'_>) -> io::Result<HashSet<Vec<u8>>> {
-    let journals = Journal::read_all(record)?;
+pub(crate) fn promoted(to: &Destination<'_>) -> io::Result<HashSet<Vec<u8>>> {
+    let journals = Journal::read_all(to.record)?;
     let numbers = undo::pending(&journals);
-    let steps = numbers.iter().filter_map(|number| journals.get(*number as usize - 1)).flat_map(|j| &j.steps);
-    Ok(steps.map(|step| step.path.clone()).collect())
+    let own = numbers.iter().filter_map(|number| journals.get(*number as usize - 1));
+    let own = own.filter(|journal| journal.target == to.target_path.as_os_str().as_bytes());
+    Ok(own.flat_map(|journal| &journal.steps).map(|step| step.path.clone()).collect())
 }
 
 /// Whether what is staged is compared with what was judged.
@@ -152,16 +165,23 @@ fn promote_locked(
 ) -> Result<Receipt, PromoteError> {
     let mut target = Tree::new(to.target);
     let journals = Journal::read_all(to.record).map_err(PromoteError::Record)?;
-    let ours = undo::given_back(&journals);
-    let mut planning = plan::plan(changes, &mut target, since, &ours).map_err(PromoteError::Target)?;
+    let ours = undo::given_back(&journals, to.target_path.as_os_str().as_bytes());
+    let planned = match to.form {
+        Form::Tree => plan::plan(changes, &mut target, since, &ours),
+        Form::Files => aside::plan(changes, &mut target),
+    };
+    let mut planning = planned.map_err(PromoteError::Target)?;
     if check == Check::JustRead {
         planning.steps.iter_mut().for_each(|planned| planned.digest = None);
     }
     if !planning.conflicts.is_empty() {
         return Ok(Receipt { promoted: Vec::new(), conflicts: planning.conflicts });
     }
-    let promoted = changes.iter().filter(|change| !change.is_directory()).map(|change| change.path.clone());
-    let promoted: Vec<Bytes> = promoted.collect();
+    let is_there = |change: &&&Change| match to.form {
+        Form::Tree => !change.is_directory(),
+        Form::Files => !change.is_directory() && change.after.is_some(),
+    };
+    let promoted: Vec<Bytes> = changes.iter().filter(is_there).map(|change| change.path.clone()).collect();
     if planning.steps.is_empty() {
         return Ok(Receipt { promoted, conflicts: Vec::new() });
     }

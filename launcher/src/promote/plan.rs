@@ -194,7 +194,7 @@ fn removal(
     Ok(())
 }
 
-fn put(path: &Bytes, expected: Option<Identity>, after: &Node, planning: &mut Planning) {
+pub(super) fn put(path: &Bytes, expected: Option<Identity>, after: &Node, planning: &mut Planning) {
     // The inode is known once it is staged.
     let step = Step { path: path.0.clone(), what: What::Put { inode: 0 }, expected, result: None };
     planning.steps.push(Planned { step, source: Some(path.0.clone()), digest: after.digest });
@@ -222,7 +222,12 @@ fn set(path: &Bytes, expected: Identity, before: Properties, after: &Node, plann
 }
 
 /// Whether the user's tree has just what the run would put there.
-fn is_already(there: &Stat, after: &Node, path: &Bytes, target: &mut Tree<'_>) -> io::Result<bool> {
+pub(super) fn is_already(
+    there: &Stat,
+    after: &Node,
+    path: &Bytes,
+    target: &mut Tree<'_>,
+) -> io::Result<bool> {
     if stat_kind(there) != kind(after) {
         return Ok(false);
     }
@@ -254,7 +259,7 @@ fn kind(node: &Node) -> &'static str {
 }
 
 impl Planning {
-    fn against(&mut self, path: &Bytes, why: &str) {
+    pub(super) fn against(&mut self, path: &Bytes, why: &str) {
         self.conflicts.push(Conflict { path: path.clone(), why: why.to_owned() });
     }
 }

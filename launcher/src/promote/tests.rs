@@ -52,6 +52,7 @@ impl Run {
             record_path: &self.record,
             target: lower.as_fd(),
             target_path: &self.layers.lower(),
+            form: Form::Tree,
         };
         act(&to, upper.as_fd())
     }

@@ -1,8 +1,11 @@
 //! Takes back what was promoted of a run: a promotion the other way round, with the same care.
 
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
 use shieldrun_policy::plan::Bytes;
 
 use super::journal::{Direction, Identity, Journal, State, Step, What};
@@ -16,10 +19,37 @@ use crate::beneath::Tree;
 /// # Errors
 /// When the kernel refuses a step; then the tree is as it was.
 pub(crate) fn undo(to: &Destination<'_>) -> Result<Receipt, PromoteError> {
-    flock(to.target, FlockOperation::LockExclusive).map_err(|errno| PromoteError::Target(errno.into()))?;
-    let undone = undo_locked(to);
-    let _ = flock(to.target, FlockOperation::Unlock);
-    undone
+    let numbers = pending(&Journal::read_all(to.record).map_err(PromoteError::Record)?);
+    let mut receipt = Receipt::default();
+    for number in numbers.into_iter().rev() {
+        let journals = Journal::read_all(to.record).map_err(PromoteError::Record)?;
+        let Some(journal) = journals.get(number as usize - 1) else { continue };
+        let path = Path::new(std::ffi::OsStr::from_bytes(&journal.target));
+        let opened;
+        // Not everything went to the workspace.
+        let target = if path == to.target_path {
+            to.target
+        } else {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match openat(CWD, path, flags, Mode::empty()) {
+                Ok(directory) => opened = directory,
+                // Whoever removed a directory took back what was in it.
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(PromoteError::Target(errno.into())),
+            }
+            opened.as_fd()
+        };
+        flock(target, FlockOperation::LockExclusive).map_err(|errno| PromoteError::Target(errno.into()))?;
+        let there = Destination { target, target_path: path, ..*to };
+        let one = undo_one(&there, number, journal);
+        let _ = flock(target, FlockOperation::Unlock);
+        let one = one?;
+        if !one.conflicts.is_empty() {
+            return Ok(Receipt { promoted: receipt.promoted, conflicts: one.conflicts });
+        }
+        receipt.promoted.extend(one.promoted);
+    }
+    Ok(receipt)
 }
 
 /// How many promotions there are to take back.
@@ -40,25 +70,12 @@ pub(crate) fn pending(journals: &[Journal]) -> Vec<u32> {
         .collect()
 }
 
-/// What undos put back into the tree, as they left it.
-pub(super) fn given_back(journals: &[Journal]) -> Ours {
+/// What undos put back into a tree, as they left it.
+pub(super) fn given_back(journals: &[Journal], target: &[u8]) -> Ours {
     let undos = journals.iter().filter(|j| j.direction == Direction::Undo && j.state == State::Done);
+    let undos = undos.filter(|journal| journal.target == target);
     let steps = undos.flat_map(|journal| &journal.steps);
     steps.filter_map(|step| Some((step.path.clone(), step.result?))).collect()
-}
-
-fn undo_locked(to: &Destination<'_>) -> Result<Receipt, PromoteError> {
-    let journals = Journal::read_all(to.record).map_err(PromoteError::Record)?;
-    let mut receipt = Receipt::default();
-    for number in pending(&journals).into_iter().rev() {
-        let Some(journal) = journals.get(number as usize - 1) else { continue };
-        let one = undo_one(to, number, journal)?;
-        if !one.conflicts.is_empty() {
-            return Ok(Receipt { promoted: receipt.promoted, conflicts: one.conflicts });
-        }
-        receipt.promoted.extend(one.promoted);
-    }
-    Ok(receipt)
 }
 
 fn undo_one(to: &Destination<'_>, number: u32, journal: &Journal) -> Result<Receipt, PromoteError> {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use shieldrun_policy::audit::Event;
 
 use super::past::verify;
-use super::{EVENTS, EventsRecord, Past, RUN, RecordError, RunRecord, read_at, replace_at};
+use super::{Adding, EVENTS, EventsRecord, Past, RUN, RecordError, RunRecord, read_at, replace_at};
 use crate::audit;
 
 /// The record, locked.
@@ -79,28 +79,56 @@ impl Late {
     }
 
     /// Adds events, and writes `run.json` anew with the end of the chain and what `edit` changes.
+    ///
+    /// Where it will end is written down first: whoever comes after a kill finds the addition there whole, or
+    /// takes away what is there of it.
     pub(crate) fn add(&self, events: &[Event], edit: impl FnOnce(&mut RunRecord)) -> Result<(), RecordError> {
-        let verified = verify(&self.past)?.map_err(|broken| RecordError::Broken {
-            path: self.file(EVENTS),
-            line: broken.line,
-            reason: broken.reason,
-        })?;
         let failed = |source: io::Error| RecordError::Write { path: self.file(EVENTS), source };
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let log = openat(self.as_fd(), EVENTS, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
         let mut log = File::from(log);
+        let (verified, mut run) = self.finish_adding(&log)?;
         let length = log.metadata().map_err(failed)?.len();
         let (lines, end) = audit::following(self.id(), &verified, events);
+        let dropped = run.events.as_ref().map_or(0, |events| events.dropped);
+        let end = EventsRecord { lines: end.lines, dropped, last_hash: end.last_hash };
+        let mut edited = run.clone();
+        edit(&mut edited);
+        if run.events.is_some() {
+            run.adding = Some(Adding { length, events: end.clone(), result: edited.result.clone() });
+            self.write(RUN, &run)?;
+        }
         if let Err(error) = log.write_all(&lines) {
             // No line is there in part.
             let _ = log.set_len(length);
             return Err(failed(error));
         }
+        edited.events = Some(end);
+        self.write(RUN, &edited)
+    }
+
+    /// The end of the chain, and `run.json` as it should be, whatever an addition before this one was cut off at.
+    fn finish_adding(&self, log: &File) -> Result<(audit::Verified, RunRecord), RecordError> {
         let mut run = self.run()?;
-        let dropped = run.events.as_ref().map_or(0, |events| events.dropped);
-        run.events = Some(EventsRecord { lines: end.lines, dropped, last_hash: end.last_hash });
-        edit(&mut run);
-        self.write(RUN, &run)
+        let adding = run.adding.take();
+        let mut verified = verify(&self.past)?;
+        if let (Err(_), Some(adding)) = (&verified, &adding)
+            && log.metadata().is_ok_and(|metadata| metadata.len() > adding.length)
+        {
+            let failed = |source: io::Error| RecordError::Write { path: self.file(EVENTS), source };
+            log.set_len(adding.length).map_err(failed)?;
+            verified = verify(&self.past)?;
+        }
+        let verified = verified.map_err(|broken| RecordError::Broken {
+            path: self.file(EVENTS),
+            line: broken.line,
+            reason: broken.reason,
+        })?;
+        if let Some(adding) = adding.filter(|adding| adding.events.last_hash == verified.last_hash) {
+            run.events = Some(adding.events);
+            run.result = adding.result;
+        }
+        Ok((verified, run))
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -48,9 +48,12 @@ fn run_record(run: &RunDir) -> RunRecord {
         shieldrun: "0.1.0".to_owned(),
         host: HostRecord::here(),
         started_at: time(at(0)),
+        promote_to: None,
+        promote_base: None,
         ended_at: None,
         events: None,
         result: None,
+        adding: None,
     }
 }
 
@@ -63,6 +66,7 @@ fn result(run: &RunDir) -> RunResult {
         isolation: "full".to_owned(),
         verdict: Some(Verdict::Hold),
         promoted: vec!["app.py".to_owned()],
+        promoted_to: None,
         held: vec![".github/workflows/ci.yml".to_owned()],
         refused: Vec::new(),
         secrets: Some(ResultSecrets { replaced: 7, touched: Vec::new() }),
@@ -349,4 +353,42 @@ fn the_result_is_the_contracts_and_is_written_whole() {
         .map(|entry| entry.file_name())
         .collect();
     assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn an_addition_that_was_cut_off_anywhere_leaves_a_whole_chain() {
+    let scratch = Scratch::new("adding");
+    let run = whole_run(&scratch.runs(), 0);
+    let path = run.path().to_owned();
+    drop(run);
+    let (log, json) = (path.join(EVENTS), path.join(RUN));
+    let late = || Late::lock(find(&scratch.runs(), "last").expect("found")).expect("nobody else");
+    let verified = || verify(&find(&scratch.runs(), "last").expect("found")).expect("readable");
+    let add = |count: usize| {
+        let event = Event::new(at(9), Action::ReviewDecided, Provider::Review);
+        late().add(&vec![event; count], |_| ())
+    };
+    let read = || -> RunRecord { serde_json::from_slice(&fs::read(&json).expect("there")).expect("JSON") };
+    let (before, old) = (fs::read(&log).expect("a log"), read());
+    add(2).expect("added");
+    let (after, new) = (fs::read(&log).expect("a log"), read());
+    assert_eq!((new.adding.is_none(), verified().map(|verified| verified.lines)), (true, Ok(5)));
+    let adding = Adding {
+        length: before.len() as u64,
+        events: new.events.clone().expect("an end"),
+        result: old.result.clone(),
+    };
+    let cut_off = RunRecord { adding: Some(adding), ..old.clone() };
+    for cut in before.len()..=after.len() {
+        fs::write(&json, serde_json::to_vec(&cut_off).expect("JSON")).expect("written");
+        fs::write(&log, &after[..cut]).expect("cut");
+        add(1).expect("the next one goes on");
+        let lines = if cut == after.len() { 6 } else { 4 };
+        assert_eq!(verified().map(|verified| verified.lines), Ok(lines), "{cut}");
+        assert_eq!(read().adding, None);
+    }
+    // The twin: where nothing was being added, half a line is a broken chain.
+    fs::write(&json, serde_json::to_vec(&old).expect("JSON")).expect("written");
+    fs::write(&log, &after[..before.len() + 20]).expect("cut");
+    assert!(matches!(add(1), Err(RecordError::Broken { .. })));
 }

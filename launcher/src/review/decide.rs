@@ -6,22 +6,28 @@ use std::time::SystemTime;
 use shieldrun_policy::audit::{Action, Event, Provider};
 use shieldrun_policy::changes::{COMMITS, Change};
 use shieldrun_policy::plan::Bytes;
-use shieldrun_policy::verdict::{Answer, Decision, Verdict};
+use shieldrun_policy::verdict::{Answer, Decision, PromoteTo, Verdict};
 
-use super::{Standing, Waiting, is_named, standing, standings, verdict_now};
+use super::{Standing, Waiting, is_named, part, standing, standings, verdict_now};
 use crate::commits::{self, Repository};
+use crate::deliver::{self, Delivered, Freshness, Goods, PlaceArguments};
 use crate::failure::Failure;
 use crate::layers::UPPER;
-use crate::promote::{self, Conflict, Receipt};
+use crate::promote::{self, Conflict};
 use crate::record::{Late, VERDICT, time};
 use crate::say;
 use crate::trial::began;
 
 /// What a person wants.
+#[derive(Default)]
 pub(crate) struct Request {
     /// None for all that waits.
     pub(crate) files: Vec<String>,
     pub(crate) comment: Option<String>,
+    /// Hunks of the one file, from 1; empty for all.
+    pub(crate) hunks: Vec<usize>,
+    /// Where what may go goes, if it was said; else where the run was told to.
+    pub(crate) place: PlaceArguments,
 }
 
 /// What came of it.
@@ -30,6 +36,10 @@ pub(crate) struct Decided {
     pub(crate) files: Vec<String>,
     pub(crate) promoted: Vec<String>,
     pub(crate) conflicts: Vec<Conflict>,
+    /// Where it went, if not to the workspace.
+    pub(crate) place: Option<PromoteTo>,
+    /// What cannot go there.
+    pub(crate) left: Vec<(Bytes, &'static str)>,
     /// Files that still wait.
     pub(crate) waiting: usize,
 }
@@ -40,6 +50,7 @@ pub(crate) struct Decided {
 /// When a file is none of the run's, was refused, or cannot be promoted.
 pub(crate) fn approve(late: Late, request: &Request) -> Result<Decided, Failure> {
     let mut waiting = Waiting::open(late)?;
+    let place = waiting.place(request)?;
     let mut files = waiting.named(request)?;
     let refused = waiting.verdict.verdict == Verdict::Refuse;
     let partial = waiting.run.policy.get("partial").and_then(serde_json::Value::as_bool) == Some(true);
@@ -54,14 +65,40 @@ pub(crate) fn approve(late: Late, request: &Request) -> Result<Decided, Failure>
         return Err(Failure::plain(format!("`{file}` was refused by the policy and cannot be approved"))
             .with_hint("the reasons: `shieldrun review RUN`"));
     }
+    if !request.hunks.is_empty() {
+        return approve_part(waiting, &files, request, place);
+    }
     // A decision over what goes anyway is none.
     files.retain(|file| standing(&waiting.verdict, file) != Standing::Goes || (refused && !partial));
     if !files.is_empty() {
         waiting.decide(Answer::Approve, files.clone(), request)?;
     }
     let only = (refused && !partial).then_some(files.as_slice());
-    let receipt = waiting.promote(only)?;
-    waiting.conclude(&receipt, files)
+    let delivered = waiting.promote(only, place.as_ref())?;
+    waiting.conclude(delivered, files, place)
+}
+
+/// Lets some hunks of one file through; the rest of it stays in the run.
+fn approve_part(
+    mut waiting: Waiting,
+    files: &[String],
+    request: &Request,
+    place: Option<PromoteTo>,
+) -> Result<Decided, Failure> {
+    let [file] = files else {
+        return Err(Failure::plain("`--hunks` is about one file, and needs its name"));
+    };
+    if standing(&waiting.verdict, file) == Standing::Stays {
+        return Err(Failure::plain(format!("`{file}` was decided on already")));
+    }
+    let change = waiting.set.changes.iter().find(|change| change.path.to_string() == *file);
+    let change = change.ok_or_else(|| Failure::plain("commits have no hunks: they go as a whole"))?;
+    let change = part::make(&waiting, change, &request.hunks)?;
+    waiting.decide(Answer::Approve, vec![file.clone()], request)?;
+    let layer = waiting.late.path().join(part::PART);
+    let made = waiting.beneath(part::PART)?;
+    let delivered = waiting.goods(&made, &layer).deliver(place.as_ref(), &[&change], None)?;
+    waiting.conclude(delivered, vec![file.clone()], place)
 }
 
 /// Leaves files in the run, for good; what else may go by now goes.
@@ -74,12 +111,13 @@ pub(crate) fn reject(late: Late, request: &Request) -> Result<Decided, Failure> 
     if !files.is_empty() {
         waiting.decide(Answer::Reject, files.clone(), request)?;
     }
-    let receipt = if waiting.verdict.verdict == Verdict::Refuse {
-        Receipt::default()
+    let place = waiting.run.promote_to.clone();
+    let delivered = if waiting.verdict.verdict == Verdict::Refuse {
+        Delivered::default()
     } else {
-        waiting.promote(None)?
+        waiting.promote(None, place.as_ref())?
     };
-    waiting.conclude(&receipt, files)
+    waiting.conclude(delivered, files, place)
 }
 
 /// Takes back what was promoted of a run.
@@ -97,7 +135,13 @@ pub(crate) fn take_back(late: Late) -> Result<Decided, Failure> {
     {
         receipt.promoted.push(Bytes(COMMITS.as_bytes().to_vec()));
     }
-    let mut events = waiting.conflict_events(&receipt);
+    if receipt.conflicts.is_empty()
+        && let Some(name) = commits::branch_back(&waiting.repository(&upper, &layer))
+            .map_err(|error| Failure::new(error, None))?
+    {
+        receipt.promoted.push(Bytes(format!("the branch {name}").into_bytes()));
+    }
+    let mut events = waiting.conflict_events(&receipt.conflicts);
     if !receipt.promoted.is_empty() {
         events.push(waiting.event(Action::Undone).message(format!("{} paths", receipt.promoted.len())));
     }
@@ -105,9 +149,11 @@ pub(crate) fn take_back(late: Late) -> Result<Decided, Failure> {
     waiting.late.add(&events, |run| {
         if let Some(result) = run.result.as_mut().filter(|_| !files.is_empty()) {
             result.promoted.clear();
+            result.promoted_to = None;
         }
     })?;
-    Ok(Decided { files, promoted: Vec::new(), conflicts: receipt.conflicts, waiting: 0 })
+    let conflicts = receipt.conflicts;
+    Ok(Decided { files, promoted: Vec::new(), conflicts, place: None, left: Vec::new(), waiting: 0 })
 }
 
 impl Waiting {
@@ -136,6 +182,8 @@ impl Waiting {
             Answer::Approve => "approve",
             Answer::Reject => "reject",
         };
+        let numbers: Vec<String> = request.hunks.iter().map(usize::to_string).collect();
+        let part = if numbers.is_empty() { String::new() } else { format!(" hunks {}", numbers.join(", ")) };
         let by = who();
         let events: Vec<Event> = files
             .iter()
@@ -143,7 +191,7 @@ impl Waiting {
                 let comment = request.comment.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
                 self.event(Action::ReviewDecided)
                     .file(format!("{}/{file}", self.run.workspace))
-                    .message(format!("{word}{comment}"))
+                    .message(format!("{word}{part}{comment}"))
             })
             .collect();
         self.verdict.decisions.push(Decision {
@@ -151,6 +199,7 @@ impl Waiting {
             at: time(SystemTime::now()),
             decision,
             files,
+            hunks: request.hunks.clone(),
             comment: request.comment.clone(),
             changes_digest: self.verdict.changes_digest.clone(),
         });
@@ -175,41 +224,67 @@ impl Waiting {
         }
     }
 
-    fn promote(&self, only: Option<&[String]>) -> Result<Receipt, Failure> {
-        let already = promote::promoted(self.late.as_fd())
-            .map_err(|error| Failure::doing("cannot read what was promoted before", error))?;
+    /// Where what may go goes.
+    fn place(&self, request: &Request) -> Result<Option<PromoteTo>, Failure> {
+        if request.place.is_named() {
+            return request.place.resolve(&self.target_path, self.late.path());
+        }
+        Ok(self.run.promote_to.clone())
+    }
+
+    fn goods<'a>(&'a self, upper: &'a std::os::fd::OwnedFd, layer: &'a std::path::Path) -> Goods<'a> {
+        Goods {
+            run_id: self.late.id(),
+            record: self.late.as_fd(),
+            record_path: self.late.path(),
+            workspace: self.target.as_fd(),
+            workspace_path: &self.target_path,
+            upper: upper.as_fd(),
+            layer,
+            since: began(&self.run.started_at),
+            base: self.run.promote_base.as_deref(),
+            freshness: Freshness::Earlier,
+            command: &self.run.command,
+        }
+    }
+
+    fn promote(&self, only: Option<&[String]>, place: Option<&PromoteTo>) -> Result<Delivered, Failure> {
         let stands = standings(&self.verdict);
         let goes = |change: &Change| {
             stands(change) == Standing::Goes
                 && only.is_none_or(|only| change.is_directory() || only.contains(&change.path.to_string()))
         };
-        let selected = promote::select(&self.set, |_, change| goes(change));
-        let selected: Vec<&Change> =
-            selected.into_iter().filter(|change| !already.contains(&change.path.0)).collect();
+        let going = promote::select(&self.set, |_, change| goes(change));
         let upper = self.upper()?;
-        let since = began(&self.run.started_at);
-        let mut receipt = promote::promote_checked(&self.destination(), upper.as_fd(), &selected, since)
-            .map_err(|error| Failure::new(error, Some("what the run wrote is kept in its record")))?;
+        let layer = self.late.path().join(UPPER);
+        let goods = self.goods(&upper, &layer);
         let may_go = standing(&self.verdict, COMMITS) == Standing::Goes
-            && only.is_none_or(|only| only.iter().any(|own| own == COMMITS))
-            && receipt.conflicts.is_empty();
-        if let Some(commits) = self.set.commits.as_ref().filter(|_| may_go) {
-            let layer = self.late.path().join(UPPER);
-            let carried = commits::carry(&self.repository(&upper, &layer), commits, since);
+            && only.is_none_or(|only| only.iter().any(|own| own == COMMITS));
+        let mut delivered = goods.deliver(place, &going, self.set.commits.as_ref().filter(|_| may_go))?;
+        if let Some(carried) = delivered.commits.take() {
             if !carried.map_err(|error| Failure::new(error, None))? {
                 say::warning("you staged something meanwhile: your index is as you left it");
             }
-            receipt.promoted.push(Bytes(COMMITS.as_bytes().to_vec()));
+            delivered.receipt.promoted.push(Bytes(COMMITS.as_bytes().to_vec()));
         }
-        Ok(receipt)
+        Ok(delivered)
     }
 
-    fn conclude(&self, receipt: &Receipt, files: Vec<String>) -> Result<Decided, Failure> {
-        let mut events = self.conflict_events(receipt);
+    fn conclude(
+        &self,
+        delivered: Delivered,
+        files: Vec<String>,
+        place: Option<PromoteTo>,
+    ) -> Result<Decided, Failure> {
+        let Delivered { receipt, left, commit, .. } = delivered;
+        let mut events = self.conflict_events(&receipt.conflicts);
         let promoted: Vec<String> = receipt.promoted.iter().map(ToString::to_string).collect();
         if !promoted.is_empty() {
-            events
-                .push(self.event(Action::Promoted).message(format!("{} of the run's files", promoted.len())));
+            let to = place.as_ref().map(|place| format!(", to {}", deliver::name(Some(place))));
+            let to = to.unwrap_or_default();
+            let at = commit.map(|id| format!(" at {id}")).unwrap_or_default();
+            let message = format!("{} of the run's files{to}{at}", promoted.len());
+            events.push(self.event(Action::Promoted).message(message));
         }
         let held: Vec<String> = self
             .verdict
@@ -226,18 +301,21 @@ impl Waiting {
                 result.promoted.extend(promoted.iter().cloned());
                 result.promoted.sort();
                 result.promoted.dedup();
+                if !promoted.is_empty() {
+                    result.promoted_to.clone_from(&place);
+                }
             }
         })?;
-        Ok(Decided { files, promoted, conflicts: receipt.conflicts.clone(), waiting })
+        Ok(Decided { files, promoted, conflicts: receipt.conflicts, place, left, waiting })
     }
 
-    fn conflict_events(&self, receipt: &Receipt) -> Vec<Event> {
+    fn conflict_events(&self, conflicts: &[Conflict]) -> Vec<Event> {
         let one = |conflict: &Conflict| {
             self.event(Action::PromotionConflict)
                 .file(format!("{}/{}", self.run.workspace, conflict.path))
                 .message(conflict.why.as_str())
         };
-        receipt.conflicts.iter().map(one).collect()
+        conflicts.iter().map(one).collect()
     }
 
     fn event(&self, action: Action) -> Event {

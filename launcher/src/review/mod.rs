@@ -4,8 +4,12 @@
 //! and each file of the layer against its own: what goes is what was seen.
 
 mod decide;
+mod hunks;
+mod part;
 mod screen;
 mod show;
+mod threeway;
+mod writers;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,11 +17,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde_json::Value as Json;
 use shieldrun_policy::changes::{Change, ChangeSet};
-use shieldrun_policy::verdict::{Answer, Verdict, VerdictRecord};
+use shieldrun_policy::verdict::{Answer, Decision, Verdict, VerdictRecord};
 
 use crate::failure::Failure;
 use crate::layers::UPPER;
-use crate::promote::Destination;
+use crate::promote::{Destination, Form};
 use crate::record::{CHANGES, Late, RunRecord, VERDICT};
 
 pub(crate) use decide::{Decided, Request, approve, reject, take_back};
@@ -73,12 +77,17 @@ impl Waiting {
             record_path: self.late.path(),
             target: self.target.as_fd(),
             target_path: &self.target_path,
+            form: Form::Tree,
         }
     }
 
     fn upper(&self) -> Result<std::os::fd::OwnedFd, Failure> {
+        self.beneath(UPPER)
+    }
+
+    fn beneath(&self, name: &str) -> Result<std::os::fd::OwnedFd, Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(self.late.as_fd(), UPPER, flags, Mode::empty())
+        openat(self.late.as_fd(), name, flags, Mode::empty())
             .map_err(|errno| Failure::doing("cannot open what the run wrote", std::io::Error::from(errno)))
     }
 }
@@ -87,6 +96,10 @@ impl Waiting {
 pub(crate) fn standing(verdict: &VerdictRecord, file: &str) -> Standing {
     let decided =
         verdict.decisions.iter().rev().find(|decision| decision.files.iter().any(|own| own == file));
+    if decided.is_some_and(Decision::is_part) {
+        // The part went; the rest of it does not.
+        return Standing::Stays;
+    }
     match decided.map(|decision| decision.decision) {
         Some(Answer::Approve) => Standing::Goes,
         Some(Answer::Reject) => Standing::Stays,
@@ -104,8 +117,8 @@ pub(crate) fn standings(verdict: &VerdictRecord) -> impl Fn(&Change) -> Standing
         for file in &decision.files {
             waits.remove(file);
             match decision.decision {
-                Answer::Approve => drop(goes.insert(file.clone())),
-                Answer::Reject => drop(goes.remove(file)),
+                Answer::Approve if !decision.is_part() => drop(goes.insert(file.clone())),
+                Answer::Approve | Answer::Reject => drop(goes.remove(file)),
             }
         }
     }

@@ -3,6 +3,8 @@
 //! Owns the screen and what a person marks on it. Nothing is decided here: marks become a decision when the
 //! person confirms them, and that is `decide`'s.
 
+mod diff;
+
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
@@ -16,8 +18,10 @@ use ratatui::widgets::{Block, Borders, Clear, List, ListItem, ListState, Paragra
 use shieldrun_policy::changes::{COMMITS, ChangeSet};
 use shieldrun_policy::verdict::{Answer, Verdict, VerdictRecord};
 
+use super::threeway::ThreeWay;
 use super::{Standing, standing};
-use crate::changes::patch_header;
+use crate::changes::{patch_header, sections};
+use diff::{Shown, View, lay_out};
 
 /// What is shown.
 pub(crate) struct Review {
@@ -25,8 +29,13 @@ pub(crate) struct Review {
     rows: Vec<Row>,
     patch: Vec<u8>,
     state: ListState,
-    /// How far each diff was scrolled is kept for the file at hand only.
+    /// How far each diff was scrolled is kept for the file at hand only, and so is its layout.
     scroll: usize,
+    shown: Option<Vec<Shown>>,
+    view: View,
+    side: Sides,
+    /// The number of the hunk at hand; 0 before the first.
+    hunk: usize,
     height: usize,
     comment: String,
     mode: Mode,
@@ -37,6 +46,8 @@ pub(crate) struct Review {
 pub(crate) struct Marks {
     pub(crate) approve: Vec<String>,
     pub(crate) reject: Vec<String>,
+    /// Files of which some hunks go, by their numbers from 1.
+    pub(crate) parts: Vec<(String, Vec<usize>)>,
     pub(crate) comment: Option<String>,
 }
 
@@ -49,6 +60,18 @@ struct Row {
     mark: Option<Answer>,
     reasons: Vec<String>,
     patch: Vec<Range<usize>>,
+    /// What the host made of it meanwhile, and what the run made.
+    conflict: Vec<Range<usize>>,
+    /// Whether hunks of it can go by themselves, and those that do not.
+    can_part: bool,
+    left_out: Vec<usize>,
+}
+
+/// What is compared with what.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sides {
+    Run,
+    ThreeWay,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,12 +88,19 @@ enum Next {
     Confirm,
 }
 
+/// Before a command, among what is said of a file.
+const RAN: &str = "ran when it was last written: ";
+
 const KEYS: &[(&str, &str)] = &[
     ("j k  ↓ ↑", "next, previous file"),
     ("space b  PgDn PgUp", "scroll the diff"),
+    ("s", "old and new side by side, or one column"),
+    ("[ ]", "previous, next hunk"),
+    ("x", "leave the hunk at hand out, or take it in again"),
+    ("t", "what you changed meanwhile, beside what the run did"),
     ("g G", "first, last file"),
     ("n", "next file that waits"),
-    ("a", "approve this file"),
+    ("a", "approve this file, without the hunks left out"),
     ("r", "reject this file"),
     ("u", "take the mark back"),
     ("A", "approve all that wait"),
@@ -82,8 +112,16 @@ const KEYS: &[(&str, &str)] = &[
 
 impl Review {
     /// From a record.
-    pub(crate) fn new(title: String, verdict: &VerdictRecord, set: &ChangeSet, patch: Vec<u8>) -> Self {
-        let sections = sections(&patch);
+    pub(crate) fn new(
+        title: String,
+        verdict: &VerdictRecord,
+        set: &ChangeSet,
+        mut patch: Vec<u8>,
+        conflicts: &[ThreeWay],
+    ) -> Self {
+        let end = patch.len();
+        let both = append(conflicts, &mut patch);
+        let sections = sections(patch.get(..end).unwrap_or_default());
         let mut reasons: HashMap<&str, Vec<String>> = HashMap::new();
         for reason in &verdict.reasons {
             let line = reason.line.map(|line| format!("line {line}: ")).unwrap_or_default();
@@ -105,6 +143,9 @@ impl Review {
                     mark: None,
                     reasons: reasons.remove(file.as_str()).unwrap_or_default(),
                     patch: sections.get(patch_header(change).as_slice()).cloned().unwrap_or_default(),
+                    conflict: both.get(&file).cloned().unwrap_or_default(),
+                    can_part: change.before.is_some() && change.after.is_some() && change.from.is_none(),
+                    left_out: Vec::new(),
                     file,
                 }
             })
@@ -119,7 +160,15 @@ impl Review {
                 mark: None,
                 reasons: reasons.remove(COMMITS).unwrap_or_default(),
                 patch: Vec::new(),
+                conflict: Vec::new(),
+                can_part: false,
+                left_out: Vec::new(),
             });
+        }
+        for conflict in conflicts {
+            if let Some(row) = rows.iter_mut().find(|row| row.file == conflict.path) {
+                row.reasons.insert(0, format!("{} (t: three-way)", conflict.why));
+            }
         }
         for row in &mut rows {
             row.refused = row.standing == Standing::Stays && verdict.refused.contains(&row.file);
@@ -132,7 +181,34 @@ impl Review {
         });
         let mut state = ListState::default();
         state.select((!rows.is_empty()).then_some(0));
-        Self { title, rows, patch, state, scroll: 0, height: 10, comment: String::new(), mode: Mode::Look }
+        Self {
+            title,
+            rows,
+            patch,
+            state,
+            scroll: 0,
+            shown: None,
+            view: View::Unified,
+            side: Sides::Run,
+            hunk: 0,
+            height: 10,
+            comment: String::new(),
+            mode: Mode::Look,
+        }
+    }
+
+    /// With the commands that ran when each file was last written.
+    pub(crate) fn with_commands(mut self, ran: &[(String, Vec<String>)]) -> Self {
+        let ran: HashMap<&str, &[String]> =
+            ran.iter().map(|(file, commands)| (file.as_str(), commands.as_slice())).collect();
+        for row in &mut self.rows {
+            let commands = ran.get(row.file.as_str()).copied().unwrap_or_default();
+            row.reasons.extend(commands.iter().map(|command| {
+                let short: String = command.chars().take(200).collect();
+                format!("{RAN}{short}")
+            }));
+        }
+        self
     }
 
     /// Shows it until the person leaves. None if they left without a decision.
@@ -189,6 +265,17 @@ impl Review {
             KeyCode::Char('G') | KeyCode::End => self.select(self.rows.len().saturating_sub(1)),
             KeyCode::Char(' ') | KeyCode::PageDown => self.scroll = self.scroll.saturating_add(page),
             KeyCode::Char('b') | KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(page),
+            KeyCode::Char('s') => {
+                self.view = if self.view == View::Unified { View::SideBySide } else { View::Unified };
+                self.shown = None;
+            }
+            KeyCode::Char('t') => {
+                self.side = if self.side == Sides::Run { Sides::ThreeWay } else { Sides::Run };
+                (self.shown, self.scroll, self.hunk) = (None, 0, 0);
+            }
+            KeyCode::Char(']') => self.go_to_hunk(self.hunk + 1),
+            KeyCode::Char('[') => self.go_to_hunk(self.hunk.saturating_sub(1)),
+            KeyCode::Char('x') => self.leave_out(),
             KeyCode::Char('n') => self.next_waiting(),
             KeyCode::Char('a') => self.mark(Some(Answer::Approve)),
             KeyCode::Char('r') => self.mark(Some(Answer::Reject)),
@@ -208,7 +295,7 @@ impl Review {
     }
 
     fn select(&mut self, at: usize) {
-        self.scroll = 0;
+        (self.scroll, self.hunk, self.shown, self.side) = (0, 0, None, Sides::Run);
         self.state.select((!self.rows.is_empty()).then_some(at));
     }
 
@@ -218,6 +305,37 @@ impl Review {
         let after = self.rows.iter().skip(at + 1).position(waits).map(|found| found + at + 1);
         if let Some(next) = after.or_else(|| self.rows.iter().position(waits)) {
             self.select(next);
+        }
+    }
+
+    /// The layout of the file at hand, made when it is first asked for.
+    fn lay_out(&mut self) -> &[Shown] {
+        let row = self.state.selected().and_then(|at| self.rows.get(at));
+        let parts = row.map_or(&[][..], |row| match self.side {
+            Sides::Run => &row.patch,
+            Sides::ThreeWay => &row.conflict,
+        });
+        let (patch, view) = (&self.patch, self.view);
+        self.shown.get_or_insert_with(|| lay_out(patch, parts, view))
+    }
+
+    fn go_to_hunk(&mut self, number: usize) {
+        let is = |shown: &Shown| matches!(shown, Shown::Hunk(own, _) if *own == number);
+        let Some(at) = self.lay_out().iter().position(is) else { return };
+        let reasons =
+            self.state.selected().and_then(|at| self.rows.get(at)).map_or(0, |row| row.reasons.len());
+        (self.hunk, self.scroll) = (number, reasons + at);
+    }
+
+    fn leave_out(&mut self) {
+        let hunk = self.hunk;
+        let Some(row) = self.state.selected().and_then(|at| self.rows.get_mut(at)) else { return };
+        if hunk == 0 || !row.can_part || row.refused || self.side == Sides::ThreeWay {
+            return;
+        }
+        match row.left_out.iter().position(|own| *own == hunk) {
+            Some(at) => drop(row.left_out.remove(at)),
+            None => row.left_out.push(hunk),
         }
     }
 
@@ -233,15 +351,28 @@ impl Review {
     }
 
     fn marks(self) -> Marks {
-        let of = |wanted: Answer| {
-            self.rows.iter().filter(|row| row.mark == Some(wanted)).map(|row| row.file.clone()).collect()
-        };
-        let comment = self.comment.trim();
-        Marks {
-            approve: of(Answer::Approve),
-            reject: of(Answer::Reject),
-            comment: (!comment.is_empty()).then(|| comment.to_owned()),
+        let mut marks = Marks::default();
+        for row in &self.rows {
+            let hunks = || lay_out(&self.patch, &row.patch, View::Unified);
+            let numbers = || hunks().iter().filter(|shown| matches!(shown, Shown::Hunk(..))).count();
+            match row.mark {
+                None => {}
+                Some(Answer::Reject) => marks.reject.push(row.file.clone()),
+                Some(Answer::Approve) if row.left_out.is_empty() => marks.approve.push(row.file.clone()),
+                Some(Answer::Approve) => {
+                    let left: Vec<usize> =
+                        (1..=numbers()).filter(|number| !row.left_out.contains(number)).collect();
+                    if left.is_empty() {
+                        marks.reject.push(row.file.clone());
+                    } else {
+                        marks.parts.push((row.file.clone(), left));
+                    }
+                }
+            }
         }
+        let comment = self.comment.trim();
+        marks.comment = (!comment.is_empty()).then(|| comment.to_owned());
+        marks
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>) {
@@ -260,7 +391,9 @@ impl Review {
             Mode::Comment => format!("comment: {}▏  (enter: done)", self.comment),
             _ => {
                 let marked = self.rows.iter().filter(|row| row.mark.is_some()).count();
-                format!("a approve  r reject  n next  w carry out ({marked} marked)  q leave  ? keys")
+                format!(
+                    "a approve  r reject  n next  s side by side  w carry out ({marked} marked)  q leave  ? keys"
+                )
             }
         };
         frame.render_widget(
@@ -282,21 +415,33 @@ impl Review {
 
     fn draw_file(&mut self, frame: &mut Frame<'_>, area: Rect) {
         self.height = area.height.saturating_sub(2).into();
+        let total = self.lay_out().len();
         let Some(row) = self.state.selected().and_then(|at| self.rows.get(at)) else { return };
-        let reasons = row
-            .reasons
-            .iter()
-            .map(|reason| Line::styled(format!("! {}", plain(reason)), Style::new().fg(Color::Yellow)));
-        let patch = row
-            .patch
-            .iter()
-            .filter_map(|range| self.patch.get(range.clone()))
-            .flat_map(|section| section.split(|byte| *byte == b'\n'))
-            .map(|line| diff_line(&String::from_utf8_lossy(line)));
+        let reasons = row.reasons.len();
+        self.scroll = self.scroll.min((reasons + total).saturating_sub(1));
+        let notes = row.reasons.iter().map(|reason| {
+            let (sign, colour) =
+                if reason.starts_with(RAN) { (' ', Color::DarkGray) } else { ('!', Color::Yellow) };
+            Line::styled(format!("{sign} {}", plain(reason)), Style::new().fg(colour))
+        });
         // Only what is on the screen is made: a diff may have a million lines.
-        let total = row.reasons.len() + row.patch.iter().map(|range| range.len() / 2).sum::<usize>();
-        self.scroll = self.scroll.min(total);
-        let shown: Vec<Line<'_>> = reasons.chain(patch).skip(self.scroll).take(self.height).collect();
+        let from = self.scroll.saturating_sub(reasons);
+        let all = self.shown.as_deref().unwrap_or_default();
+        let mut hunk = 0;
+        for one in all.iter().take(from) {
+            if let Shown::Hunk(number, _) = one {
+                hunk = *number;
+            }
+        }
+        let width = usize::from(area.width.saturating_sub(2));
+        let lines = all.iter().skip(from).map(|one| {
+            if let Shown::Hunk(number, _) = one {
+                hunk = *number;
+            }
+            let left_out = self.side == Sides::Run && row.left_out.contains(&hunk);
+            diff::line(&self.patch, one, width, left_out, hunk == self.hunk)
+        });
+        let shown: Vec<Line<'_>> = notes.skip(self.scroll).chain(lines).take(self.height).collect();
         let title = format!(" {} — {} ", plain(&row.file), row.what);
         let block = Block::new().borders(Borders::ALL).title(title);
         frame.render_widget(Paragraph::new(shown).block(block), area);
@@ -306,6 +451,7 @@ impl Review {
 impl Row {
     fn item(&self) -> ListItem<'static> {
         let (sign, colour) = match (self.mark, self.standing) {
+            (Some(Answer::Approve), _) if !self.left_out.is_empty() => ("±", Color::Green),
             (Some(Answer::Approve), _) => ("✓", Color::Green),
             (Some(Answer::Reject), _) => ("✗", Color::Red),
             (None, Standing::Waits) => ("?", Color::Yellow),
@@ -329,41 +475,31 @@ fn draw_help(frame: &mut Frame<'_>) {
     frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::ALL).title(" keys ")), at);
 }
 
-fn diff_line(line: &str) -> Line<'static> {
-    let colour = match line.as_bytes() {
-        [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] | [b'd', b'i', b'f', b'f', b' ', ..] => Color::Cyan,
-        [b'+', ..] => Color::Green,
-        [b'-', ..] => Color::Red,
-        [b'@', b'@', ..] => Color::Magenta,
-        _ => Color::Reset,
-    };
-    Line::styled(plain(line), Style::new().fg(colour))
+/// Both sides of each conflict, as parts of the patch; and where they are.
+fn append(conflicts: &[ThreeWay], patch: &mut Vec<u8>) -> HashMap<String, Vec<Range<usize>>> {
+    let mut found: HashMap<String, Vec<Range<usize>>> = HashMap::new();
+    for conflict in conflicts {
+        let sides = [
+            ("what you changed since the run began", &conflict.host),
+            ("what the run changed", &conflict.run),
+        ];
+        for (name, text) in sides {
+            let begin = patch.len();
+            patch.extend_from_slice(format!("# {name}:\n").as_bytes());
+            match text {
+                Some(text) if text.is_empty() => patch.extend_from_slice(b"# nothing\n"),
+                Some(text) => patch.extend_from_slice(text.as_bytes()),
+                None => patch.extend_from_slice(b"# no text, or not kept\n"),
+            }
+            found.entry(conflict.path.clone()).or_default().push(begin..patch.len());
+        }
+    }
+    found
 }
 
 /// Nothing that came from a run may move the terminal.
 fn plain(text: &str) -> String {
     text.replace('\t', "    ").chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// Where each change is in the patch, by its first line.
-fn sections(patch: &[u8]) -> HashMap<&[u8], Vec<Range<usize>>> {
-    let mut found: HashMap<&[u8], Vec<Range<usize>>> = HashMap::new();
-    let mut open: Option<(&[u8], usize)> = None;
-    let mut at = 0;
-    for line in patch.split_inclusive(|byte| *byte == b'\n') {
-        let begins = line.starts_with(b"diff --git ") || line.starts_with(b"# not in this patch: ");
-        if begins {
-            if let Some((head, start)) = open.take() {
-                found.entry(head).or_default().push(start..at);
-            }
-            open = Some((line.strip_suffix(b"\n").unwrap_or(line), at));
-        }
-        at += line.len();
-    }
-    if let Some((head, start)) = open {
-        found.entry(head).or_default().push(start..at);
-    }
-    found
 }
 
 #[cfg(test)]

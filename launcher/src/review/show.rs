@@ -6,9 +6,11 @@ use serde_json::json;
 use shieldrun_policy::changes::COMMITS;
 use shieldrun_policy::verdict::{Reason, Verdict};
 
+use super::threeway::{ThreeWay, conflicts};
+use super::writers::{ran, writers};
 use super::{Review, Standing, Waiting, standing};
 use crate::failure::Failure;
-use crate::record::{Late, PATCH};
+use crate::record::{EVENTS, Late, PATCH};
 
 /// Prints the verdict, its reasons and the patch; or all of it as one JSON object.
 ///
@@ -17,16 +19,22 @@ use crate::record::{Late, PATCH};
 pub(crate) fn show(late: Late, as_json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let waiting = Waiting::open(late)?;
     let patch = waiting.late.bytes(PATCH)?;
+    let conflicts = against(&waiting, &patch);
     let printed = if as_json {
         let changes: Vec<_> = waiting.set.to_lines().collect();
         let object = json!({
             "verdict": waiting.verdict,
             "changes": changes,
+            "conflicts": conflicts,
+            "ran_when_last_written": ran_then(&waiting)
+                .into_iter()
+                .map(|(file, commands)| (file, serde_json::Value::from(commands)))
+                .collect::<serde_json::Map<_, _>>(),
             "patch": String::from_utf8_lossy(&patch),
         });
         writeln!(out, "{object}")
     } else {
-        people(&waiting, &patch, out)
+        people(&waiting, &patch, &conflicts, out)
     };
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -43,13 +51,37 @@ pub(crate) fn show(late: Late, as_json: bool, out: &mut impl Write) -> Result<()
 pub(crate) fn screen(late: Late) -> Result<Review, Failure> {
     let waiting = Waiting::open(late)?;
     let patch = waiting.late.bytes(PATCH)?;
+    let conflicts = against(&waiting, &patch);
     let title = format!(
         "{}  {}  in {}",
         waiting.verdict.run_id,
         waiting.run.command.join(" "),
         waiting.run.workspace
     );
-    Ok(Review::new(title, &waiting.verdict, &waiting.set, patch))
+    let ran = ran_then(&waiting);
+    Ok(Review::new(title, &waiting.verdict, &waiting.set, patch, &conflicts).with_commands(&ran))
+}
+
+/// What the host changed meanwhile. Where nothing is to go to the workspace, nothing stands against it.
+fn against(waiting: &Waiting, patch: &[u8]) -> Vec<ThreeWay> {
+    match waiting.upper() {
+        Ok(upper) if waiting.run.promote_to.is_none() => conflicts(waiting, patch, &upper),
+        _ => Vec::new(),
+    }
+}
+
+/// For each file the commands that ran when it was last written.
+fn ran_then(waiting: &Waiting) -> Vec<(String, Vec<String>)> {
+    // A log that cannot be read whole says nothing here; `trace` says why.
+    let ran = waiting.late.bytes(EVENTS).map(|log| ran(&log)).unwrap_or_default();
+    let files = waiting.set.changes.iter().filter(|change| !change.is_directory());
+    files
+        .map(|change| {
+            let commands = writers(&ran, change).into_iter().map(str::to_owned).collect();
+            (change.path.to_string(), commands)
+        })
+        .filter(|(_, commands): &(String, Vec<String>)| !commands.is_empty())
+        .collect()
 }
 
 fn word(standing: Standing) -> &'static str {
@@ -60,7 +92,7 @@ fn word(standing: Standing) -> &'static str {
     }
 }
 
-fn people(waiting: &Waiting, patch: &[u8], out: &mut impl Write) -> io::Result<()> {
+fn people(waiting: &Waiting, patch: &[u8], conflicts: &[ThreeWay], out: &mut impl Write) -> io::Result<()> {
     let verdict = &waiting.verdict;
     writeln!(out, "run       {}", verdict.run_id)?;
     writeln!(out, "command   {}", waiting.run.command.join(" "))?;
@@ -105,8 +137,20 @@ fn people(waiting: &Waiting, patch: &[u8], out: &mut impl Write) -> io::Result<(
         )?;
     }
     writeln!(out)?;
-    // Nothing in a patch may move the terminal.
-    let text = String::from_utf8_lossy(patch);
+    for conflict in conflicts {
+        writeln!(out, "{}: {}", conflict.path, conflict.why)?;
+        let sides = [("you", &conflict.host), ("the run", &conflict.run)];
+        for (name, text) in sides {
+            writeln!(out, "what {name} changed:")?;
+            lines(text.as_deref().unwrap_or("(no text, or not kept)"), out)?;
+        }
+        writeln!(out)?;
+    }
+    lines(&String::from_utf8_lossy(patch), out)
+}
+
+/// Nothing in them may move the terminal.
+fn lines(text: &str, out: &mut impl Write) -> io::Result<()> {
     for line in text.lines() {
         let plain: String =
             line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();

@@ -7,6 +7,7 @@ use shieldrun_policy::verdict::{Reason, Verdict, VerdictRecord};
 
 use super::Trial;
 use super::settle::Settled;
+use crate::deliver;
 use crate::say;
 
 /// So many files are named, the rest is counted.
@@ -47,10 +48,19 @@ pub(super) fn say(trial: &Trial<'_>, settled: &Settled) {
         name(verdict, &verdict.held, Verdict::Hold);
     }
     if !trial.arguments.quiet && std::io::stderr().is_terminal() && !settled.promoted.is_empty() {
+        let place =
+            trial.place.map(|place| format!(" in {}", deliver::name(Some(place)))).unwrap_or_default();
         say::line(format_args!(
-            "{} changed; to take it back: shieldrun undo {run}",
+            "{} changed{place}; to take it back: shieldrun undo {run}",
             files(settled.promoted.len())
         ));
+    }
+    if !settled.left.is_empty() {
+        say::line(format_args!("{} not in {}:", files(settled.left.len()), deliver::name(trial.place)));
+        for (path, why) in settled.left.iter().take(MOST) {
+            say::line(format_args!("  {path}: {why}"));
+        }
+        rest(settled.left.len());
     }
 }
 

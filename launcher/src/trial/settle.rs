@@ -6,8 +6,6 @@
 use std::collections::HashSet;
 use std::io::BufWriter;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Dir, OFlags};
@@ -22,9 +20,10 @@ use shieldrun_policy::verdict::{Verdict, VerdictRecord};
 use super::{Ended, Recording, Trial};
 use crate::changes::{self, Eyes, Sides};
 use crate::commits::{self, Repository};
+use crate::deliver::{self, Delivered, Freshness, Goods};
 use crate::failure::Failure;
 use crate::layers::Layers;
-use crate::promote::{self, Conflict, Destination, Receipt};
+use crate::promote::{self, Conflict};
 use crate::record::{CHANGES, PATCH, VERDICT};
 use crate::say;
 use crate::spawn;
@@ -46,6 +45,8 @@ pub(crate) struct Settled {
     pub(super) verdict: Option<VerdictRecord>,
     pub(super) promoted: Vec<String>,
     pub(super) conflicts: Vec<Conflict>,
+    /// What the place that it was to go to cannot take.
+    pub(super) left: Vec<(Bytes, &'static str)>,
     pub(super) failure: Option<Failure>,
     /// Who should have been told and was not, and why.
     pub(super) untold: Vec<String>,
@@ -84,9 +85,10 @@ impl Trial<'_> {
             return settled;
         }
         match self.let_through(&set, &judged, ended, recording) {
-            Ok(receipt) => {
-                settled.promoted = receipt.promoted.iter().map(Bytes::to_string).collect();
-                settled.conflicts = receipt.conflicts;
+            Ok(delivered) => {
+                settled.promoted = delivered.receipt.promoted.iter().map(Bytes::to_string).collect();
+                settled.conflicts = delivered.receipt.conflicts;
+                settled.left = delivered.left;
             }
             Err(failure) => settled.failure = Some(failure),
         }
@@ -138,7 +140,7 @@ impl Trial<'_> {
         Repository {
             lower: layers.lower.as_fd(),
             upper: layers.upper.as_fd(),
-            workspace: Path::new(std::ffi::OsStr::from_bytes(&self.plan.workspace.0)),
+            workspace: self.workspace(),
             layer: layers.path(),
             record: self.directory.path(),
             run_id: self.directory.id(),
@@ -151,32 +153,32 @@ impl Trial<'_> {
         judged: &Judged,
         ended: &Ended,
         recording: &Recording,
-    ) -> Result<Receipt, Failure> {
-        let Some(layers) = &ended.layers else { return Ok(Receipt::default()) };
+    ) -> Result<Delivered, Failure> {
+        let Some(layers) = &ended.layers else { return Ok(Delivered::default()) };
         let accepted = |index: usize| judged.verdicts.get(index) == Some(&Verdict::Accept);
         let going = promote::select(set, |index, _| accepted(index));
-        let destination = Destination {
+        let goods = Goods {
             run_id: self.directory.id(),
             record: self.directory.as_fd(),
             record_path: self.directory.path(),
-            target: layers.lower.as_fd(),
-            target_path: Path::new(std::ffi::OsStr::from_bytes(&self.plan.workspace.0)),
+            workspace: layers.lower.as_fd(),
+            workspace_path: self.workspace(),
+            upper: layers.upper.as_fd(),
+            layer: layers.path(),
+            since: began(&recording.record.started_at),
+            base: recording.record.promote_base.as_deref(),
+            freshness: Freshness::JustRead,
+            command: &recording.record.command,
         };
-        let since = began(&recording.record.started_at);
-        let kept = "what the run wrote is kept in its record";
-        let receipt = promote::promote(&destination, layers.upper.as_fd(), &going, since)
-            .map_err(|error| Failure::new(error, Some(kept)))?;
-        if let Some(commits) = set.commits.as_ref().filter(|_| judged.commits == Some(Verdict::Accept))
-            && receipt.conflicts.is_empty()
-        {
-            // The files are where they belong all the same.
-            match commits::carry(&self.repository(layers), commits, since) {
-                Ok(true) => {}
-                Ok(false) => say::warning("you staged something meanwhile: your index is as you left it"),
-                Err(error) => say::warning(Failure::new(error, None).chain()),
-            }
+        let commits = set.commits.as_ref().filter(|_| judged.commits == Some(Verdict::Accept));
+        let mut delivered = goods.deliver(self.place, &going, commits)?;
+        // The files are where they belong all the same.
+        match delivered.commits.take() {
+            None | Some(Ok(true)) => {}
+            Some(Ok(false)) => say::warning("you staged something meanwhile: your index is as you left it"),
+            Some(Err(error)) => say::warning(Failure::new(error, None).chain()),
         }
-        Ok(receipt)
+        Ok(delivered)
     }
 
     fn say_verdicts(&self, verdict: &VerdictRecord, recording: &Recording) {
@@ -200,7 +202,10 @@ impl Trial<'_> {
                 Event::new(SystemTime::now(), Action::Promoted, Provider::Launcher)
                     .file(Text::from_bytes(&self.plan.workspace.0))
                     .changes_digest(verdict.changes_digest.as_str())
-                    .message(format!("{count} of the run's files")),
+                    .message(match self.place {
+                        None => format!("{count} of the run's files"),
+                        place => format!("{count} of the run's files, to {}", deliver::name(place)),
+                    }),
             );
         }
     }

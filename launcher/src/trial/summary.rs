@@ -151,6 +151,7 @@ pub(super) fn close(
         isolation: trial.plan.tier.word().to_owned(),
         verdict: settled.verdict.as_ref().map(|verdict| verdict.verdict),
         promoted: settled.promoted.clone(),
+        promoted_to: trial.place.filter(|_| !settled.promoted.is_empty()).cloned(),
         held: settled.held(),
         refused: settled.verdict.as_ref().map(|verdict| verdict.refused.clone()).unwrap_or_default(),
         secrets: Some(ResultSecrets {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use crate::deliver;
 use crate::failure::Failure;
 use crate::record::{self, Late};
 use crate::review::{self, Decided, Marks, Request};
@@ -26,13 +27,17 @@ pub(super) fn show(run: &str, json: bool) -> Result<ExitCode, Failure> {
 fn on_screen(run: &str) -> Result<ExitCode, Failure> {
     let screen = review::screen(locked(run)?)?;
     let marks = screen.run().map_err(|error| Failure::doing("cannot show the review", error))?;
-    let Some(Marks { approve, reject, comment }) = marks else { return Ok(ExitCode::SUCCESS) };
+    let Some(Marks { approve, reject, parts, comment }) = marks else { return Ok(ExitCode::SUCCESS) };
     // Rejected first: what stays must not go with the rest.
     let mut code = ExitCode::SUCCESS;
     for (answer, files) in [(Answer::Reject, reject), (Answer::Approve, approve)] {
         if !files.is_empty() {
-            code = decide(answer, run, &Request { files, comment: comment.clone() })?;
+            code = decide(answer, run, &Request { files, comment: comment.clone(), ..Request::default() })?;
         }
+    }
+    for (file, hunks) in parts {
+        let request = Request { files: vec![file], hunks, comment: comment.clone(), ..Request::default() };
+        code = decide(Answer::Approve, run, &request)?;
     }
     Ok(code)
 }
@@ -46,7 +51,11 @@ pub(super) fn decide(answer: Answer, run: &str, request: &Request) -> Result<Exi
     let word = if answer == Answer::Approve { "approved" } else { "rejected" };
     say::line(format_args!("{word}: {}", list(&decided.files)));
     if !decided.promoted.is_empty() {
-        say::line(format_args!("now in your tree: {}", list(&decided.promoted)));
+        let place = deliver::name(decided.place.as_ref());
+        say::line(format_args!("now in {place}: {}", list(&decided.promoted)));
+    }
+    for (path, why) in &decided.left {
+        say::line(format_args!("{path}: {why}"));
     }
     if decided.waiting > 0 {
         say::line(format_args!("still waiting: {}", decided.waiting));

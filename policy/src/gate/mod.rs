@@ -3,6 +3,7 @@
 //! Owns the rules and how they add up. It reads no file: what a line holds was found by the diff, which had it
 //! in its hands. What follows from a verdict is the launcher's.
 
+mod amount;
 mod commits;
 mod content;
 mod later;
@@ -43,6 +44,7 @@ pub fn judge(set: &ChangeSet, policy: &Policy) -> Judged {
         verdicts.push(worst.unwrap_or(Verdict::Accept));
     }
     tied::tie(&set.changes, &mut verdicts, &mut reasons);
+    amount::judge(&set.changes, policy, &mut verdicts, &mut reasons);
     for left in &set.left_out {
         reasons.push(Reason {
             rule: "gate.complete".to_owned(),
@@ -167,6 +169,9 @@ fn reasons_for(change: &Change, policy: &Policy, out: &mut Vec<Reason>) {
     }
     if after.kind == crate::changes::NodeKind::Special {
         say("gate.kinds", None, None, Verdict::Refuse, "a socket or a device is not promoted".to_owned());
+    }
+    if let Some(message) = amount::too_large(change, &policy.gate) {
+        say(amount::FILE_BYTES, None, None, Verdict::Hold, message);
     }
     special_bits(change, &mut say);
 }

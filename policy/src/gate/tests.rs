@@ -43,6 +43,32 @@ fn plain_changes_are_accepted_without_a_word() {
 }
 
 #[test]
+fn more_than_the_policy_lets_go_waits_whatever_it_is() {
+    let three = || set(["a.py", "b.py", "c.py"].map(|path| created(path, Vec::new())).into());
+    for (text, rule) in [
+        ("gate: {max_files: 2}", Some("gate.max_files")),
+        ("gate: {max_files: 3}", None),
+        ("gate: {max_bytes: 8}", Some("gate.max_bytes")),
+        ("gate: {max_bytes: 9}", None),
+        ("gate: {max_file_bytes: 2}", Some("gate.max_file_bytes")),
+        ("gate: {max_file_bytes: 3}", None),
+    ] {
+        let judged = judge(&three(), &policy(text));
+        let expected = if rule.is_some() { Verdict::Hold } else { Verdict::Accept };
+        assert_eq!(judged.verdicts, [expected; 3], "{text}");
+        assert_eq!(judged.reasons.first().map(|reason| reason.rule.as_str()), rule, "{text}");
+        let record = judged.record(&three(), "run", "digest");
+        assert_eq!(record.held.len(), if rule.is_some() { 3 } else { 0 }, "{text}");
+    }
+    // What was refused stays refused beside it, and where nobody is asked it is a note.
+    let placeholder = Found::Synthetic { id: "s1".to_owned(), name: "TOKEN".to_owned() };
+    let mixed = set(vec![created("a.py", vec![placeholder]), created("b.py", Vec::new())]);
+    assert_eq!(judge(&mixed, &policy("gate: {max_files: 1}")).verdicts, [Verdict::Refuse, Verdict::Hold]);
+    let nobody = judge(&three(), &policy("gate: {max_files: 2}\nreview: never"));
+    assert_eq!((nobody.verdict, nobody.reasons.len()), (Verdict::Accept, 1));
+}
+
+#[test]
 fn review_globs_hold_and_their_last_word_counts() {
     let policy = policy("require_human_review: [\"*.yml\", \"docs/\", \"!docs/free.md\"]\n");
     for (path, expected) in [

@@ -35,6 +35,8 @@ pub struct Policy {
     pub network: Network,
     /// Limits of the run.
     pub limits: Limits,
+    /// How much may change without a person.
+    pub gate: GateLimits,
     /// What the record keeps.
     pub trace: Trace,
     /// Who is told.
@@ -143,6 +145,17 @@ pub struct Limits {
     pub disk: Option<u64>,
 }
 
+/// How much a run may change before a person looks; none is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GateLimits {
+    /// Changed files.
+    pub files: Option<u64>,
+    /// Bytes of all new and changed files.
+    pub bytes: Option<u64>,
+    /// Bytes of one.
+    pub file_bytes: Option<u64>,
+}
+
 /// What the record keeps.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
@@ -152,6 +165,19 @@ pub struct Trace {
     pub stdio_size: u64,
     /// Who gets the events too.
     pub sinks: Vec<SinkName>,
+    /// For how long.
+    pub retention: Retention,
+}
+
+/// How long records are kept; none is for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Age in days.
+    pub days: Option<u64>,
+    /// How many.
+    pub runs: Option<u64>,
+    /// Bytes of all of them.
+    pub size: Option<u64>,
 }
 
 impl Policy {
@@ -202,10 +228,20 @@ impl Policy {
                 resolve: read.map("network.resolve", text),
             },
             limits,
+            gate: GateLimits {
+                files: read.limit("gate.max_files"),
+                bytes: read.limit("gate.max_bytes"),
+                file_bytes: read.limit("gate.max_file_bytes"),
+            },
             trace: Trace {
                 stdin: read.flag("trace.stdin"),
                 stdio_size: read.limit("trace.stdio_size").unwrap_or_default(),
                 sinks: read.map("trace.sinks", |item| SinkName::parse(&item.text).ok()),
+                retention: Retention {
+                    days: read.limit("trace.retention.max_days"),
+                    runs: read.limit("trace.retention.max_runs"),
+                    size: read.limit("trace.retention.max_size"),
+                },
             },
             notify,
             isolation: read.word("isolation.mode", Isolation::from_word),

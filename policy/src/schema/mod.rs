@@ -26,11 +26,13 @@ mod json_schema;
 
 pub use diagnostic::Diagnostic;
 pub use effective::{
-    EnvRule, FileRule, Files, Limits, Network, Policy, ReviewGlob, RuleForce, Secrets, Trace,
+    EnvRule, FileRule, Files, GateLimits, Limits, Network, Policy, Retention, ReviewGlob, RuleForce, Secrets,
+    Trace,
 };
 pub use explain::example;
 pub use json_schema::json_schema;
 pub use overrides::{Overrides, overrides_from_json};
+pub use quantity::bytes;
 pub use telling::{Address, Linear, Notify, Reference, SinkName, Webhook};
 pub use value::{Layer, Origin};
 pub use words::{

@@ -13,7 +13,7 @@ pub(crate) fn count(text: &str) -> Option<u64> {
 }
 
 /// `512`, `512K`, `512KiB` (powers of 1024), `512KB` (powers of 1000).
-pub(crate) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let (number, unit) = text.split_at(digits);
     let unit = unit.trim().to_ascii_lowercase();

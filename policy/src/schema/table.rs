@@ -340,6 +340,40 @@ pub(crate) const KEYS: &[Key] = &[
             ),
         ]
     ),
+    section!(
+        "gate",
+        None,
+        "How much a run may change before a person looks at it; `none` asks for nobody.",
+        &[
+            leaf!(
+                "max_files",
+                "gate.max_files",
+                Kind::Count,
+                Order::Lower,
+                "none",
+                None,
+                "More changed files than this, and all of the run waits for a person."
+            ),
+            leaf!(
+                "max_bytes",
+                "gate.max_bytes",
+                Kind::Size,
+                Order::Lower,
+                "none",
+                None,
+                "More bytes than this in all new and changed files, and all of the run waits for a person."
+            ),
+            leaf!(
+                "max_file_bytes",
+                "gate.max_file_bytes",
+                Kind::Size,
+                Order::Lower,
+                "none",
+                None,
+                "A new or changed file larger than this waits for a person."
+            ),
+        ]
+    ),
     TRACE,
     NOTIFY,
     section!(

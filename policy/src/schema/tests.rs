@@ -55,7 +55,8 @@ secrets:
 files: {writes: direct, visible: ["~/.v"], persist: ["~/.p"]}
 network: {mode: allowlist, allow: ["h.example", "*.i.example:443"], resolve: ["h.example:443=127.0.0.1:8443"]}
 limits: {timeout_seconds: 1.5, cpu_seconds: 10, processes: 7, memory: 512MiB, file_size: 1GB, disk: 2G}
-trace: {stdin: true, stdio_size: 1MiB, sinks: [syslog, "otlp:http://127.0.0.1:4318/"]}
+gate: {max_files: 500, max_bytes: 64MiB, max_file_bytes: 8MiB}
+trace: {stdin: true, stdio_size: 1MiB, sinks: [syslog, "otlp:http://127.0.0.1:4318/"], retention: {max_days: 30, max_runs: 200, max_size: 1GiB}}
 notify:
   on: [refused, leak]
   deadline_seconds: 2.5
@@ -92,6 +93,10 @@ review: always
     };
     assert_eq!(policy.limits, expected);
     assert!(policy.trace.stdin);
+    let retention = Retention { days: Some(30), runs: Some(200), size: Some(1 << 30) };
+    assert_eq!(policy.trace.retention, retention);
+    let gate = GateLimits { files: Some(500), bytes: Some(64 << 20), file_bytes: Some(8 << 20) };
+    assert_eq!(policy.gate, gate);
     assert_eq!(policy.trace.stdio_size, 1 << 20);
     let sinks: Vec<_> = policy.trace.sinks.iter().map(ToString::to_string).collect();
     assert_eq!(sinks, ["syslog:/dev/log", "otlp:http://127.0.0.1:4318"]);
@@ -284,6 +289,10 @@ fn a_project_may_only_tighten() {
         ("partial: true", "partial: false", ""),
         ("", "trace: {stdin: true}", ""),
         ("trace: {stdin: true}", "trace: {stdin: false}", "`trace.stdin: false` loosens `true`"),
+        ("", "gate: {max_files: 5}", ""),
+        ("gate: {max_files: 5}", "gate: {max_files: 6}", "`gate.max_files: 6` loosens `5`"),
+        ("gate: {max_bytes: 1K}", "gate: {max_bytes: none}", "`gate.max_bytes: none` loosens `1KiB`"),
+        ("", "trace: {retention: {max_days: 1}}", "`trace.retention.max_days` is for people"),
         ("", "notify: {command: [/x]}", "`notify.command` is for people"),
         ("", "notify: {webhook: {url: \"https://h.example\"}}", "`notify.webhook.url` is for people"),
         ("", "notify: {deadline_seconds: 1}", "`notify.deadline_seconds` is for people"),

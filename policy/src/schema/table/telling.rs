@@ -35,8 +35,49 @@ pub(super) const TRACE: Key = section!(
             Some("--sink"),
             "Who gets the events too, live: `unix:PATH`, `syslog` or `syslog:PATH`, `journald` or `journald:PATH`, `otlp:URL`."
         ),
+        RETENTION,
     ]
 );
+
+const RETENTION: Key = Key {
+    name: "retention",
+    path: "trace.retention",
+    doc: "How long records are kept: after each run those beyond it go. Never one that holds undecided work.",
+    shape: Shape::Section {
+        short: None,
+        keys: &[
+            leaf!(
+                "max_days",
+                "trace.retention.max_days",
+                Kind::Count,
+                Order::Person,
+                "none",
+                None,
+                "Records older than so many days go."
+            ),
+            leaf!(
+                "max_runs",
+                "trace.retention.max_runs",
+                Kind::Count,
+                Order::Person,
+                "none",
+                None,
+                "Beyond so many records the oldest go."
+            ),
+            leaf!(
+                "max_size",
+                "trace.retention.max_size",
+                Kind::Size,
+                Order::Person,
+                "none",
+                None,
+                "Beyond so many bytes of all records, on disk, the oldest go."
+            ),
+        ],
+    },
+    example: "",
+    option: None,
+};
 
 pub(super) const NOTIFY: Key = section!(
     "notify",
