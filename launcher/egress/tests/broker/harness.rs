@@ -352,24 +352,28 @@ async fn take(
         headers: parts.headers,
         body: Vec::new(),
         trailers: None,
-        complete: true,
+        complete: false,
     };
     let at = {
         let mut asked = asked.lock().expect("no test panics with it");
         asked.push(one.clone());
         asked.len() - 1
     };
+    let mut is_whole = true;
     while let Some(frame) = body.frame().await {
         match frame.map(|frame| frame.into_data().map_err(|frame| frame.into_trailers())) {
             Ok(Ok(data)) => one.body.extend_from_slice(&data),
             Ok(Err(trailers)) => one.trailers = trailers.ok(),
-            Err(_) => one.complete = false,
+            Err(_) => {
+                is_whole = false;
+                break;
+            }
         }
         asked.lock().expect("no test panics with it")[at] = one.clone();
-        if !one.complete {
-            break;
-        }
     }
+    // Only now: a test may look while the rest is on its way.
+    one.complete = is_whole;
+    asked.lock().expect("no test panics with it")[at] = one.clone();
     let response = answer(&one);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let asked = Arc::clone(asked);
