@@ -375,7 +375,9 @@ fn a_server_is_trusted_as_the_host_trusts_it() {
     let notify = json!({"webhook": {"url": url}, "deadline_seconds": 5});
     let ran = told(&world, HELD, &notify).run().expect_clean();
     let (outcome, message) = notified(&ran, "webhook");
-    assert!(outcome == "failure" && message.contains("no trusted connection"), "{message}");
+    // On a busy machine the last attempt is cut off by the deadline, and that is what is said then.
+    let why = ["no trusted connection", "no answer in time"];
+    assert!(outcome == "failure" && why.iter().any(|why| message.contains(why)), "{message}");
     assert!(server.got().is_empty(), "{ran}");
     world.set("SSL_CERT_FILE", at.join("certificate"));
     let ran = told(&world, HELD, &notify).run().expect_clean();

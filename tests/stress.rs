@@ -139,7 +139,7 @@ fn leavings(world: &World) -> BTreeSet<PathBuf> {
         // A file that somebody else on the machine puts there (a build of it, a log) is none of ours, nor is
         // what other tests make.
         let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
-        let is_tests = ["-world-", "-test", "-audit-"].iter().any(|part| name.contains(part));
+        let is_tests = ["-world-", "-test", "-audit-", "-layers-"].iter().any(|part| name.contains(part));
         name.contains("shieldrun") && !is_tests && !is_file
     };
     let mut found = BTreeSet::new();
