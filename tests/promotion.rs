@@ -240,15 +240,18 @@ fn held(world: &World, files: u32) {
 }
 
 #[test]
-fn two_hundred_kills_leave_the_tree_as_it_was_or_as_it_should_be() {
-    const ROUNDS: u32 = 200;
+fn kills_leave_the_tree_as_it_was_or_as_it_should_be() {
     const EACH: u32 = 20;
+    // Two hundred take half a minute on an idle machine, so they are for `SHIELDRUN_STRESS=full`, as in the stress
+    // module.
+    let is_full = std::env::var_os("SHIELDRUN_STRESS").is_some_and(|value| value == "full");
+    let rounds: u32 = if is_full { 200 } else { 40 };
     let (mut began, mut outcomes) = (0, [0, 0]);
     let mut world = world();
     let mut before = tell(&world.project);
     let mut after = BTreeMap::new();
     let mut whole = Duration::ZERO;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         // A record holds a journal for each promotion: a fresh run now and then keeps that short.
         if round % EACH == 0 {
             world = crate::changes::world();
@@ -281,9 +284,9 @@ fn two_hundred_kills_leave_the_tree_as_it_was_or_as_it_should_be() {
         }
     }
     eprintln!(
-        "{ROUNDS} kills: {began} in the middle of a promotion; as it was, as it should be: {outcomes:?}"
+        "{rounds} kills: {began} in the middle of a promotion; as it was, as it should be: {outcomes:?}"
     );
-    assert!(began >= 10, "only {began} of {ROUNDS} hit a promotion");
+    assert!(began >= rounds / 20, "only {began} of {rounds} hit a promotion");
     assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
     // Nothing was lost: the work is there and goes when nobody disturbs it.
     said(&verb(&world, &["approve", "last"]), 0);

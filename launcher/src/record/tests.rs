@@ -362,7 +362,18 @@ fn an_addition_that_was_cut_off_anywhere_leaves_a_whole_chain() {
     let path = run.path().to_owned();
     drop(run);
     let (log, json) = (path.join(EVENTS), path.join(RUN));
-    let late = || Late::lock(find(&scratch.runs(), "last").expect("found")).expect("nobody else");
+    // A child that another test of this process is starting has the descriptor, and so the lock, until it executes.
+    let late = || {
+        let lock = || Late::lock(find(&scratch.runs(), "last").expect("found"));
+        let waited = (0..1000).find_map(|_| {
+            let locked = lock().ok();
+            if locked.is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            locked
+        });
+        waited.unwrap_or_else(|| lock().expect("nobody else"))
+    };
     let verified = || verify(&find(&scratch.runs(), "last").expect("found")).expect("readable");
     let add = |count: usize| {
         let event = Event::new(at(9), Action::ReviewDecided, Provider::Review);
