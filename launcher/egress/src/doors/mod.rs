@@ -40,6 +40,8 @@ const MOST_QUESTIONS: usize = 64;
 const HEAD: Duration = Duration::from_secs(30);
 /// How long a question over TCP may take.
 const QUESTION: Duration = Duration::from_secs(10);
+/// The port at which the client always speaks first.
+const HTTPS: u16 = 443;
 /// How long the guest may take for its first byte before it is taken to wait for the server's.
 const FIRST_WORD: Duration = Duration::from_secs(2);
 /// After an accept that failed because there are no descriptors.
@@ -319,7 +321,7 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
     ) {
         if let Some(broker) = &self.broker
             && more.is_none()
-            && begins_with_tls(&guest, &first).await
+            && begins_with_tls(&guest, &first, &to).await
         {
             drop(upstream);
             let (reader, writer) = guest.into_split();
@@ -341,13 +343,18 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
     }
 }
 
-/// Whether the guest speaks first, and speaks TLS. Who says nothing for a while waits for the other side.
-async fn begins_with_tls(guest: &TcpStream, first: &[u8]) -> bool {
+/// Whether the guest speaks first, and speaks TLS. Who says nothing for a while waits for the other side; but
+/// never at the port of HTTPS, where what begins late must not pass unread.
+async fn begins_with_tls(guest: &TcpStream, first: &[u8], to: &Destination) -> bool {
     const HANDSHAKE: u8 = 0x16;
     if let Some(first) = first.first() {
         return *first == HANDSHAKE;
     }
     let mut byte = [0];
+    if to.port == HTTPS {
+        // The broker ends what never begins.
+        return !matches!(timeout(HEAD, guest.peek(&mut byte)).await, Ok(Ok(1))) || byte == [HANDSHAKE];
+    }
     matches!(timeout(FIRST_WORD, guest.peek(&mut byte)).await, Ok(Ok(1))) && byte == [HANDSHAKE]
 }
 
