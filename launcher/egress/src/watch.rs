@@ -183,6 +183,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_the_brokers_is_not_relayed_however_it_is_cut() {
+        let nothing = Registry::new(shieldrun_secrets::RunKey::from_bytes([7; 32]));
+        let scanners = Scanners::of(&nothing);
+        for (said, passes) in [
+            (&b"\x16\x03\x01\x02\x00\x01"[..], false),
+            (b"POST /x HTTP/1.1\r\n", false),
+            (b"SSH-2.0-client\r\n", true),
+            (b"EHLO here\r\n", true),
+        ] {
+            for size in [1, 2, said.len()] {
+                let mut watch = Watch::new(&scanners).beside_a_broker();
+                // As the relay does it: what is clean is not looked at.
+                let seen = said.chunks(size).find_map(|chunk| match watch.is_clean(chunk) {
+                    true => None,
+                    false => watch.look(chunk).err(),
+                });
+                assert_eq!(seen, (!passes).then_some(Seen::Late), "{} {size}", said.escape_ascii());
+            }
+        }
+        let mut alone = Watch::new(&scanners);
+        assert!(alone.is_clean(b"POST /x HTTP/1.1\r\n"), "without a broker it is relayed");
+    }
+
+    #[test]
     fn tls_is_one_record_after_the_other_however_it_is_cut() {
         let record = |kind: u8, length: u16| {
             let mut bytes = vec![kind, 3, 3];
