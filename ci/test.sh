@@ -24,7 +24,7 @@ readonly needs=(
   /usr/bin/awk:mawk /usr/bin/git:git /usr/bin/make:make /usr/bin/mkfifo:coreutils /usr/bin/node:nodejs
   /usr/bin/npm:npm /usr/bin/openssl:openssl /usr/bin/perl:perl /usr/bin/ps:procps /usr/bin/psql:postgresql-client
   /usr/bin/python3:python3 /usr/bin/setpriv:util-linux /usr/bin/ssh-keygen:openssh-client /usr/bin/unshare:util-linux
-  /usr/bin/xxd:xxd
+  /usr/bin/wget:wget /usr/bin/xxd:xxd
 )
 
 # What is not there, as packages; the C library's static half and Python's venv are no commands.

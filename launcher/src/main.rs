@@ -91,7 +91,8 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     let runs = host.runs()?;
     if arguments.dry_run {
         let (mut inventory, _) = inventory::take(&policy, &host, &arguments.command_bytes(), Search::First)?;
-        let plan = plan::make(&policy, &host, &mut inventory, arguments, &runs);
+        let mut plan = plan::make(&policy, &host, &mut inventory, arguments, &runs);
+        drop(network::trusted(&policy, &mut plan)?);
         return Ok(verbs::print_plan(&plan, arguments.json));
     }
     verbs::finish_what_was_cut_off(&runs);
@@ -120,11 +121,7 @@ fn attempt(
     let (mut inventory, left_over) = inventory::take(policy, host, &arguments.command_bytes(), search)?;
     let directory = RunDir::create(runs, SystemTime::now())?;
     let mut plan = plan::make(policy, host, &mut inventory, arguments, directory.path());
-    let authority = network::authority(policy)?;
-    if let Some(authority) = &authority {
-        plan::network::trust(&mut plan, authority.certificate_pem())
-            .map_err(|error| Failure::doing("cannot let the guest trust the run's authority", error))?;
-    }
+    let authority = network::trusted(policy, &mut plan)?;
     let (plan, inventory, directory, authority) = (&plan, &inventory, &directory, Cell::new(authority));
     let trial = Trial { arguments, policy, plan, inventory, directory, authority, place };
     let started = trial.launch(inherited)?;

@@ -10,9 +10,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use shieldrun_egress::broker::{self, Authority, Hosts, Swaps};
-use shieldrun_egress::{Brokerage, Egress, Openings, Settings, Upstream};
+use shieldrun_egress::broker::{self, Authority, Binding, Hosts, Swaps};
+use shieldrun_egress::{Brokerage, Egress, Openings, Part, Settings, Upstream};
 use shieldrun_policy::network::Rules;
+use shieldrun_policy::plan::Plan;
 use shieldrun_policy::schema::{Policy, SecretsMode};
 use shieldrun_policy::verdict::{Denied, LeakRecord};
 use shieldrun_secrets::{Registry, RunKey};
@@ -20,9 +21,10 @@ use shieldrun_secrets::{Registry, RunKey};
 use crate::audit::Sender;
 use crate::failure::Failure;
 use crate::host::random_key;
+use crate::plan::network::trust;
 
 pub(crate) use callers::Callers;
-use ledger::Recorder;
+use ledger::{Names, Recorder};
 
 /// The network of a run, being served.
 #[derive(Debug)]
@@ -58,7 +60,9 @@ impl Network {
         let upstream = proxy_of_the_host()?;
         let init = init.as_fd().try_clone_to_owned().map_err(failed)?;
         let recorder = Arc::new(Recorder::new(sender, registry, init));
-        let broker = authority.map(|authority| brokerage(authority, registry)).transpose().map_err(failed)?;
+        let bindings = bindings(policy);
+        let broker = authority.map(|authority| brokerage(authority, registry, bindings, &recorder));
+        let broker = broker.transpose().map_err(failed)?;
         let settings = Settings { rules: Rules::of(&policy.network), upstream, broker };
         let egress =
             Egress::start(openings, settings, registry, Arc::clone(&recorder), callers).map_err(failed)?;
@@ -90,19 +94,44 @@ const MODELS: [&str; 14] = [
     "api.githubcopilot.com",
 ];
 
-/// The authority of a run whose policy asks for a broker.
+/// The authority of a run whose policy asks for a broker, trusted inside by the plan.
 ///
 /// # Errors
-/// When no key can be made.
-pub(crate) fn authority(policy: &Policy) -> Result<Option<Authority>, Failure> {
-    let asked = policy.secrets.mode == SecretsMode::Broker;
-    let made = asked.then(Authority::new).transpose();
-    made.map_err(|error| Failure::doing("cannot make the authority of the run", error))
+/// When no key can be made, or the host has nothing that tells its programs whom to trust.
+pub(crate) fn trusted(policy: &Policy, plan: &mut Plan) -> Result<Option<Authority>, Failure> {
+    if policy.secrets.mode != SecretsMode::Broker {
+        return Ok(None);
+    }
+    let failed = |what: &'static str| move |error: io::Error| Failure::doing(what, error);
+    let authority = Authority::new().map_err(failed("cannot make the authority of the run"))?;
+    trust(plan, authority.certificate_pem())
+        .map_err(failed("cannot let the guest trust the run's authority"))
+        .map_err(|failure| failure.with_hint("install `ca-certificates`, or use `--secrets synthetic`"))?;
+    Ok(Some(authority))
 }
 
-fn brokerage(authority: Authority, registry: &Arc<Registry>) -> io::Result<Brokerage> {
+/// Where a person said that a secret belongs, in whatever part of a request it stands.
+fn bindings(policy: &Policy) -> Vec<Binding> {
+    let parts = vec![Part::Path, Part::Query, Part::Header, Part::Body, Part::Signature];
+    let bound = policy.secrets.bindings.iter();
+    bound
+        .map(|bound| Binding {
+            secret: bound.secret.clone(),
+            hosts: Hosts::new([bound.host.as_str()]),
+            parts: parts.clone(),
+        })
+        .collect()
+}
+
+fn brokerage(
+    authority: Authority,
+    registry: &Arc<Registry>,
+    bindings: Vec<Binding>,
+    recorder: &Arc<Recorder>,
+) -> io::Result<Brokerage> {
     let swaps = Swaps::new(Arc::clone(registry), RunKey::from_bytes(random_key()?));
-    let settings = broker::Settings { heard: Hosts::new(MODELS), ..broker::Settings::default() };
+    let swaps = swaps.telling(Names(Arc::clone(recorder)));
+    let settings = broker::Settings { bindings, heard: Hosts::new(MODELS), ..broker::Settings::default() };
     Ok(Brokerage { authority, swaps, settings })
 }
 

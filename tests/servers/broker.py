@@ -1,12 +1,15 @@
-"""A TLS server that stands for several hosts, with an authority of its own; says its port.
+"""A TLS server that stands for several hosts, with an authority of its own, and beside it one without TLS; says
+their ports.
 
 Arguments: a directory for key and certificates, a file for what it was asked, an AWS key id and its secret.
-What is asked goes to the file, a JSON object a line. Of AWS requests the signature is checked.
+What is asked goes to the file, a JSON object a line. Of AWS requests the signature is checked. `/repo.git` is a
+repository, for those who name themselves.
 """
-import hashlib, hmac, http.server, json, os, ssl, subprocess, sys
+import hashlib, hmac, http.server, json, os, ssl, subprocess, sys, threading
 
 directory, log, key_id, secret = sys.argv[1:5]
-HOSTS = ["api.anthropic.com", "api.github.com", "api.example.com", "sts.us-east-1.amazonaws.com"]
+HOSTS = ["api.anthropic.com", "api.github.com", "api.example.com", "api.openai.com", "github.com",
+         "sts.us-east-1.amazonaws.com"]
 
 
 def openssl(*words):
@@ -41,6 +44,33 @@ def signed(handler, body):
     return own == key_id and hmac.compare_digest(hmac.new(key, text.encode(), "sha256").hexdigest(), fields["Signature"])
 
 
+def repository():
+    def git(*words):
+        own = ["-c", "user.name=suite", "-c", "user.email=suite@example.com", "-c", "safe.directory=*"]
+        subprocess.run(["git", *own, *words], check=True, cwd=directory, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "HOME": directory})
+
+    git("init", "-q", "--bare", "repo.git")
+    tree = subprocess.run(["git", "--git-dir=repo.git", "mktree"], cwd=directory, input=b"", stdout=subprocess.PIPE,
+                          check=True).stdout.decode().strip()
+    commit = subprocess.run(["git", "--git-dir=repo.git", "-c", "user.name=suite", "-c", "user.email=s@example.com",
+                             "commit-tree", tree, "-m", "the only one"], cwd=directory, stdout=subprocess.PIPE,
+                            check=True).stdout.decode().strip()
+    git("--git-dir=repo.git", "update-ref", "refs/heads/main", commit)
+    git("--git-dir=repo.git", "symbolic-ref", "HEAD", "refs/heads/main")
+    git("--git-dir=repo.git", "update-server-info")
+
+
+def from_repository(handler):
+    """The file of a repository that is asked for, as the dumb protocol has it."""
+    if not handler.headers.get("Authorization"):
+        return 401, b"who are you?"
+    path = os.path.normpath(os.path.join(directory, handler.path.partition("?")[0].lstrip("/")))
+    if not path.startswith(os.path.join(directory, "repo.git")) or not os.path.isfile(path):
+        return 404, b"no such file"
+    return 200, open(path, "rb").read()
+
+
 IDENTITY = b"""<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
 <Arn>arn:aws:iam::123456789012:user/suite</Arn><UserId>U</UserId><Account>123456789012</Account>
 </GetCallerIdentityResult></GetCallerIdentityResponse>"""
@@ -55,26 +85,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with open(log, "a") as seen:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            json.dump({"path": self.path, "headers": headers, "body": body.decode("latin-1")}, seen)
+            json.dump({"method": self.command, "path": self.path, "headers": headers, "body": body.decode("latin-1")}, seen)
             seen.write("\n")
         code, said = 200, ("you are " + str(self.headers.get("Authorization") or self.headers.get("x-api-key"))).encode()
         if self.headers["Host"].startswith("sts."):
             code, said = (200, IDENTITY) if signed(self, body) else (403, DENIED)
+        if self.path.startswith("/repo.git"):
+            code, said = from_repository(self)
         self.send_response(code)
+        if code == 401:
+            self.send_header("WWW-Authenticate", 'Basic realm="suite"')
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
         self.wfile.write(said)
 
-    do_GET = do_POST = do_PUT = answer
+    do_GET = do_POST = do_PUT = do_DELETE = answer
 
     def log_message(self, *words):
         pass
 
 
 certificates()
+repository()
+plain = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=plain.serve_forever, daemon=True).start()
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(os.path.join(directory, "cert"), os.path.join(directory, "key"))
 server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_port, flush=True)
+print(server.server_port, plain.server_port, flush=True)
 server.serve_forever()

@@ -23,6 +23,8 @@ impl<L: Ledger> Ledger for std::sync::Arc<L> {
 pub enum Note {
     /// A connection was let through.
     Allowed(Destination),
+    /// The same, to a host that the broker does not look into, because the policy says so.
+    PassedThrough(Destination),
     /// A connection ended, after so many bytes from and to the guest and so many milliseconds.
     Closed {
         /// Where it went.

@@ -18,7 +18,7 @@ use crate::watch::{Seen, Watch};
 /// A large one, so that few calls move much.
 const BUFFER: usize = 256 << 10;
 /// A connection on which nothing moves is closed after this time.
-const IDLE: Duration = Duration::from_secs(30 * 60);
+pub(crate) const IDLE: Duration = Duration::from_secs(30 * 60);
 /// How long the beginning of what may be a secret waits for the rest.
 const MOMENT: Duration = Duration::from_millis(20);
 

@@ -99,7 +99,8 @@ impl Egress {
         let dialer = Dialer::new(Arc::clone(&rules), settings.upstream);
         let doors = {
             let _entered = runtime.enter();
-            let broker = settings.broker.map(|Brokerage { authority, swaps, settings }| {
+            let broker = settings.broker.map(|Brokerage { authority, swaps, mut settings }| {
+                settings.requests = Some(Arc::clone(&rules));
                 Broker::with_authority(authority, swaps, Arc::clone(&ledger), dialer.clone(), settings)
             });
             let broker = broker.transpose()?;

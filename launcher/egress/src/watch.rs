@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use shieldrun_secrets::{Encoding, Hit, Registry, Scanner, SecretId, StreamState};
 
+use crate::doors::{Speech, told};
 use crate::flow::Destination;
-use crate::ledger::{Note, Part};
+use crate::ledger::{Note, Part, Refusal};
 
 /// What is looked for in every connection.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ impl Scanners {
 pub(crate) enum Seen {
     Real(SecretId, Encoding),
     Synthetic(SecretId),
+    /// What is the broker's, begun after the other side had spoken.
+    Late,
 }
 
 impl Seen {
@@ -35,6 +38,7 @@ impl Seen {
         match self {
             Self::Real(secret, encoding) => Note::Leak { secret, encoding: word(encoding).to_owned(), to },
             Self::Synthetic(secret) => Note::SyntheticSeen { secret, to, part: Part::Stream },
+            Self::Late => Note::Denied { to: to.to_string(), why: Refusal::Malformed },
         }
     }
 }
@@ -43,6 +47,8 @@ impl Seen {
 pub(crate) struct Watch<'a> {
     scanners: &'a Scanners,
     records: Option<Records>,
+    /// The first bytes, as long as it is not clear what they begin.
+    opening: Option<Vec<u8>>,
     real: StreamState,
     synthetic: StreamState,
 }
@@ -52,14 +58,23 @@ impl<'a> Watch<'a> {
         Self {
             scanners,
             records: Some(Records::default()),
+            opening: None,
             real: scanners.real.stream(),
             synthetic: scanners.synthetic.stream(),
         }
     }
 
+    /// Where a broker looks into TLS and HTTP, neither is relayed, and nothing is opaque by its form.
+    pub(crate) fn beside_a_broker(self) -> Self {
+        Self { records: None, opening: Some(Vec::new()), ..self }
+    }
+
     /// Whether these next bytes may go as they are, without a look: TLS, or nothing to look for. Where not,
     /// they are to be given to [`Self::look`].
     pub(crate) fn is_clean(&mut self, chunk: &[u8]) -> bool {
+        if self.opening.is_some() {
+            return false;
+        }
         if self.scanners.real.is_empty() && self.scanners.synthetic.is_empty() {
             return true;
         }
@@ -73,6 +88,14 @@ impl<'a> Watch<'a> {
 
     /// Takes the next bytes in.
     pub(crate) fn look(&mut self, chunk: &[u8]) -> Result<(), Seen> {
+        if let Some(opening) = &mut self.opening {
+            opening.extend_from_slice(chunk);
+            match told(opening) {
+                None => {}
+                Some(Speech::Other) => self.opening = None,
+                Some(Speech::Tls | Speech::Http) => return Err(Seen::Late),
+            }
+        }
         if let Some(records) = &mut self.records {
             if records.go_on(chunk) {
                 return Ok(());
@@ -158,6 +181,30 @@ fn word(encoding: Encoding) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_the_brokers_is_not_relayed_however_it_is_cut() {
+        let nothing = Registry::new(shieldrun_secrets::RunKey::from_bytes([7; 32]));
+        let scanners = Scanners::of(&nothing);
+        for (said, passes) in [
+            (&b"\x16\x03\x01\x02\x00\x01"[..], false),
+            (b"POST /x HTTP/1.1\r\n", false),
+            (b"SSH-2.0-client\r\n", true),
+            (b"EHLO here\r\n", true),
+        ] {
+            for size in [1, 2, said.len()] {
+                let mut watch = Watch::new(&scanners).beside_a_broker();
+                // As the relay does it: what is clean is not looked at.
+                let seen = said.chunks(size).find_map(|chunk| match watch.is_clean(chunk) {
+                    true => None,
+                    false => watch.look(chunk).err(),
+                });
+                assert_eq!(seen, (!passes).then_some(Seen::Late), "{} {size}", said.escape_ascii());
+            }
+        }
+        let mut alone = Watch::new(&scanners);
+        assert!(alone.is_clean(b"POST /x HTTP/1.1\r\n"), "without a broker it is relayed");
+    }
 
     #[test]
     fn tls_is_one_record_after_the_other_however_it_is_cut() {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::{Signal, pidfd_send_signal};
+use shieldrun_egress::broker::{Learn, Learned};
 use shieldrun_egress::{Destination, HostName, Ledger, Note, Origin, Refusal};
 use shieldrun_policy::audit::{self, Action, Event, Process, Provider, SecretRef, Text};
 use shieldrun_policy::verdict::{Denied, LeakRecord};
@@ -24,7 +25,8 @@ const KNOWN: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Recorder {
     sender: SenderBox,
-    secrets: BTreeMap<SecretId, SecretRef>,
+    /// More of them while the run goes on: what is handed out on the way has a name as well.
+    secrets: Mutex<BTreeMap<SecretId, SecretRef>>,
     init: OwnedFd,
     told: Mutex<Told>,
     /// By the host's pid, as last seen.
@@ -47,7 +49,7 @@ impl Recorder {
                 SecretRef { id: entry.id.to_string(), kind: entry.kind.into(), name: entry.name.clone() };
             (entry.id, named)
         };
-        let secrets = registry.entries().iter().map(secret).collect();
+        let secrets = Mutex::new(registry.entries().iter().map(secret).collect());
         Self { sender: SenderBox(sender), secrets, init, told: Mutex::default(), known: Mutex::default() }
     }
 
@@ -84,11 +86,27 @@ impl Recorder {
     }
 
     fn secret(&self, id: SecretId) -> SecretRef {
-        self.secrets.get(&id).cloned().unwrap_or(SecretRef {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.get(&id).cloned().unwrap_or_else(|| SecretRef {
             id: id.to_string(),
             kind: "secret".into(),
             name: String::new(),
         })
+    }
+}
+
+/// Hears of the credentials that are handed out in answers, so that the record can name them.
+pub(super) struct Names(pub(super) Arc<Recorder>);
+
+impl Learn for Names {
+    fn learned(&self, learned: Learned<'_>) {
+        let named = SecretRef {
+            id: learned.secret.to_string(),
+            kind: "token".into(),
+            name: format!("{} of {}", learned.name, learned.from),
+        };
+        let mut secrets = self.0.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.insert(learned.secret, named);
     }
 }
 
@@ -105,6 +123,12 @@ impl Ledger for Recorder {
         let send = |event| self.sender.0.send(event);
         match note {
             Note::Allowed(to) => send(event(Action::ConnectionAllowed).destination(destination(&to))),
+            Note::PassedThrough(to) => send(
+                event(Action::ConnectionAllowed)
+                    .destination(destination(&to))
+                    .rule("network.passthrough")
+                    .message("nobody looks into what is said to this host"),
+            ),
             Note::Closed { to, sent, received, milliseconds } => send(
                 event(Action::ConnectionClosed)
                     .destination(destination(&to))

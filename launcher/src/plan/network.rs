@@ -39,6 +39,9 @@ const TOLD: [&[u8]; 12] = [
     b"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
 ];
 
+/// How the host's programs, and the launcher, are told of another bundle.
+const VARIABLE: &str = "SSL_CERT_FILE";
+
 /// Where programs read who answers for names.
 const RESOLVER: &str = "/etc/resolv.conf";
 /// The launcher's door, which asks nobody else.
@@ -91,6 +94,7 @@ pub(super) fn point_at_the_proxy(environment: &mut Vec<Variable>) {
 /// # Errors
 /// When the host has no bundle that it could be added to.
 pub(crate) fn trust(plan: &mut Plan, certificate: &str) -> io::Result<()> {
+    let own = of_the_person();
     let mut first = None;
     for path in BUNDLES {
         let Ok(real) = Path::new(path).canonicalize() else { continue };
@@ -100,6 +104,7 @@ pub(crate) fn trust(plan: &mut Plan, certificate: &str) -> io::Result<()> {
         }
         let mut content = std::fs::read(&real)?;
         content.extend_from_slice(b"\n");
+        content.extend_from_slice(&own);
         content.extend_from_slice(certificate.as_bytes());
         plan.masks.push(Mask {
             at,
@@ -116,4 +121,49 @@ pub(crate) fn trust(plan: &mut Plan, certificate: &str) -> io::Result<()> {
         set(&mut plan.environment, name, bundle);
     }
     Ok(())
+}
+
+/// The authorities that the host's own programs trust by a variable: inside, where nobody looks into TLS, they are
+/// asked for as well. Of the file only the certificates are taken, since some keep a key beside them.
+fn of_the_person() -> Vec<u8> {
+    let Some(file) = std::env::var_os(VARIABLE) else { return Vec::new() };
+    if BUNDLES.iter().any(|bundle| file == *bundle) {
+        return Vec::new();
+    }
+    let Ok(text) = std::fs::read(file) else { return Vec::new() };
+    certificates(&String::from_utf8_lossy(&text)).into_bytes()
+}
+
+fn certificates(mut text: &str) -> String {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let mut all = String::new();
+    while let Some(begin) = text.find(BEGIN) {
+        let rest = text.get(begin..).unwrap_or_default();
+        let Some(end) = rest.find(END) else { break };
+        let (one, behind) = rest.split_at(end + END.len());
+        // A block that another one begins in is none.
+        if one.matches("-----BEGIN").count() == 1 {
+            all.push_str(one);
+            all.push('\n');
+        }
+        text = behind;
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_with_a_key_in_it_the_certificates_are_taken() {
+        let certificate = |body| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        let key = "-----BEGIN PRIVATE KEY-----\nkey\n-----END PRIVATE KEY-----\n";
+        let (one, two) = (certificate("one"), certificate("two"));
+        assert_eq!(certificates(&format!("# {one}{key}{two}{key}")), format!("{one}{two}"));
+        let open = "-----BEGIN CERTIFICATE-----\n";
+        assert_eq!(certificates(&format!("{open}{key}-----END CERTIFICATE-----\n{one}{open}")), one);
+        assert_eq!(certificates(""), "");
+    }
 }

@@ -82,6 +82,26 @@ impl Entry {
         }
     }
 
+    /// Reads one that is a host and nothing else: no port, no methods, no path, no set.
+    ///
+    /// # Errors
+    /// A reason, for a person.
+    pub fn whole_host(text: &str) -> Result<Self, String> {
+        let entry = Self::parse(text)?;
+        if entry.port.is_some() || entry.request.is_some() {
+            return Err("write the host alone, as `api.example.com` or `*.example.com`".to_owned());
+        }
+        Ok(entry)
+    }
+
+    /// The host, or `*.` and the name that the hosts are beneath.
+    pub fn pattern(&self) -> String {
+        match &self.name {
+            Name::Exact(host) => host.to_string(),
+            Name::Beneath(tail) => format!("*.{tail}"),
+        }
+    }
+
     /// Whether it speaks of this host.
     pub fn names(&self, host: &Host) -> bool {
         match (&self.name, host) {

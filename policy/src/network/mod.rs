@@ -2,6 +2,7 @@
 //!
 //! Decides and does no I/O: who asks, resolves and connects is the launcher's egress.
 
+mod binding;
 mod entry;
 mod host;
 mod ranges;
@@ -9,6 +10,7 @@ mod resolve;
 mod rules;
 mod sets;
 
+pub use binding::Binding;
 pub use entry::{Entry, covers};
 pub use host::{Host, host};
 pub use ranges::{Range, forbidden};

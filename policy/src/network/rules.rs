@@ -18,6 +18,7 @@ pub struct Rules {
     open: bool,
     entries: Vec<Entry>,
     resolve: Vec<Resolve>,
+    passthrough: Vec<Entry>,
 }
 
 /// What holds for a connection.
@@ -42,6 +43,7 @@ impl Rules {
             open: network.mode == NetworkMode::Open,
             entries: network.allow.iter().filter_map(|text| Entry::all(text).ok()).flatten().collect(),
             resolve: network.resolve.iter().filter_map(|text| Resolve::parse(text).ok()).collect(),
+            passthrough: network.passthrough.iter().filter_map(|text| Entry::whole_host(text).ok()).collect(),
         }
     }
 
@@ -92,6 +94,11 @@ impl Rules {
         let host = Host::Address(super::host::plain(address));
         forbidden(address).is_none()
             || self.entries.iter().any(|entry| entry.exact() == Some(&host) && entry.ports().contains(&port))
+    }
+
+    /// Whether nobody looks into the TLS of this host, although there is a broker.
+    pub fn passes_through(&self, host: &Host) -> bool {
+        self.passthrough.iter().any(|entry| entry.names(host))
     }
 
     /// Where a person said that this host is.

@@ -15,6 +15,7 @@ use super::telling::{Address, Linear, Notify, Reference, SinkName, Webhook};
 use super::value::{Item, Layer, Origin, Value};
 use super::words::{FileMode, History, Isolation, NetworkMode, Notice, Place, Review, SecretsMode, Writes};
 use crate::glob::{NameGlob, PathGlob};
+use crate::network::Binding;
 use crate::pattern::Pattern;
 
 /// What holds for a run.
@@ -73,6 +74,8 @@ pub struct Secrets {
     pub files: Vec<FileRule>,
     /// What becomes of the repository's history.
     pub history: History,
+    /// Where secrets belong, beside what their form tells.
+    pub bindings: Vec<Binding>,
 }
 
 /// What the policy says about one variable.
@@ -126,6 +129,8 @@ pub struct Network {
     pub allow: Vec<String>,
     /// Where some of them really are.
     pub resolve: Vec<String>,
+    /// Whose TLS is not looked into.
+    pub passthrough: Vec<String>,
 }
 
 /// Limits of a run; none is no limit.
@@ -195,6 +200,7 @@ impl Policy {
             env_allow: read.map("secrets.env.allow", |item| NameGlob::new(&item.text).ok()),
             files: read.map("secrets.files", file_rule),
             history: read.word("secrets.history", History::from_word),
+            bindings: read.map("secrets.bindings", |item| Binding::parse(&item.text).ok()),
         };
         secrets.hide(notify.references());
         let limits = Limits {
@@ -226,6 +232,7 @@ impl Policy {
                 mode: read.word("network.mode", NetworkMode::from_word),
                 allow: read.map("network.allow", text),
                 resolve: read.map("network.resolve", text),
+                passthrough: read.map("network.passthrough", text),
             },
             limits,
             gate: GateLimits {

@@ -28,6 +28,8 @@ pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Sinks => SinkName::parse(text).map(drop),
         Kind::Hosts => network::Entry::all(text).map(drop),
         Kind::Resolve => network::Resolve::parse(text).map(drop),
+        Kind::WholeHosts => network::Entry::whole_host(text).map(drop),
+        Kind::Bindings => network::Binding::parse(text).map(drop),
         _ => Ok(()),
     }
 }

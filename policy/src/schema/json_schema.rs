@@ -83,12 +83,20 @@ fn leaf_schema(kind: Kind) -> Json {
                 },
             },
         ]}}),
-        Kind::ReviewGlobs | Kind::NameGlobs | Kind::Paths | Kind::Hosts | Kind::Resolve => {
+        Kind::ReviewGlobs
+        | Kind::NameGlobs
+        | Kind::Paths
+        | Kind::Hosts
+        | Kind::Resolve
+        | Kind::WholeHosts => {
             json!({"type": ["array", "null"], "items": {"type": "string", "minLength": 1}})
         }
         Kind::FileRules => {
             json!({"type": ["object", "null"], "additionalProperties": {"enum": spelled(FILE_MODES)}})
         }
+        Kind::Bindings => json!({"type": ["object", "null"], "additionalProperties": {
+            "type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1},
+        }}),
         Kind::Words { words, default } => {
             json!({"type": ["array", "null"], "items": {"enum": spelled(words)}, "default": default})
         }

@@ -264,7 +264,7 @@ fn covers(kind: Kind, old: &str, new: &str) -> bool {
         Kind::NameGlobs => {
             !new.contains(['*', '?']) && NameGlob::new(old).is_ok_and(|glob| glob.matches(new.as_bytes()))
         }
-        Kind::Hosts => network::covers(old, new),
+        Kind::Hosts | Kind::WholeHosts => network::covers(old, new),
         _ => false,
     }
 }

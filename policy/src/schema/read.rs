@@ -145,6 +145,8 @@ impl Reader<'_, '_> {
                 | Kind::Reference
                 | Kind::Address
                 | Kind::Resolve
+                | Kind::WholeHosts
+                | Kind::Bindings
         );
         if may_be_empty && node.is_null() {
             return;
@@ -156,6 +158,7 @@ impl Reader<'_, '_> {
                 self.limit(key.path, kind, node).map(Value::Limit)
             }
             Kind::FileRules => self.file_rules(key.path, node).map(Value::Items),
+            Kind::Bindings => self.bindings(key.path, node).map(Value::Items),
             Kind::Text | Kind::Reference | Kind::Address => {
                 self.text(key.path, kind, node).map(|text| Value::Text(Some(text)))
             }
@@ -167,6 +170,7 @@ impl Reader<'_, '_> {
             | Kind::Hosts
             | Kind::Words { .. }
             | Kind::Resolve
+            | Kind::WholeHosts
             | Kind::Sinks => self.items(key.path, kind, node).map(Value::Items),
         };
         let Some(value) = value else { return };
@@ -363,6 +367,40 @@ impl Reader<'_, '_> {
                     origin,
                     span: entry.key_span,
                 });
+            }
+        }
+        Some(items)
+    }
+
+    /// A map of names to hosts: an entry for each host, `NAME=host`.
+    fn bindings(&mut self, path: &str, node: &Node) -> Option<Vec<Item>> {
+        let NodeValue::Map(entries) = &node.value else {
+            let message = format!("`{path}` is a map of secrets to lists of hosts, found {}", node.kind());
+            self.say(node.span, message);
+            return None;
+        };
+        let mut items = Vec::new();
+        for entry in entries {
+            let NodeValue::List(hosts) = &entry.value.value else {
+                let found = entry.value.kind();
+                let message = format!("`{path}`: `{}` has a list of hosts, found {found}", shown(&entry.key));
+                self.say(entry.value.span, message);
+                continue;
+            };
+            for host in hosts {
+                let text = match &host.value {
+                    NodeValue::Scalar(text, _) => format!("{}={text}", entry.key),
+                    _ => {
+                        self.say(host.span, format!("`{path}`: a host is text, found {}", host.kind()));
+                        continue;
+                    }
+                };
+                if let Err(reason) = check(Kind::Bindings, &text) {
+                    self.say(host.span, format!("`{path}`: `{}`: {reason}", shown(&entry.key)));
+                    continue;
+                }
+                let origin = self.origin(host.span);
+                items.push(Item { text, word: None, places: Vec::new(), origin, span: host.span });
             }
         }
         Some(items)

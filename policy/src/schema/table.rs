@@ -85,6 +85,10 @@ pub(crate) enum Kind {
     Sinks,
     /// `host:port=address:port`.
     Resolve,
+    /// `host`, `*.host`.
+    WholeHosts,
+    /// A map of names of secrets to lists of whole hosts. An entry is one of each.
+    Bindings,
 }
 
 /// What "stricter" means for a key: a project's file may only go that way.
@@ -209,6 +213,15 @@ pub(crate) const KEYS: &[Key] = &[
                 None,
                 "What becomes of real values in the repository's history."
             ),
+            leaf!(
+                "bindings",
+                "secrets.bindings",
+                Kind::Bindings,
+                Order::Person,
+                r#"{"DEPLOY_TOKEN": ["deploy.example.com", "*.example.org"]}"#,
+                None,
+                "With `broker`: the hosts where a secret is swapped in, beside those that its form tells. By the name of its variable, or of its field in a file. Not in a project's policy."
+            ),
         ]
     ),
     section!(
@@ -276,6 +289,15 @@ pub(crate) const KEYS: &[Key] = &[
                 r#"["api.example.com:443=127.0.0.1:8443"]"#,
                 None,
                 "Where a host of the allowlist really is, as with curl's `--resolve`: for test servers and split horizons. Not in a project's policy."
+            ),
+            leaf!(
+                "passthrough",
+                "network.passthrough",
+                Kind::WholeHosts,
+                Order::Grants,
+                r#"["pinned.example.com"]"#,
+                None,
+                "With `secrets: broker`: hosts whose TLS is not looked into, because their clients know their certificate or show one of their own. No secret is swapped in there, and nothing is scanned."
             ),
         ]
     ),

@@ -52,8 +52,9 @@ secrets:
   env: {mask: ["A_*"], allow: ["B"]}
   files: {"~/.x/key": allow, "/abs": block, "rel/file": synthetic}
   history: allow
+  bindings: {TOKEN: [t.example, "*.u.example"], KEY: ["K.example"]}
 files: {writes: direct, visible: ["~/.v"], persist: ["~/.p"]}
-network: {mode: allowlist, allow: ["h.example", "*.i.example:443"], resolve: ["h.example:443=127.0.0.1:8443"]}
+network: {mode: allowlist, allow: ["h.example", "*.i.example:443"], resolve: ["h.example:443=127.0.0.1:8443"], passthrough: ["p.example"]}
 limits: {timeout_seconds: 1.5, cpu_seconds: 10, processes: 7, memory: 512MiB, file_size: 1GB, disk: 2G}
 gate: {max_files: 500, max_bytes: 64MiB, max_file_bytes: 8MiB}
 trace: {stdin: true, stdio_size: 1MiB, sinks: [syslog, "otlp:http://127.0.0.1:4318/"], retention: {max_days: 30, max_runs: 200, max_size: 1GiB}}
@@ -83,6 +84,10 @@ review: always
     assert_eq!(policy.network.mode, NetworkMode::Allowlist);
     assert_eq!(policy.network.allow, ["h.example", "*.i.example:443"]);
     assert_eq!(policy.network.resolve, ["h.example:443=127.0.0.1:8443"]);
+    assert_eq!(policy.network.passthrough, ["p.example"]);
+    let bindings: Vec<_> =
+        policy.secrets.bindings.iter().map(|bound| (bound.secret.as_str(), bound.host.as_str())).collect();
+    assert_eq!(bindings, [("TOKEN", "t.example"), ("TOKEN", "*.u.example"), ("KEY", "k.example")]);
     let expected = Limits {
         timeout: Some(std::time::Duration::from_millis(1500)),
         cpu: Some(std::time::Duration::from_secs(10)),
@@ -238,6 +243,9 @@ fn a_project_may_only_tighten() {
         ("", "secrets: broker", "`secrets.mode: broker` loosens `synthetic` (built in)"),
         ("secrets: broker", "secrets: broker", ""),
         ("secrets: broker", "secrets: synthetic", ""),
+        ("", "secrets: {bindings: {T: [h.example]}}", "`secrets.bindings` is for people"),
+        ("network: {passthrough: [h.example]}", "network: {passthrough: [h.example]}", ""),
+        ("", "network: {passthrough: [h.example]}", "`network.passthrough` grants `h.example`"),
         ("secrets: block", "secrets: synthetic", "`secrets.mode: synthetic` loosens `block` (user, "),
         ("", "secrets: {history: allow}", "`secrets.history: allow` loosens `mask`"),
         ("", "secrets: {history: block}", ""),

@@ -12,6 +12,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::server::Acceptor;
@@ -34,6 +35,7 @@ const HANDSHAKE: u8 = 0x16;
 pub(super) async fn serve<L: Ledger, D: Dial, S>(
     inner: &Arc<Inner<L, D>>,
     guest: S,
+    made: Option<TcpStream>,
     to: Destination,
     origin: Origin,
 ) -> io::Result<()>
@@ -43,7 +45,7 @@ where
     let ledger = Arc::clone(&inner.ledger);
     let tell: Tell = Arc::new(move |note| ledger.note(&origin, note));
     let served = Connection { inner: Arc::clone(inner), to: to.clone(), tell: Arc::clone(&tell) };
-    let result = served.greet(guest).await;
+    let result = served.greet(guest, made).await;
     if let Err(Broken::Refused(why, _)) = &result {
         tell(Note::Denied { to: to.to_string(), why: *why });
     }
@@ -75,7 +77,7 @@ struct Connection<L, D> {
 
 impl<L: Ledger, D: Dial> Connection<L, D> {
     /// Reads the first byte and goes on under TLS or without.
-    async fn greet<S>(self, guest: S) -> Result<(), Broken>
+    async fn greet<S>(self, guest: S, made: Option<TcpStream>) -> Result<(), Broken>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -89,9 +91,9 @@ impl<L: Ledger, D: Dial> Connection<L, D> {
         };
         let guest = Again::new(first, guest);
         match first {
-            HANDSHAKE => self.secure(guest).await,
+            HANDSHAKE => self.secure(guest, made).await,
             b'A'..=b'Z' => {
-                let dialled = upstream::plain(&self.inner.dial, &self.to, limits).await;
+                let dialled = upstream::plain(&self.inner.dial, made, &self.to, limits).await;
                 let dialled = dialled.map_err(unreachable)?;
                 self.http(guest, dialled, Scheming::Plain).await
             }
@@ -99,7 +101,7 @@ impl<L: Ledger, D: Dial> Connection<L, D> {
         }
     }
 
-    async fn secure<S>(self, guest: S) -> Result<(), Broken>
+    async fn secure<S>(self, guest: S, made: Option<TcpStream>) -> Result<(), Broken>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -116,7 +118,8 @@ impl<L: Ledger, D: Dial> Connection<L, D> {
         let offered = if offers_h2 { Protocol::Http2 } else { Protocol::Http1 };
         // The destination is greeted first: what it speaks is what the guest is offered, and one that cannot be
         // verified is never answered for.
-        let dialled = upstream::secure(&self.inner.dial, &self.to, &self.inner.trust, offered, limits).await;
+        let Inner { dial, trust, .. } = &*self.inner;
+        let dialled = upstream::secure(dial, made, &self.to, trust, offered, limits).await;
         let dialled = dialled.map_err(unreachable)?;
         let config = self.inner.authority.answer_as(&self.to.host, dialled.protocol).map_err(Broken::Io)?;
         let guest = timeout(limits.handshake, hello.into_stream(config)).await.map_err(late)?;

@@ -38,6 +38,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 pub use authority::Authority;
@@ -105,6 +106,37 @@ impl<L: Ledger, D: Dial> Broker<L, D> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.carry(guest, None, destination, origin).await
+    }
+
+    /// The same over a connection to the destination that is made already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broker::serve`].
+    pub async fn serve_over<S>(
+        &self,
+        guest: S,
+        upstream: TcpStream,
+        destination: Destination,
+        origin: Origin,
+    ) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.carry(guest, Some(upstream), destination, origin).await
+    }
+
+    async fn carry<S>(
+        &self,
+        guest: S,
+        made: Option<TcpStream>,
+        destination: Destination,
+        origin: Origin,
+    ) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let inner = &self.inner;
         if inner.rules.settings.passthrough.contains(&destination.host) {
             return Err(io::Error::other("the policy passes this host through; it is not for the broker"));
@@ -114,7 +146,7 @@ impl<L: Ledger, D: Dial> Broker<L, D> {
             inner.ledger.note(&origin, Note::Denied { to, why: Refusal::Limit });
             return Err(io::Error::other("too many connections are open at once"));
         };
-        connection::serve(inner, guest, destination, origin).await
+        connection::serve(inner, guest, made, destination, origin).await
     }
 }
 

@@ -104,6 +104,7 @@ impl<L: Ledger, D: Dial> Session<L, D> {
         // Before anything else: what is refused below is told to nobody, but it is to be on record as a leak.
         head::scan(&head::text(&parts), &tables)?;
         let continues = strict::check(&mut parts, &bounds.to, bounds.scheming, &settings.limits)?;
+        self.is_listed(&parts)?;
         let found = Found::new(Arc::clone(&self.tell), bounds.to.clone());
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         let asked = Asked { tables, found, fate: fate.clone(), method, path };
@@ -118,6 +119,22 @@ impl<L: Ledger, D: Dial> Session<L, D> {
         }
         let response = self.send(parts, body, &asked.fate).await?;
         self.receive(response, &asked).await
+    }
+
+    /// Whether the list of hosts has this request, where it speaks of requests.
+    fn is_listed(&self, parts: &Parts) -> Result<(), Stop> {
+        let Destination { host, port } = &self.bounds.to;
+        let (method, path) = (parts.method.as_str(), parts.uri.path());
+        match &self.bounds.rules.settings.requests {
+            Some(rules) if !rules.allows_request(&host.to_host(), *port, method, path) => {
+                Err(Stop::Refused {
+                    why: Refusal::Request,
+                    status: StatusCode::FORBIDDEN,
+                    message: format!("{method} {path} of `{}` is not on the allowlist", self.bounds.to),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The request's body behind its sieve, and what of the head depends on it: its length, a signature.

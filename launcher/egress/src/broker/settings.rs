@@ -2,8 +2,10 @@
 //!
 //! Plain data. Does not know a secret's value.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use shieldrun_policy::network::Rules;
 use tokio_rustls::rustls::RootCertStore;
 
 use crate::flow::HostName;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub token_endpoints: Vec<TokenEndpoint>,
     /// Hosts whose TLS is not ended here; the broker refuses them.
     pub passthrough: Hosts,
+    /// Which requests may be made of a host that is listed for some only; all, where nobody says so.
+    pub requests: Option<Arc<Rules>>,
     /// The limits.
     pub limits: Limits,
     /// Which authorities vouch for a destination; `None` for those the host trusts.

@@ -74,7 +74,7 @@ impl Stop {
 
     /// Whether nothing more of this connection is to be believed.
     pub(super) fn ends_connection(&self) -> bool {
-        !matches!(self, Self::Synthetic { .. })
+        !matches!(self, Self::Synthetic { .. } | Self::Refused { why: Refusal::Request, .. })
     }
 
     /// What the guest gets instead of an answer.
@@ -102,7 +102,7 @@ impl fmt::Display for Stop {
             Self::Synthetic { secret, part } => write!(
                 f,
                 "this request carries the synthetic value of {secret} in its {}, and that secret is not \
-                 swapped there; it belongs to another host",
+                 swapped there; if it belongs to this host, `secrets.bindings` of your own policy says so",
                 part_name(*part)
             ),
             Self::Refused { message, .. } | Self::Upstream(message) => f.write_str(message),

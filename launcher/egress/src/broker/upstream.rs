@@ -76,6 +76,7 @@ enum Stream {
 /// Connects under TLS, offering what the guest offers.
 pub(super) async fn secure<D: Dial>(
     dial: &D,
+    made: Option<TcpStream>,
     to: &Destination,
     trust: &Trust,
     offered: Protocol,
@@ -87,7 +88,7 @@ pub(super) async fn secure<D: Dial>(
     };
     let config = if offered == Protocol::Http2 { &trust.both } else { &trust.http1 };
     let connect = async {
-        let stream = dial.dial(to).await?;
+        let stream = connected(dial, made, to).await?;
         stream.set_nodelay(true)?;
         TlsConnector::from(Arc::clone(config)).connect(name, stream).await
     };
@@ -100,10 +101,23 @@ pub(super) async fn secure<D: Dial>(
 }
 
 /// Connects without TLS.
-pub(super) async fn plain<D: Dial>(dial: &D, to: &Destination, limits: &Limits) -> io::Result<Dialled> {
-    let stream = timeout(limits.handshake, dial.dial(to)).await??;
+pub(super) async fn plain<D: Dial>(
+    dial: &D,
+    made: Option<TcpStream>,
+    to: &Destination,
+    limits: &Limits,
+) -> io::Result<Dialled> {
+    let stream = timeout(limits.handshake, connected(dial, made, to)).await??;
     stream.set_nodelay(true)?;
     Ok(Dialled { stream: Stream::Plain(stream), protocol: Protocol::Http1 })
+}
+
+/// The connection that is there already, or a new one.
+async fn connected<D: Dial>(dial: &D, made: Option<TcpStream>, to: &Destination) -> io::Result<TcpStream> {
+    match made {
+        Some(stream) => Ok(stream),
+        None => dial.dial(to).await,
+    }
 }
 
 /// Sends requests.

@@ -21,17 +21,17 @@ pub(super) struct Account<L: Ledger> {
     ledger: Arc<L>,
     origin: Origin,
     to: Destination,
-    counts: Counts,
+    counts: Arc<Counts>,
     opened: Instant,
 }
 
 impl<L: Ledger> Account<L> {
-    pub(super) fn open(ledger: Arc<L>, origin: Origin, to: Destination) -> Self {
-        ledger.note(&origin, Note::Allowed(to.clone()));
-        Self { ledger, origin, to, counts: Counts::default(), opened: Instant::now() }
+    pub(super) fn open(ledger: Arc<L>, origin: Origin, to: Destination, opening: Note) -> Self {
+        ledger.note(&origin, opening);
+        Self { ledger, origin, to, counts: Arc::default(), opened: Instant::now() }
     }
 
-    pub(super) fn counts(&self) -> &Counts {
+    pub(super) fn counts(&self) -> &Arc<Counts> {
         &self.counts
     }
 }

@@ -106,7 +106,9 @@ async fn connect<L: Ledger, W: Witness>(
         return say(guest, 400, "CONNECT is to `host:port`").await;
     };
     let reached = match gate.admit(&origin, name, port) {
-        Ok((to, Verdict::Allowed)) => gate.dial(&origin, &to).await.map(|upstream| (to, upstream)),
+        Ok((to, verdict)) if verdict == Verdict::Allowed || gate.broker_for(&to).is_some() => {
+            gate.dial(&origin, &to).await.map(|upstream| (to, upstream))
+        }
         Ok((to, _)) => {
             gate.deny(&origin, &to.to_string(), Refusal::Request);
             let reason =

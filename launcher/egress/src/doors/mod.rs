@@ -6,8 +6,10 @@
 mod account;
 mod book;
 mod dns;
+mod guest;
 mod http;
 mod socks;
+mod speech;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +33,8 @@ use crate::watch::{Scanners, Watch};
 use account::Account;
 pub(crate) use account::Counts;
 use book::{Book, PROXY};
+use guest::Guest;
+pub(crate) use speech::{Speech, told};
 
 /// Connections at one time; the next one is refused.
 const MOST: usize = 1024;
@@ -40,10 +44,6 @@ const MOST_QUESTIONS: usize = 64;
 const HEAD: Duration = Duration::from_secs(30);
 /// How long a question over TCP may take.
 const QUESTION: Duration = Duration::from_secs(10);
-/// The port at which the client always speaks first.
-const HTTPS: u16 = 443;
-/// How long the guest may take for its first byte before it is taken to wait for the server's.
-const FIRST_WORD: Duration = Duration::from_secs(2);
 /// After an accept that failed because there are no descriptors.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -233,6 +233,9 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
         let destination = Destination { host: host.clone().into(), port: to.port() };
         match self.rules.decide(&host, to.port()) {
             Verdict::Allowed => self.carry(guest, destination, origin, Vec::new()).await,
+            Verdict::Requests if self.broker_for(&destination).is_some() => {
+                self.carry(guest, destination, origin, Vec::new()).await;
+            }
             Verdict::Requests => http::transparent(self, guest, destination, origin).await,
             verdict => {
                 self.deny(&origin, &destination.to_string(), refusal(verdict));
@@ -277,6 +280,11 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
         }
     }
 
+    /// The broker, where there is one and it is to look into what goes there.
+    fn broker_for(&self, to: &Destination) -> Option<&Broker<Arc<L>, Dialer>> {
+        self.broker.as_ref().filter(|_| !self.rules.passes_through(&to.host.to_host()))
+    }
+
     fn deny(&self, origin: &Origin, to: &str, why: Refusal) {
         self.ledger.note(origin, Note::Denied { to: to.to_owned(), why });
     }
@@ -316,22 +324,30 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
         upstream: TcpStream,
         to: Destination,
         origin: Origin,
-        first: Vec<u8>,
+        mut first: Vec<u8>,
         more: Option<u64>,
     ) {
-        if let Some(broker) = &self.broker
-            && more.is_none()
-            && begins_with_tls(&guest, &first, &to).await
-        {
-            drop(upstream);
-            let (reader, writer) = guest.into_split();
-            let guest = tokio::io::join(io::Cursor::new(first).chain(reader), writer);
-            // What is worth knowing of its end is in the ledger.
-            let _ = broker.serve(guest, to, origin).await;
-            return;
+        let passes = self.broker.is_some() && self.broker_for(&to).is_none();
+        let allowed = if passes { Note::PassedThrough } else { Note::Allowed };
+        let account =
+            || Account::open(Arc::clone(&self.ledger), origin.clone(), to.clone(), allowed(to.clone()));
+        let mut watch = Watch::new(&self.scanners);
+        if let Some(broker) = self.broker_for(&to) {
+            if speech::hear(&guest, &upstream, &mut first).await != Speech::Other {
+                let account = account();
+                let guest = Guest::new(guest, first, more, Arc::clone(account.counts()));
+                // What is worth knowing of its end is in the ledger.
+                let _ = broker.serve_over(guest, upstream, to.clone(), origin.clone()).await;
+                return;
+            }
+            if self.rules.decide(&to.host.to_host(), to.port) != Verdict::Allowed {
+                self.deny(&origin, &to.to_string(), Refusal::Request);
+                reset(guest);
+                return reset(upstream);
+            }
+            watch = watch.beside_a_broker();
         }
-        let account = Account::open(Arc::clone(&self.ledger), origin.clone(), to.clone());
-        let watch = Watch::new(&self.scanners);
+        let account = account();
         let end = relay::run(&guest, &upstream, relay::Sent { first, more }, watch, account.counts()).await;
         if let End::Seen(seen) = &end {
             self.ledger.note(&origin, seen.note(to));
@@ -341,21 +357,6 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
             reset(upstream);
         }
     }
-}
-
-/// Whether the guest speaks first, and speaks TLS. Who says nothing for a while waits for the other side; but
-/// never at the port of HTTPS, where what begins late must not pass unread.
-async fn begins_with_tls(guest: &TcpStream, first: &[u8], to: &Destination) -> bool {
-    const HANDSHAKE: u8 = 0x16;
-    if let Some(first) = first.first() {
-        return *first == HANDSHAKE;
-    }
-    let mut byte = [0];
-    if to.port == HTTPS {
-        // The broker ends what never begins.
-        return !matches!(timeout(HEAD, guest.peek(&mut byte)).await, Ok(Ok(1))) || byte == [HANDSHAKE];
-    }
-    matches!(timeout(FIRST_WORD, guest.peek(&mut byte)).await, Ok(Ok(1))) && byte == [HANDSHAKE]
 }
 
 fn refusal(verdict: Verdict) -> Refusal {

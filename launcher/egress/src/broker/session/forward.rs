@@ -83,8 +83,10 @@ impl<L: Ledger, D: Dial> Session<L, D> {
         let Inner { dial, trust, rules, .. } = &*self.inner;
         let limits = &rules.settings.limits;
         let dialled = match self.bounds.scheming {
-            Scheming::Tls => upstream::secure(dial, &self.bounds.to, trust, self.protocol, limits).await?,
-            Scheming::Plain => upstream::plain(dial, &self.bounds.to, limits).await?,
+            Scheming::Tls => {
+                upstream::secure(dial, None, &self.bounds.to, trust, self.protocol, limits).await?
+            }
+            Scheming::Plain => upstream::plain(dial, None, &self.bounds.to, limits).await?,
         };
         Sender::over(dialled, limits).await.map_err(io::Error::other)
     }
