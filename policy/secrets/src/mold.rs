@@ -7,6 +7,7 @@ use core::ops::Range;
 use crate::checksum::{bech32, crc32, crc32_base64, marvin_key, marvin_storage, nkey, radix, sha256_base32};
 use crate::derive::Stream;
 use crate::kinds::{Anchor, Check, INDEX, Kind, Part, Set, anchored};
+use crate::runs::{Stretch, stretches};
 use crate::sieve;
 
 const MARKER: &[u8; 9] = b"SHIELDRUN";
@@ -76,30 +77,59 @@ fn anchored_whole(text: &[u8], wanted: impl Fn(&Kind) -> bool) -> Option<Form> {
 
 /// Every known credential inside a text, left to right, none inside another.
 pub(crate) fn forms_in(text: &[u8]) -> Vec<(usize, Form)> {
-    forms_and_names_in(text, |_| {})
-}
-
-/// The same, and of the same pass each place where a name may speak of secrets.
-pub(crate) fn forms_and_names_in(text: &[u8], mut name: impl FnMut(usize)) -> Vec<(usize, Form)> {
-    let mut found: Vec<(usize, Form)> = Vec::new();
-    let begins = |at: usize| at == 0 || !text[at - 1].is_ascii_alphanumeric();
-    sieve::places(text, |at, hint| {
-        if hint.name() {
-            name(at);
-        }
-        if hint.form() {
-            for start in at.saturating_sub(sieve::FURTHEST)..=at {
-                if begins(start)
-                    && let Some(form) = prefixed(&text[start..], Weak::Ignore, |_| true)
-                {
-                    found.push((start, form));
-                }
-            }
-        }
-        if hint.anchor() {
-            found.extend(around_anchor(text, at).filter(|(start, _)| begins(*start)));
+    let mut forms = Forms::new(text);
+    stretches(text, |stretch, range| {
+        if stretch == Stretch::Form {
+            forms.look(range, |_| {});
         }
     });
+    forms.found()
+}
+
+/// The forms in a text, as its stretches are gone through.
+pub(crate) struct Forms<'a> {
+    text: &'a [u8],
+    /// How far the text has been looked at.
+    done: usize,
+    found: Vec<(usize, Form)>,
+}
+
+impl<'a> Forms<'a> {
+    pub(crate) const fn new(text: &'a [u8]) -> Self {
+        Self { text, done: 0, found: Vec::new() }
+    }
+
+    /// Looks through one stretch, and calls `token` with each place where a token may begin.
+    pub(crate) fn look(&mut self, stretch: Range<usize>, mut token: impl FnMut(usize)) {
+        let (text, found) = (self.text, &mut self.found);
+        let begins = |at: usize| at == 0 || !text[at - 1].is_ascii_alphanumeric();
+        let stretch = stretch.start.max(self.done)..stretch.end;
+        self.done = sieve::FORMS.places(text, stretch, |at, hint| {
+            if hint.token() {
+                token(at);
+            }
+            if hint.form() {
+                for start in at.saturating_sub(sieve::FURTHEST)..=at {
+                    if begins(start)
+                        && let Some(form) = prefixed(&text[start..], Weak::Ignore, |_| true)
+                    {
+                        found.push((start, form));
+                    }
+                }
+            }
+            if hint.anchor() {
+                found.extend(around_anchor(text, at).filter(|(start, _)| begins(*start)));
+            }
+        });
+    }
+
+    /// Left to right, none inside another.
+    pub(crate) fn found(self) -> Vec<(usize, Form)> {
+        outermost(self.found)
+    }
+}
+
+fn outermost(mut found: Vec<(usize, Form)>) -> Vec<(usize, Form)> {
     found.sort_by_key(|(at, _)| *at);
     let mut end = 0;
     found.retain(|(at, form)| {

@@ -1,10 +1,13 @@
-//! One fast pass over any text: the places worth a closer look, because a known form may begin there or have
-//! its anchor there, or because a name goes on there that may speak of secrets.
+//! One fast pass over the stretches of a text where a credential could be: the places worth a closer look, because
+//! a known form or a token may begin there or have its anchor there, or because a name goes on there that may
+//! speak of secrets. Two tables, as the stretches of names and of forms are others.
 //!
 //! What it looks for is known by four characters, in either case: of a long prefix by the rarest four near its
 //! beginning. It asks a bitmap about three characters at every
 //! second place only: wherever the four begin, their first three or their last three are at one of those. Decides
 //! nothing: what it points at is mostly nothing, and what it passes over is no credential by its form.
+
+use core::ops::Range;
 
 use crate::kinds::{Anchor, KINDS, Part};
 
@@ -20,8 +23,10 @@ const IN_NAMES: &[&[u8]] = &[
 /// Of those, what must not go on with a letter: there are too many other words.
 const WHOLE_WORDS: &[&[u8]] = &[b"sig", b"pat", b"dsn", b"jwt", b"pwd"];
 
+/// How every JSON Web Token begins.
+const TOKEN: &[u8] = b"eyJ";
 /// Where the four of a form begin: at most so many characters behind its beginning.
-pub(crate) const FURTHEST: usize = 4;
+pub(crate) const FURTHEST: usize = 6;
 const BITS: usize = 1 << 18;
 const HINTS: usize = 1 << 16;
 /// What may follow the shortest prefixes and anchors, in lower case.
@@ -48,7 +53,7 @@ const NO_LETTER: &[u8; 128] = &{
 /// Lower case for letters; other characters become others, but always the same.
 const FOLD: u32 = 0x2020_2020;
 
-struct Sieve {
+pub(crate) struct Sieve {
     /// The first and the last three of every four.
     threes: [u8; BITS / 8],
     /// The four, by another number again.
@@ -57,8 +62,10 @@ struct Sieve {
     hints: [Hint; HINTS],
 }
 
-static SIEVE: Sieve = {
-    let mut sieve = Sieve { threes: [0; BITS / 8], bits: [0; BITS / 8], hints: [Hint(0); HINTS] };
+/// Of forms and tokens.
+pub(crate) static FORMS: Sieve = {
+    let mut sieve = Sieve::EMPTY;
+    sieve.add(TOKEN, FOLLOWS, Hint::TOKEN);
     let mut at = 0;
     while at < KINDS.len() {
         let kind = &KINDS[at];
@@ -77,6 +84,12 @@ static SIEVE: Sieve = {
             None => {}
         }
     }
+    sieve
+};
+
+/// Of names that may speak of secrets.
+pub(crate) static NAMES: Sieve = {
+    let mut sieve = Sieve::EMPTY;
     let mut at = 0;
     while at < IN_NAMES.len() {
         sieve.add(
@@ -90,6 +103,50 @@ static SIEVE: Sieve = {
 };
 
 impl Sieve {
+    const EMPTY: Self = Self { threes: [0; BITS / 8], bits: [0; BITS / 8], hints: [Hint(0); HINTS] };
+
+    /// Calls `each` with every place of this stretch that is worth a look, left to right, and perhaps with some
+    /// around it. Gives back where to go on.
+    #[inline]
+    pub(crate) fn places(
+        &self,
+        text: &[u8],
+        stretch: Range<usize>,
+        mut each: impl FnMut(usize, Hint),
+    ) -> usize {
+        let mut look = |at: usize| {
+            for place in at.saturating_sub(1)..=at {
+                let hint = self.hint(text, place);
+                if hint != Hint::NONE {
+                    each(place, hint);
+                }
+            }
+        };
+        let mut at = stretch.start;
+        while at < stretch.end {
+            // One load holds three places that are asked about; two loads make a round, for one branch.
+            let Some(round) = text.get(at..).and_then(<[u8]>::first_chunk::<14>) else {
+                look(at);
+                at += 2;
+                continue;
+            };
+            let words = [0, 6].map(|from| {
+                let eight = round[from..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+                eight | u64::from(FOLD) << 32 | u64::from(FOLD)
+            });
+            let has = |index: usize| self.has_three((words[index / 3] >> (16 * (index % 3))) as u32);
+            if (has(0) | has(1) | has(2) | has(3) | has(4) | has(5)) & 1 == 1 {
+                for index in 0..6 {
+                    if has(index) & 1 == 1 {
+                        look(at + 2 * index);
+                    }
+                }
+            }
+            at += 12;
+        }
+        at
+    }
+
     const fn add(&mut self, text: &[u8], follows: &[u8], hint: Hint) {
         assert!(text.len() >= 3, "three characters at least, or half of all text would be looked at");
         if text.len() >= 4 {
@@ -143,7 +200,7 @@ impl Sieve {
 /// Of a prefix, the four characters by which it is known: those that other text has least, and which do not begin
 /// further in than [`FURTHEST`].
 const fn rarest(prefix: &'static [u8]) -> &'static [u8] {
-    let (mut best, mut most, mut at) = (0, 0, 0);
+    let (mut best, mut most, mut at) = (0, 0, after_space(prefix));
     while at <= FURTHEST && at + 4 <= prefix.len() {
         let mut rare = 0;
         let mut next = 0;
@@ -159,6 +216,15 @@ const fn rarest(prefix: &'static [u8]) -> &'static [u8] {
         at += 1;
     }
     prefix.split_at(best).1
+}
+
+/// A space is no part of the stretch that the rest of a form makes.
+const fn after_space(prefix: &[u8]) -> usize {
+    let mut at = prefix.len();
+    while at > 0 && prefix[at - 1] != b' ' {
+        at -= 1;
+    }
+    at
 }
 
 /// How seldom a character stands in text and source, roughly.
@@ -226,6 +292,7 @@ impl Hint {
     const FORM: Self = Self(1);
     const ANCHOR: Self = Self(2);
     const NAME: Self = Self(4);
+    const TOKEN: Self = Self(8);
 
     /// Whether a form may begin here, or up to [`FURTHEST`] characters before.
     pub(crate) const fn form(self) -> bool {
@@ -237,43 +304,9 @@ impl Hint {
         self.0 & Self::ANCHOR.0 != 0
     }
 
-    /// Whether this may be inside a name that speaks of secrets.
-    pub(crate) const fn name(self) -> bool {
-        self.0 & Self::NAME.0 != 0
-    }
-}
-
-/// Calls `each` with every place worth a look, left to right.
-#[inline]
-pub(crate) fn places(text: &[u8], mut each: impl FnMut(usize, Hint)) {
-    let mut look = |at: usize| {
-        for place in at.saturating_sub(1)..=at {
-            let hint = SIEVE.hint(text, place);
-            if hint != Hint::NONE {
-                each(place, hint);
-            }
-        }
-    };
-    let mut at = 0;
-    // One load holds three places that are asked about; two loads make a round, for one branch.
-    while let Some(round) = text.get(at..).and_then(<[u8]>::first_chunk::<14>) {
-        let words = [0, 6].map(|from| {
-            let eight = round[from..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-            eight | u64::from(FOLD) << 32 | u64::from(FOLD)
-        });
-        let has = |index: usize| SIEVE.has_three((words[index / 3] >> (16 * (index % 3))) as u32);
-        if (has(0) | has(1) | has(2) | has(3) | has(4) | has(5)) & 1 == 1 {
-            for index in 0..6 {
-                if has(index) & 1 == 1 {
-                    look(at + 2 * index);
-                }
-            }
-        }
-        at += 12;
-    }
-    while at < text.len() {
-        look(at);
-        at += 2;
+    /// Whether a token may begin here.
+    pub(crate) const fn token(self) -> bool {
+        self.0 & Self::TOKEN.0 != 0
     }
 }
 
@@ -286,15 +319,15 @@ mod tests {
     #[test]
     fn what_is_looked_for_is_met_wherever_it_stands() {
         let prefixes = KINDS.iter().filter(|kind| !kind.weak).flat_map(|kind| kind.prefixes);
-        let forms = prefixes.map(|text| (text.as_bytes(), Hint::FORM));
-        let names = IN_NAMES.iter().map(|name| (*name, Hint::NAME));
+        let forms = prefixes.map(|text| (&FORMS, text.as_bytes(), Hint::FORM));
+        let names = IN_NAMES.iter().map(|name| (&NAMES, *name, Hint::NAME));
         let mut count = 0;
-        for (text, wanted) in forms.chain(names) {
+        for (sieve, text, wanted) in forms.chain(names).chain([(&FORMS, TOKEN, Hint::TOKEN)]) {
             for (before, behind) in (0..30).flat_map(|before| [1, 2, 9, 40].map(|behind| (before, behind))) {
                 let line = [&b" ".repeat(before)[..], text, b"0", &b" ".repeat(behind)[..]].concat();
                 let mut met = false;
                 let further = if wanted == Hint::FORM { FURTHEST } else { 0 };
-                places(&line, |at, hint| {
+                sieve.places(&line, 0..line.len(), |at, hint| {
                     met |= (before..=before + further).contains(&at) && hint.0 & wanted.0 != 0;
                 });
                 assert!(met, "{:?} at {before} of {}", core::str::from_utf8(text), line.len());
@@ -316,13 +349,19 @@ mod tests {
                 text.extend_from_slice(&stream.bytes(some));
             }
             text.truncate(length);
-            let mut found = Vec::new();
-            places(&text, |at, hint| {
-                assert!(SIEVE.hint(&text, at) == hint);
-                found.push(at);
-            });
-            assert!(found.windows(2).all(|two| two[0] < two[1]), "{length}: {found:?}");
-            assert!(length < 40 || !found.is_empty());
+            for (sieve, parts) in [(&FORMS, 1), (&NAMES, 3)] {
+                let mut found = Vec::new();
+                let mut done = 0;
+                // As one stretch, or as some that touch.
+                for part in 1..=parts {
+                    done = sieve.places(&text, done..length * part / parts, |at, hint| {
+                        assert!(sieve.hint(&text, at) == hint);
+                        found.push(at);
+                    });
+                }
+                assert!(found.windows(2).all(|two| two[0] < two[1]), "{length}: {found:?}");
+                assert!(length < 80 || !found.is_empty());
+            }
         }
     }
 }
