@@ -8,7 +8,7 @@ use core::ops::Range;
 use crate::entropy::{is_placeholder, looks_random, surely_random, tenths_of_bits};
 use crate::mold::{self, Forms, Weak};
 use crate::names::{NameSays, says};
-use crate::runs::{Stretch, stretches};
+use crate::runs::{Watch, go_through};
 use crate::sieve;
 use crate::url::{UrlPart, is_database, percent_decode};
 use crate::{jwt, pem, special, url};
@@ -56,11 +56,11 @@ pub struct Finding {
 /// ```
 pub fn detect(bytes: &[u8], subject: Subject<'_>) -> Vec<Finding> {
     let mut passes = Passes::over(bytes);
-    stretches(bytes, |stretch, range| passes.look(stretch, range));
+    go_through(bytes, &mut passes);
     passes.findings(subject)
 }
 
-/// What looks at the stretches of a text.
+/// What looks at a text.
 struct Passes<'a> {
     bytes: &'a [u8],
     forms: Forms<'a>,
@@ -78,14 +78,7 @@ impl<'a> Passes<'a> {
         }
     }
 
-    fn look(&mut self, stretch: Stretch, range: Range<usize>) {
-        match stretch {
-            Stretch::Form => self.forms.look(range, |at| self.tokens.look(at)),
-            Stretch::Value => self.names.look_through(range),
-        }
-    }
-
-    /// With those that need no stretches: keys in armour, URLs, and what the name of all of it says.
+    /// With those that look by themselves: keys in armour, URLs, and what the name of all of it says.
     fn findings(mut self, subject: Subject<'_>) -> Vec<Finding> {
         let mut out = Vec::new();
         keys(self.bytes, &mut out);
@@ -100,6 +93,26 @@ impl<'a> Passes<'a> {
             out.append(&mut self.names.found);
         }
         outermost(out)
+    }
+}
+
+impl Watch for Passes<'_> {
+    #[inline]
+    fn start(&mut self, at: usize) {
+        if sieve::BEGIN.may(self.bytes, at) {
+            self.forms.begin(at);
+            self.tokens.begin(at);
+        }
+    }
+
+    #[inline(never)]
+    fn long(&mut self, stretch: Range<usize>) {
+        self.forms.long(stretch);
+    }
+
+    #[inline(never)]
+    fn value(&mut self, stretch: Range<usize>) {
+        self.names.look_through(stretch);
     }
 }
 
@@ -168,7 +181,7 @@ struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    fn look(&mut self, at: usize) {
+    fn begin(&mut self, at: usize) {
         if at < self.done || at > 0 && self.bytes[at - 1].is_ascii_alphanumeric() {
             return;
         }
@@ -279,7 +292,7 @@ struct Names<'a> {
 impl Names<'_> {
     fn look_through(&mut self, stretch: Range<usize>) {
         let stretch = stretch.start.max(self.sieved)..stretch.end;
-        self.sieved = sieve::NAMES.places(self.bytes, stretch, |at, _| self.look(at));
+        self.sieved = sieve::NAMES.places(self.bytes, stretch, |at| self.look(at));
     }
 
     /// At a place inside a name that may speak of secrets.
@@ -363,8 +376,9 @@ mod tests {
 
     fn everywhere(bytes: &[u8]) -> Vec<Finding> {
         let mut passes = Passes::over(bytes);
-        passes.look(Stretch::Form, 0..bytes.len());
-        passes.look(Stretch::Value, 0..bytes.len());
+        (0..bytes.len()).for_each(|at| passes.start(at));
+        passes.long(0..bytes.len());
+        passes.value(0..bytes.len());
         passes.findings(Subject::default())
     }
 
@@ -429,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_the_stretches_there_is_nothing_to_find() {
+    fn out_of_sight_there_is_nothing_to_find() {
         let mut stream = RunKey::from_bytes([3; 32]).keyed("stretches", b"", 0);
         let mut count = 0;
         for round in 0..20_000 {

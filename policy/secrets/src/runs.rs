@@ -8,19 +8,23 @@ use core::ops::Range;
 
 use wide::{i8x16, u8x16};
 
-/// What could be in a stretch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stretch {
-    /// A known form, or a token: twelve characters or more of those that forms begin with.
-    Form,
+/// Told where something could be; of one sort left to right, and stretches may overlap.
+pub(crate) trait Watch {
+    /// A known form or a token could begin here: twelve characters of those that forms begin with follow, and the
+    /// character before is no letter and no digit.
+    fn start(&mut self, at: usize);
+    /// A form without a beginning of its own: thirty-two of those characters or more.
+    fn long(&mut self, stretch: Range<usize>);
     /// A name, and the value that it is of: a value of sixteen characters or more with a digit among them ends here.
-    Value,
+    fn value(&mut self, stretch: Range<usize>);
 }
 
 /// No known form and no token is shorter, and so many at the beginning of each are of the first mask.
-const FORM: u32 = 12;
+const FORM: usize = 12;
+/// The same of those without a beginning of their own.
+const LONG: usize = 32;
 /// No value of a name is taken for a secret that is shorter.
-const VALUE: u32 = 16;
+const VALUE: usize = 16;
 const BLOCK: usize = 64;
 /// The longest name that is read, and the character that ends it.
 const NAME: usize = 81;
@@ -32,17 +36,20 @@ const REACH: usize = 704;
 struct Masks {
     /// Letters, digits, `_-+/=.:~` and some that do no harm.
     form: u64,
+    /// Letters and digits.
+    word: u64,
     /// What is visible, but for brackets.
     value: u64,
     digit: u64,
 }
 
-/// Calls `each` with every stretch; those of one sort come left to right, and may overlap.
-pub(crate) fn stretches(text: &[u8], mut each: impl FnMut(Stretch, Range<usize>)) {
-    let (mut forms, mut values) = (Lane::default(), Lane::default());
-    let mut digits_before = 0;
-    // Where the stretch of a value that goes on begins, and, once that was of interest, the names before it.
-    let (mut start, mut names_from) = (0, None);
+/// Looks at all of a text once.
+#[inline]
+pub(crate) fn go_through(text: &[u8], watch: &mut impl Watch) {
+    let (mut before, mut forms, mut values) = (Masks::default(), Ends::default(), Ends::default());
+    let mut starts_before = 0;
+    // Where what may be a value begins that goes on from the block before, and where names begin that are of one.
+    let (mut begins, mut names) = (0, (usize::MAX, 0));
     for (number, bytes) in text.chunks(BLOCK).enumerate() {
         let base = number * BLOCK;
         let masks = match bytes.first_chunk() {
@@ -53,27 +60,41 @@ pub(crate) fn stretches(text: &[u8], mut each: impl FnMut(Stretch, Range<usize>)
                 masks(&block)
             }
         };
-        for_each_run(forms.ends::<{ FORM - 8 }>(masks.form), |first, end| {
-            each(Stretch::Form, base + first + 1 - FORM as usize..base + end);
-        });
-        let goes_on = values.goes_on;
-        let ends = values.ends::<{ VALUE - 8 }>(masks.value);
-        for_each_run(ends, |first, end| {
-            let begins_before = VALUE as usize - 1;
-            if first > 0 || !goes_on {
-                (start, names_from) = (base + first - begins_before, None);
-            }
-            let here = masks.digit & (!0 >> (BLOCK - end)) & (!0 << first.saturating_sub(begins_before));
-            // Of the block before, what the first end here can reach back to.
-            let before =
-                if first < begins_before { digits_before >> (BLOCK + first - begins_before) } else { 0 };
-            if here | before == 0 {
-                return;
-            }
-            let from = *names_from.get_or_insert_with(|| before_names(text, start));
-            each(Stretch::Value, from.max(base.saturating_sub(REACH))..base + end);
-        });
-        digits_before = masks.digit;
+        let ends = forms.then(masks.form);
+        let twelve = ends.of_eight & shifted(ends.of_eight, forms.of_eight, FORM - 8);
+        let starts = masks.form & !shifted(masks.word, before.word, 1);
+        let mut seen = twelve & shifted(starts, starts_before, FORM - 1);
+        while seen != 0 {
+            watch.start(base + seen.trailing_zeros() as usize + 1 - FORM);
+            seen &= seen - 1;
+        }
+        let long = ends.of_sixteen & shifted(ends.of_sixteen, forms.of_sixteen, LONG - 16);
+        for_each_run(long, |first, end| watch.long(base + first + 1 - LONG..base + end));
+        (forms, starts_before) = (ends, starts);
+
+        let ends = values.then(masks.value);
+        // The digits of the block before that are of what ends first in this one.
+        let reaches_back = 65 - VALUE as u32 + ends.of_sixteen.trailing_zeros();
+        let there = before.digit.checked_shr(reaches_back).unwrap_or(0);
+        if masks.digit & sixteen_before(ends.of_sixteen) | there != 0 {
+            for_each_run(ends.of_sixteen, |first, end| {
+                let whole = first >= VALUE - 1;
+                let begin = first.saturating_sub(VALUE - 1);
+                let here = masks.digit & (!0 >> (BLOCK - end)) & (!0 << begin);
+                if here == 0 && (whole || there == 0) {
+                    return;
+                }
+                let start = if whole { base + begin } else { begins };
+                if names.0 != start {
+                    names = (start, before_names(text, start));
+                }
+                watch.value(names.1.max(base.saturating_sub(REACH))..base + end);
+            });
+        }
+        if masks.value != !0 {
+            begins = base + BLOCK - (!masks.value).leading_zeros() as usize;
+        }
+        (before, values) = (masks, ends);
     }
 }
 
@@ -95,29 +116,41 @@ fn for_each_run(mut ones: u64, mut each: impl FnMut(usize, usize)) {
     }
 }
 
-/// Masks of the block before: what ends here began there.
-#[derive(Default)]
-struct Lane {
-    one: u64,
-    two: u64,
-    four: u64,
-    eight: u64,
-    /// Whether a run was open at the end.
-    goes_on: bool,
+/// A one wherever so many ones end.
+#[derive(Clone, Copy, Default)]
+struct Ends {
+    of_one: u64,
+    of_two: u64,
+    of_four: u64,
+    of_eight: u64,
+    of_sixteen: u64,
 }
 
-impl Lane {
-    /// A one wherever `8 + MORE` ones end.
+impl Ends {
+    /// Those of the block behind this one.
     #[inline]
-    fn ends<const MORE: u32>(&mut self, one: u64) -> u64 {
-        let shifted = |now: u64, before: u64, by: u32| now << by | before >> (u64::BITS - by);
-        let two = one & shifted(one, self.one, 1);
-        let four = two & shifted(two, self.two, 2);
-        let eight = four & shifted(four, self.four, 4);
-        let ends = eight & shifted(eight, self.eight, MORE);
-        *self = Self { one, two, four, eight, goes_on: ends >> (u64::BITS - 1) == 1 };
-        ends
+    fn then(&self, of_one: u64) -> Self {
+        let of_two = of_one & shifted(of_one, self.of_one, 1);
+        let of_four = of_two & shifted(of_two, self.of_two, 2);
+        let of_eight = of_four & shifted(of_four, self.of_four, 4);
+        let of_sixteen = of_eight & shifted(of_eight, self.of_eight, 8);
+        Self { of_one, of_two, of_four, of_eight, of_sixteen }
     }
+}
+
+/// Each bit so many further on, those of the block before coming in.
+#[inline]
+const fn shifted(now: u64, before: u64, by: usize) -> u64 {
+    now << by | before >> (BLOCK - by)
+}
+
+/// Each one, and fifteen before it.
+#[inline]
+const fn sixteen_before(ones: u64) -> u64 {
+    let two = ones | ones >> 1;
+    let four = two | two >> 2;
+    let eight = four | four >> 4;
+    eight | eight >> 8
 }
 
 #[inline]
@@ -130,14 +163,17 @@ fn masks(block: &[u8; BLOCK]) -> Masks {
     for (part, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
         let bytes = u8x16::new(*bytes).cast_signed();
         let folded = bytes | all(0x20);
+        let digit = within(bytes, b'0', b'9');
+        let word = within(folded, b'a', b'z') | digit;
+        let sign = within(bytes, b'+', b':') | bytes.simd_eq(all(b'=')) | folded.simd_gt(all(b'}'));
         let square_or_curly = folded.simd_eq(all(b'{')) | folded.simd_eq(all(b'}'));
         let round = (bytes & all(0xFE)).simd_eq(all(b'('));
-        let form = folded.simd_gt(all(0x60)) | within(bytes, b'+', b':') | bytes.simd_eq(all(b'='));
         let visible = bytes.simd_gt(all(b' '));
         let mask = |bytes: i8x16| u64::from(bytes.to_bitmask()) << (16 * part);
-        out.form |= mask(form & !square_or_curly);
+        out.form |= mask(word | sign);
+        out.word |= mask(word);
         out.value |= mask(visible & !(square_or_curly | round));
-        out.digit |= mask(within(bytes, b'0', b'9'));
+        out.digit |= mask(digit);
     }
     out
 }
@@ -157,10 +193,11 @@ mod tests {
         let mut out = Masks::default();
         for (at, byte) in block.iter().enumerate() {
             let bracket = b"[]{}".contains(byte);
-            let harmless = b"\\|^,\x7f".contains(byte);
+            let harmless = b"^,\x7f".contains(byte);
             let form = byte.is_ascii_alphanumeric() || b"_-+/=.:~".contains(byte) || harmless;
             let value = (byte.is_ascii_graphic() || *byte == 0x7f) && !bracket && !b"()".contains(byte);
             out.form |= u64::from(form) << at;
+            out.word |= u64::from(byte.is_ascii_alphanumeric()) << at;
             out.value |= u64::from(value) << at;
             out.digit |= u64::from(byte.is_ascii_digit()) << at;
         }
@@ -182,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_begins_with_enough_characters_of_the_first_mask() {
+    fn every_form_is_in_sight() {
         let of_form = |text: &[u8]| {
             text.iter().all(|byte| {
                 let mut block = [0; BLOCK];
@@ -191,7 +228,8 @@ mod tests {
             })
         };
         for kind in KINDS.iter().filter(|kind| !kind.weak) {
-            let prefixes = if kind.prefixes.is_empty() { &[""] } else { kind.prefixes };
+            let (prefixes, enough) =
+                if kind.prefixes.is_empty() { (&[""][..], LONG) } else { (kind.prefixes, FORM) };
             for prefix in prefixes {
                 let mut shortest = Vec::from(prefix.rsplit(' ').next().unwrap_or("").as_bytes());
                 for part in kind.parts {
@@ -212,44 +250,70 @@ mod tests {
                         }
                     }
                 }
-                let beginning = shortest.get(..FORM as usize);
+                let beginning = shortest.get(..enough);
                 assert!(beginning.is_some_and(of_form), "{} is too short, or of other characters", kind.name);
             }
         }
     }
 
+    #[derive(Default)]
+    struct Seen {
+        starts: Vec<usize>,
+        long: Option<Range<usize>>,
+        value: Option<Range<usize>>,
+    }
+
+    fn join(seen: &mut Option<Range<usize>>, stretch: Range<usize>) {
+        let start = seen.as_ref().map_or(stretch.start, |seen| seen.start);
+        *seen = Some(start..stretch.end);
+    }
+
+    impl Watch for Seen {
+        fn start(&mut self, at: usize) {
+            self.starts.push(at);
+        }
+
+        fn long(&mut self, stretch: Range<usize>) {
+            join(&mut self.long, stretch);
+        }
+
+        fn value(&mut self, stretch: Range<usize>) {
+            join(&mut self.value, stretch);
+        }
+    }
+
+    fn seen(text: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        go_through(text, &mut seen);
+        seen
+    }
+
     #[test]
-    fn a_stretch_is_met_wherever_it_lies() {
+    fn what_is_long_enough_is_seen_wherever_it_lies() {
         for before in 0..150 {
             for length in 1..100 {
-                let text =
-                    [b" ".repeat(before), b"a".repeat(length - 1), b"1".to_vec(), b" ".repeat(70)].concat();
-                let run = before..before + length;
-                let met = |wanted: Stretch| {
-                    let mut met: Option<Range<usize>> = None;
-                    stretches(&text, |stretch, range| {
-                        if stretch == wanted {
-                            met = Some(met.as_ref().map_or(range.start, |met| met.start)..range.end);
-                        }
-                    });
-                    met
-                };
-                let form = (length >= FORM as usize).then_some(run.clone());
-                assert_eq!(met(Stretch::Form), form, "{before} {length}");
+                let spaces = [before, 70].map(|count| " ".repeat(count));
+                let seen = seen([&spaces[0], &*"a".repeat(length - 1), "1", &spaces[1]].concat().as_bytes());
+                let end = before + length;
+                let wanted = if length >= FORM { Vec::from([before]) } else { Vec::new() };
+                assert_eq!(seen.starts, wanted, "{before} {length}");
+                assert_eq!(seen.long, (length >= LONG).then_some(before..end), "{before} {length}");
                 // The name of a value begins before it, and spaces may be between.
-                let value = (length >= VALUE as usize).then_some(0..run.end);
-                assert_eq!(met(Stretch::Value), value, "{before} {length}");
+                assert_eq!(seen.value, (length >= VALUE).then_some(0..end), "{before} {length}");
             }
         }
+    }
+
+    #[test]
+    fn a_form_starts_where_a_word_does() {
+        assert_eq!(seen(b"ab_cd-ef.0123456789ab  short.word").starts, [0, 3, 6, 9]);
     }
 
     #[test]
     fn without_a_digit_there_is_no_value() {
         for (last, wanted) in [("1", true), ("b", false)] {
             let text = ["password = ", &"a".repeat(100), last].concat();
-            let mut met = false;
-            stretches(text.as_bytes(), |stretch, _| met |= stretch == Stretch::Value);
-            assert_eq!(met, wanted);
+            assert_eq!(seen(text.as_bytes()).value.is_some(), wanted);
         }
     }
 }
