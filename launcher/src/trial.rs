@@ -37,7 +37,7 @@ use crate::history;
 use crate::inventory::{Inventory, sockets};
 use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
-use crate::limits;
+use crate::limits::{self, Group};
 use crate::network::{Callers, Network, Traffic};
 use crate::notified::{Blocked, Heard, Notified, Told};
 use crate::plan;
@@ -82,6 +82,7 @@ pub(crate) struct Started {
     signals: Signals,
     closed: i32,
     layers: Option<Layers>,
+    group: Option<Group>,
 }
 
 /// The record, being written.
@@ -147,9 +148,10 @@ impl Trial<'_> {
                 .put(&table)
                 .map_err(|error| Failure::doing("cannot put the shim into the run's directory", error))?;
         }
-        let launched = spawn::launch(&prepared)?;
+        let group = Group::of_run(self.policy, &self.plan.bounds, self.directory.id());
+        let launched = spawn::launch(&prepared, group.as_ref().map(Group::as_fd))?;
         // `stdio.inside` is dropped here: the child has its copy, and ours would keep the pipes open.
-        Ok(Started { launched, streams: stdio.outer, signals, closed, layers })
+        Ok(Started { launched, streams: stdio.outer, signals, closed, layers, group })
     }
 
     /// Ends a child that has run nothing yet, and removes what was made for it.
@@ -268,6 +270,9 @@ impl Trial<'_> {
         let seen = tripwire.map(Tripwire::finish).unwrap_or_default();
         let traffic = network.map(Network::finish).unwrap_or_default();
         let mut outcome = outcome.map_err(Failure::from)?;
+        if let Some(reached) = started.group.as_ref().and_then(Group::ran_out) {
+            watcher.ran_out(reached);
+        }
         if let Some(leak) = &traffic.leak {
             outcome.exit = Exit::Leak;
             watcher.leaks.push(leak.clone());
