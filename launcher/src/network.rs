@@ -64,8 +64,12 @@ impl Network {
         let broker = authority.map(|authority| brokerage(authority, registry, bindings, &recorder));
         let broker = broker.transpose().map_err(failed)?;
         let settings = Settings { rules: Rules::of(&policy.network), upstream, broker };
-        let egress =
-            Egress::start(openings, settings, registry, Arc::clone(&recorder), callers).map_err(failed)?;
+        let witness = Arc::clone(&callers);
+        let mut egress =
+            Egress::start(openings, settings, registry, Arc::clone(&recorder), witness).map_err(failed)?;
+        if let Some(approach) = egress.approach() {
+            callers.telling(approach);
+        }
         Ok(Self { egress, recorder })
     }
 
