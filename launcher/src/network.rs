@@ -4,13 +4,14 @@
 //! What may be reached is the policy's, how it is reached is the egress crate's.
 
 mod callers;
+mod databases;
 mod ledger;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use shieldrun_egress::broker::{self, Authority, Binding, Hosts, Swaps};
+use shieldrun_egress::broker::{self, Authority, Binding, Database, Hosts, Swaps};
 use shieldrun_egress::{Brokerage, Egress, Openings, Part, Settings, Upstream};
 use shieldrun_policy::network::Rules;
 use shieldrun_policy::plan::Plan;
@@ -51,7 +52,7 @@ impl Network {
         openings: Openings,
         policy: &Policy,
         registry: &Arc<Registry>,
-        authority: Option<Authority>,
+        trusted: Option<Trusted>,
         init: &OwnedFd,
         callers: Arc<Callers>,
         sender: Sender,
@@ -60,8 +61,15 @@ impl Network {
         let upstream = proxy_of_the_host()?;
         let init = init.as_fd().try_clone_to_owned().map_err(failed)?;
         let recorder = Arc::new(Recorder::new(sender, registry, init));
-        let bindings = bindings(policy);
-        let broker = authority.map(|authority| brokerage(authority, registry, bindings, &recorder));
+        let broker = trusted.map(|Trusted { authority, databases }| {
+            let settings = broker::Settings {
+                bindings: bindings(policy),
+                databases,
+                heard: Hosts::new(MODELS),
+                ..broker::Settings::default()
+            };
+            brokerage(authority, registry, settings, &recorder)
+        });
         let broker = broker.transpose().map_err(failed)?;
         let settings = Settings { rules: Rules::of(&policy.network), upstream, broker };
         let witness = Arc::clone(&callers);
@@ -98,20 +106,34 @@ const MODELS: [&str; 14] = [
     "api.githubcopilot.com",
 ];
 
+/// What the broker of a run is made of before anybody is inside.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    /// Whom the guest trusts.
+    authority: Authority,
+    /// Which passwords of databases it was shown a synthetic of.
+    databases: Vec<Database>,
+}
+
 /// The authority of a run whose policy asks for a broker, trusted inside by the plan.
 ///
 /// # Errors
 /// When no key can be made, or the host has nothing that tells its programs whom to trust.
-pub(crate) fn trusted(policy: &Policy, plan: &mut Plan) -> Result<Option<Authority>, Failure> {
+pub(crate) fn trusted(
+    policy: &Policy,
+    plan: &mut Plan,
+    registry: &Registry,
+) -> Result<Option<Trusted>, Failure> {
     if policy.secrets.mode != SecretsMode::Broker {
         return Ok(None);
     }
     let failed = |what: &'static str| move |error: io::Error| Failure::doing(what, error);
     let authority = Authority::new().map_err(failed("cannot make the authority of the run"))?;
+    let databases = databases::of(plan, registry, policy);
     trust(plan, authority.certificate_pem())
         .map_err(failed("cannot let the guest trust the run's authority"))
         .map_err(|failure| failure.with_hint("install `ca-certificates`, or use `--secrets synthetic`"))?;
-    Ok(Some(authority))
+    Ok(Some(Trusted { authority, databases }))
 }
 
 /// Where a person said that a secret belongs, in whatever part of a request it stands.
@@ -130,12 +152,11 @@ fn bindings(policy: &Policy) -> Vec<Binding> {
 fn brokerage(
     authority: Authority,
     registry: &Arc<Registry>,
-    bindings: Vec<Binding>,
+    settings: broker::Settings,
     recorder: &Arc<Recorder>,
 ) -> io::Result<Brokerage> {
     let swaps = Swaps::new(Arc::clone(registry), RunKey::from_bytes(random_key()?));
     let swaps = swaps.telling(Names(Arc::clone(recorder)));
-    let settings = broker::Settings { bindings, heard: Hosts::new(MODELS), ..broker::Settings::default() };
     Ok(Brokerage { authority, swaps, settings })
 }
 

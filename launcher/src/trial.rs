@@ -19,7 +19,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use shieldrun_egress::broker::Authority;
 use shieldrun_policy::audit::{Event, Provider};
 use shieldrun_policy::plan::{Cover, Mask, Plan, Tier};
 use shieldrun_policy::schema::Policy;
@@ -38,7 +37,7 @@ use crate::inventory::{Inventory, sockets};
 use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
 use crate::limits::{self, Group};
-use crate::network::{Callers, Network, Traffic};
+use crate::network::{Callers, Network, Traffic, Trusted};
 use crate::notified::{Blocked, Heard, Notified, Told};
 use crate::plan;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
@@ -70,7 +69,7 @@ pub(crate) struct Trial<'a> {
     /// Where the record goes.
     pub directory: &'a RunDir,
     /// Whom the guest was told to trust, until it serves.
-    pub authority: Cell<Option<Authority>>,
+    pub trusted: Cell<Option<Trusted>>,
     /// Where accepted changes go, if not to the workspace.
     pub place: Option<&'a PromoteTo>,
 }
@@ -346,8 +345,8 @@ impl Trial<'_> {
     ) -> Result<Option<Network>, Failure> {
         let Some((openings, callers)) = ready.doors.take().zip(callers) else { return Ok(None) };
         let (registry, sender) = (&self.inventory.registry, recording.sender.clone());
-        let authority = self.authority.take();
-        Network::serve(openings, self.policy, registry, authority, &ready.pidfd, callers, sender).map(Some)
+        let trusted = self.trusted.take();
+        Network::serve(openings, self.policy, registry, trusted, &ready.pidfd, callers, sender).map(Some)
     }
 
     /// Init waits to be executed until somebody answers.

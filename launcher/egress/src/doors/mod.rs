@@ -379,7 +379,8 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
             || Account::open(Arc::clone(&self.ledger), origin.clone(), to.clone(), allowed(to.clone()));
         let mut watch = Watch::new(&self.scanners);
         if let Some(broker) = self.broker_for(&to) {
-            if speech::hear(&guest, &upstream, &mut first).await != Speech::Other {
+            let speech = speech::hear(&guest, &upstream, &mut first).await;
+            if matches!(speech, Speech::Tls | Speech::Http) {
                 let account = account();
                 let guest = Guest::new(guest, first, more, Arc::clone(account.counts()));
                 // What is worth knowing of its end is in the ledger.
@@ -390,6 +391,12 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
                 self.deny(&origin, &to.to_string(), Refusal::Request);
                 reset(guest);
                 return reset(upstream);
+            }
+            if speech == Speech::Postgres && broker.has_database(&to) {
+                let account = account();
+                let guest = Guest::new(guest, first, more, Arc::clone(account.counts()));
+                let _ = broker.serve_database(guest, upstream, to.clone(), origin.clone()).await;
+                return;
             }
             watch = watch.beside_a_broker();
         }
