@@ -10,6 +10,7 @@ pub mod exit;
 pub mod gate;
 pub mod home;
 pub mod plan;
+pub mod profiles;
 pub mod schema;
 pub mod verdict;
 
