@@ -5,12 +5,10 @@ use crate::schema::{FileMode, Layer, NetworkMode, Overrides, Policy, Source, loa
 fn run(user: &str, project: &str, network: Option<NetworkMode>) -> Result<Policy, String> {
     let source =
         |layer, text: &str| Source { name: "policy".to_owned(), text: text.as_bytes().to_vec(), layer };
-    let overrides = Overrides {
-        command: vec![b"claude".to_vec()],
-        workspace: b"/w".to_vec(),
-        network,
-        ..Overrides::default()
-    };
+    let mut overrides = Overrides::default();
+    overrides.command = vec![b"claude".to_vec()];
+    overrides.workspace = b"/w".to_vec();
+    overrides.network = network;
     load(&[source(Layer::User, user), source(Layer::Project, project)], &overrides)
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
