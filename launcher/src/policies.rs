@@ -35,7 +35,7 @@ pub(crate) enum PolicyError {
 /// When a file cannot be read or has a mistake in it.
 pub(crate) fn policy(host: &Host, arguments: &RunArguments) -> Result<Policy, PolicyError> {
     let sources = sources(host, arguments.policy.as_deref())?;
-    load(&sources, &overrides(arguments)?).map_err(PolicyError::Mistakes)
+    load(&sources, &overrides(host, arguments)?).map_err(PolicyError::Mistakes)
 }
 
 /// The files that count here, in the order of their layers.
@@ -81,7 +81,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The options, with `--config` beneath them.
-fn overrides(arguments: &RunArguments) -> Result<Overrides, PolicyError> {
+fn overrides(host: &Host, arguments: &RunArguments) -> Result<Overrides, PolicyError> {
     let mut overrides = match &arguments.config {
         None => Overrides::default(),
         Some(config) => {
@@ -98,6 +98,9 @@ fn overrides(arguments: &RunArguments) -> Result<Overrides, PolicyError> {
     overrides.writes = arguments.writes;
     overrides.review = arguments.review;
     overrides.isolation = arguments.isolation;
+    overrides.profile = arguments.profile;
+    overrides.command = arguments.command_bytes();
+    overrides.workspace = host.workspace.as_os_str().as_bytes().to_vec();
     overrides.sinks.clone_from(&arguments.sinks);
     Ok(overrides)
 }
