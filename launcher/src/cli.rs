@@ -232,7 +232,11 @@ pub(crate) enum PolicyVerb {
         file: Option<PathBuf>,
     },
     /// Show the policy that holds here, and where each value comes from.
-    Explain,
+    Explain {
+        /// For this command: an agent that is known brings its profile.
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
     /// Print the JSON Schema of the policy.
     Schema,
     /// Print a commented policy with the built-in values.

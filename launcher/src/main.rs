@@ -96,6 +96,7 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
         return Ok(verbs::print_plan(&plan, arguments.json));
     }
     verbs::finish_what_was_cut_off(&runs);
+    policies::say_profile(&policy, arguments.quiet);
     let place = arguments.place.resolve(&host.workspace, &runs)?;
     let mut search = Search::Beside;
     loop {

@@ -3,15 +3,17 @@
 //!
 //! What may be reached is the policy's, how it is reached is the egress crate's.
 
+mod belongs;
 mod callers;
 mod ledger;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use shieldrun_egress::broker::{self, Authority, Binding, Hosts, Swaps};
-use shieldrun_egress::{Brokerage, Egress, Openings, Part, Settings, Upstream};
+use shieldrun_egress::{Brokerage, Egress, Openings, Settings, Upstream};
 use shieldrun_policy::network::Rules;
 use shieldrun_policy::plan::Plan;
 use shieldrun_policy::schema::{Policy, SecretsMode};
@@ -33,6 +35,18 @@ pub(crate) struct Network {
     recorder: Arc<Recorder>,
 }
 
+/// What decides what goes through.
+pub(crate) struct Served<'a> {
+    /// What may be reached.
+    pub policy: &'a Policy,
+    /// What may not leave, and what is swapped.
+    pub registry: &'a Arc<Registry>,
+    /// Where login files are.
+    pub home: Option<&'a Path>,
+    /// The authority of the run, where there is a broker.
+    pub authority: Option<Authority>,
+}
+
 /// What went on there, for the result and for the person.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
@@ -49,18 +63,17 @@ impl Network {
     /// When the host's proxy cannot be used, or there are no threads or descriptors to be had.
     pub(crate) fn serve(
         openings: Openings,
-        policy: &Policy,
-        registry: &Arc<Registry>,
-        authority: Option<Authority>,
+        served: Served<'_>,
         init: &OwnedFd,
         callers: Arc<Callers>,
         sender: Sender,
     ) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::doing("cannot serve the network", error);
+        let Served { policy, registry, home, authority } = served;
         let upstream = proxy_of_the_host()?;
         let init = init.as_fd().try_clone_to_owned().map_err(failed)?;
         let recorder = Arc::new(Recorder::new(sender, registry, init));
-        let bindings = bindings(policy);
+        let bindings = belongs::bindings(policy, registry, home);
         let broker = authority.map(|authority| brokerage(authority, registry, bindings, &recorder));
         let broker = broker.transpose().map_err(failed)?;
         let settings = Settings { rules: Rules::of(&policy.network), upstream, broker };
@@ -77,7 +90,7 @@ impl Network {
 }
 
 /// Where what is said in a request is a conversation: an agent that read a synthetic tells its model of it.
-const MODELS: [&str; 14] = [
+const MODELS: [&str; 21] = [
     "api.anthropic.com",
     "api.openai.com",
     "chatgpt.com",
@@ -92,6 +105,13 @@ const MODELS: [&str; 14] = [
     "models.github.ai",
     "openrouter.ai",
     "api.githubcopilot.com",
+    "aiplatform.googleapis.com",
+    "dashscope-intl.aliyuncs.com",
+    "portal.qwen.ai",
+    "opencode.ai",
+    "api.cline.bot",
+    "ampcode.com",
+    "*.cursor.sh",
 ];
 
 /// The authority of a run whose policy asks for a broker, trusted inside by the plan.
@@ -108,19 +128,6 @@ pub(crate) fn trusted(policy: &Policy, plan: &mut Plan) -> Result<Option<Authori
         .map_err(failed("cannot let the guest trust the run's authority"))
         .map_err(|failure| failure.with_hint("install `ca-certificates`, or use `--secrets synthetic`"))?;
     Ok(Some(authority))
-}
-
-/// Where a person said that a secret belongs, in whatever part of a request it stands.
-fn bindings(policy: &Policy) -> Vec<Binding> {
-    let parts = vec![Part::Path, Part::Query, Part::Header, Part::Body, Part::Signature];
-    let bound = policy.secrets.bindings.iter();
-    bound
-        .map(|bound| Binding {
-            secret: bound.secret.clone(),
-            hosts: Hosts::new([bound.host.as_str()]),
-            parts: parts.clone(),
-        })
-        .collect()
 }
 
 fn brokerage(

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use shieldrun_policy::schema::{
 
 use crate::cli::RunArguments;
 use crate::host::Host;
+use crate::say;
 
 /// Name of a policy file, everywhere.
 const FILE_NAME: &str = "sandbox-policy.yaml";
@@ -54,6 +55,21 @@ pub(crate) fn sources(host: &Host, named: Option<&Path>) -> Result<Vec<Source>, 
         None => sources.extend(source_if_there(&host.workspace.join(FILE_NAME), Layer::Project)?),
     }
     Ok(sources)
+}
+
+/// Tells a person at a terminal which agent this was taken for, and what that brought.
+pub(crate) fn say_profile(policy: &Policy, quiet: bool) {
+    let Some(profile) = policy.profile.filter(|_| !quiet && std::io::stderr().is_terminal()) else { return };
+    let network = match policy.network.mode {
+        NetworkMode::None => "it reaches no model: `--network allowlist` allows its hosts",
+        NetworkMode::Allowlist if policy.allows_hosts_of(profile) => "its hosts are allowed",
+        NetworkMode::Allowlist => "its hosts are not allowed: `--network allowlist` does that",
+        NetworkMode::Open => "every public host is reached",
+    };
+    say::line(format_args!(
+        "{}: its settings are there, its login is synthetic, {network} (`--profile none`: no profile)",
+        profile.title
+    ));
 }
 
 fn source_if_there(path: &Path, layer: Layer) -> Result<Option<Source>, PolicyError> {

@@ -38,7 +38,7 @@ use crate::inventory::{Inventory, sockets};
 use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
 use crate::limits;
-use crate::network::{Callers, Network, Traffic};
+use crate::network::{Callers, Network, Served, Traffic};
 use crate::notified::{Blocked, Heard, Notified, Told};
 use crate::plan;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
@@ -340,9 +340,13 @@ impl Trial<'_> {
         callers: Option<Arc<Callers>>,
     ) -> Result<Option<Network>, Failure> {
         let Some((openings, callers)) = ready.doors.take().zip(callers) else { return Ok(None) };
-        let (registry, sender) = (&self.inventory.registry, recording.sender.clone());
-        let authority = self.authority.take();
-        Network::serve(openings, self.policy, registry, authority, &ready.pidfd, callers, sender).map(Some)
+        let served = Served {
+            policy: self.policy,
+            registry: &self.inventory.registry,
+            home: self.inventory.home.as_deref(),
+            authority: self.authority.take(),
+        };
+        Network::serve(openings, served, &ready.pidfd, callers, recording.sender.clone()).map(Some)
     }
 
     /// Init waits to be executed until somebody answers.

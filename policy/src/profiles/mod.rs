@@ -24,12 +24,10 @@ pub struct Profile {
     pub packages: &'static [&'static str],
     /// Where its model and its account are: entries of the allowlist.
     pub hosts: &'static [&'static str],
-    /// Variables that hold a key, each with its hosts.
-    pub keys: &'static [Key],
-    /// Variables that name another place for the model.
-    pub base_urls: &'static [&'static str],
+    /// Variables that hold a key.
+    pub keys: &'static [Token],
     /// Files that hold its login.
-    pub credentials: &'static [Credential],
+    pub logins: &'static [Login],
     /// Settings of the home, readable inside; writes go to a layer of the run.
     pub visible: &'static [&'static str],
     /// Data of the home that is kept from one run to the next. `{workspace}` is the workspace's path with `-`
@@ -39,24 +37,22 @@ pub struct Profile {
     pub switches: &'static [Switch],
 }
 
-/// A variable that holds a key.
+/// A secret, and where it belongs.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Key {
-    /// Its name.
-    pub variable: &'static str,
-    /// The hosts that the key is for, and no others.
+pub struct Token {
+    /// The name of its variable, or of its field in a file: dotted, `*` being any text.
+    pub name: &'static str,
+    /// The hosts that it was made for, and no others.
     pub hosts: &'static [&'static str],
 }
 
 /// A file that holds a login.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Credential {
+pub struct Login {
     /// Beneath the home.
     pub path: &'static str,
-    /// Its fields that are secret, dotted; `*` is any one name.
-    pub fields: &'static [&'static str],
-    /// The hosts that they are for.
-    pub hosts: &'static [&'static str],
+    /// The secrets in it.
+    pub tokens: &'static [Token],
 }
 
 /// A variable, and its value inside.

@@ -4,18 +4,30 @@
 //! from (hooks, MCP servers, plugins) is never kept, because it would run on the user's machine without
 //! anybody having seen it. Sessions that lie together for all projects are not kept either.
 
-use super::{Credential, Key, Profile, Switch};
+use super::{Login, Profile, Switch, Token};
 
 const ANTHROPIC: &str = "api.anthropic.com";
 const OPENAI: &str = "api.openai.com";
 const GEMINI: &str = "generativelanguage.googleapis.com";
 const OPENROUTER: &str = "openrouter.ai";
 
-const ANTHROPIC_KEY: Key = Key { variable: "ANTHROPIC_API_KEY", hosts: &[ANTHROPIC] };
-const OPENAI_KEY: Key = Key { variable: "OPENAI_API_KEY", hosts: &[OPENAI] };
-const GEMINI_KEY: Key = Key { variable: "GEMINI_API_KEY", hosts: &[GEMINI] };
-const GOOGLE_KEY: Key = Key { variable: "GOOGLE_API_KEY", hosts: &[GEMINI, "aiplatform.googleapis.com"] };
-const OPENROUTER_KEY: Key = Key { variable: "OPENROUTER_API_KEY", hosts: &[OPENROUTER] };
+const ANTHROPIC_KEY: Token = Token { name: "ANTHROPIC_API_KEY", hosts: &[ANTHROPIC] };
+const OPENAI_KEY: Token = Token { name: "OPENAI_API_KEY", hosts: &[OPENAI] };
+const GEMINI_KEY: Token = Token { name: "GEMINI_API_KEY", hosts: &[GEMINI] };
+const DEEPSEEK_KEY: Token = Token { name: "DEEPSEEK_API_KEY", hosts: &["api.deepseek.com"] };
+const GOOGLE_KEY: Token = Token { name: "GOOGLE_API_KEY", hosts: &[GEMINI, "aiplatform.googleapis.com"] };
+const OPENROUTER_KEY: Token = Token { name: "OPENROUTER_API_KEY", hosts: &[OPENROUTER] };
+
+/// Where Claude's own accounts are.
+const CLAUDE: &[&str] = &[ANTHROPIC, "platform.claude.com", "console.anthropic.com", "claude.ai"];
+/// Where ChatGPT's accounts are.
+const CHATGPT: &[&str] = &["chatgpt.com", "auth.openai.com", OPENAI];
+/// Where accounts of Google's code assistant are.
+const CODE_ASSIST: &[&str] = &["cloudcode-pa.googleapis.com", "oauth2.googleapis.com"];
+/// Where Qwen's models are.
+const DASHSCOPE: &[&str] = &["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com"];
+/// Where Copilot is, and the account that it belongs to.
+const GITHUB: &[&str] = &["api.github.com", "github.com", "*.githubcopilot.com"];
 
 /// Every agent that is known, in the order in which people see them.
 pub const PROFILES: &[Profile] = &[
@@ -24,17 +36,18 @@ pub const PROFILES: &[Profile] = &[
         title: "Claude Code",
         commands: &[],
         packages: &["@anthropic-ai/claude-code"],
-        hosts: &[ANTHROPIC, "platform.claude.com", "console.anthropic.com", "claude.ai"],
+        hosts: CLAUDE,
         keys: &[
             ANTHROPIC_KEY,
-            Key { variable: "ANTHROPIC_AUTH_TOKEN", hosts: &[ANTHROPIC] },
-            Key { variable: "CLAUDE_CODE_OAUTH_TOKEN", hosts: &[ANTHROPIC] },
+            Token { name: "ANTHROPIC_AUTH_TOKEN", hosts: &[ANTHROPIC] },
+            Token { name: "CLAUDE_CODE_OAUTH_TOKEN", hosts: &[ANTHROPIC] },
         ],
-        base_urls: &["ANTHROPIC_BASE_URL"],
-        credentials: &[Credential {
+        logins: &[Login {
             path: "~/.claude/.credentials.json",
-            fields: &["claudeAiOauth.accessToken", "claudeAiOauth.refreshToken"],
-            hosts: &[ANTHROPIC, "platform.claude.com", "console.anthropic.com", "claude.ai"],
+            tokens: &[
+                Token { name: "claudeAiOauth.accessToken", hosts: CLAUDE },
+                Token { name: "claudeAiOauth.refreshToken", hosts: CLAUDE },
+            ],
         }],
         visible: &[
             "~/.claude.json",
@@ -45,7 +58,7 @@ pub const PROFILES: &[Profile] = &[
             "~/.claude/skills",
         ],
         persist: &["~/.claude/projects/{workspace}"],
-        // Without it the agent refuses to work unattended as root, which user namespaces make everybody.
+        // Without it the agent refuses to work unattended where the user is root.
         switches: &[Switch { variable: "IS_SANDBOX", value: "1" }],
     },
     Profile {
@@ -53,13 +66,16 @@ pub const PROFILES: &[Profile] = &[
         title: "OpenAI Codex",
         commands: &[],
         packages: &["@openai/codex"],
-        hosts: &[OPENAI, "chatgpt.com", "auth.openai.com"],
-        keys: &[OPENAI_KEY, Key { variable: "CODEX_API_KEY", hosts: &[OPENAI] }],
-        base_urls: &["OPENAI_BASE_URL"],
-        credentials: &[Credential {
+        hosts: CHATGPT,
+        keys: &[OPENAI_KEY, Token { name: "CODEX_API_KEY", hosts: &[OPENAI] }],
+        logins: &[Login {
             path: "~/.codex/auth.json",
-            fields: &["OPENAI_API_KEY", "tokens.id_token", "tokens.access_token", "tokens.refresh_token"],
-            hosts: &[OPENAI, "chatgpt.com", "auth.openai.com"],
+            tokens: &[
+                OPENAI_KEY,
+                Token { name: "tokens.id_token", hosts: CHATGPT },
+                Token { name: "tokens.access_token", hosts: CHATGPT },
+                Token { name: "tokens.refresh_token", hosts: CHATGPT },
+            ],
         }],
         visible: &["~/.codex/config.toml", "~/.codex/AGENTS.md", "~/.codex/prompts", "~/.codex/skills"],
         persist: &[],
@@ -72,11 +88,13 @@ pub const PROFILES: &[Profile] = &[
         packages: &["@google/gemini-cli"],
         hosts: &[GEMINI, "cloudcode-pa.googleapis.com", "oauth2.googleapis.com", "aiplatform.googleapis.com"],
         keys: &[GEMINI_KEY, GOOGLE_KEY],
-        base_urls: &["GOOGLE_GEMINI_BASE_URL", "GOOGLE_VERTEX_BASE_URL"],
-        credentials: &[Credential {
+        logins: &[Login {
             path: "~/.gemini/oauth_creds.json",
-            fields: &["access_token", "refresh_token", "id_token"],
-            hosts: &["cloudcode-pa.googleapis.com", "oauth2.googleapis.com"],
+            tokens: &[
+                Token { name: "access_token", hosts: CODE_ASSIST },
+                Token { name: "refresh_token", hosts: CODE_ASSIST },
+                Token { name: "id_token", hosts: CODE_ASSIST },
+            ],
         }],
         visible: &["~/.gemini/settings.json", "~/.gemini/GEMINI.md", "~/.gemini/commands"],
         persist: &[],
@@ -87,19 +105,32 @@ pub const PROFILES: &[Profile] = &[
         title: "OpenCode",
         commands: &[],
         packages: &["opencode-ai"],
-        hosts: &[ANTHROPIC, OPENAI, GEMINI, OPENROUTER, "opencode.ai", "models.dev"],
+        hosts: &[
+            ANTHROPIC,
+            OPENAI,
+            GEMINI,
+            OPENROUTER,
+            "chatgpt.com",
+            "auth.openai.com",
+            "opencode.ai",
+            "models.dev",
+        ],
         keys: &[
             ANTHROPIC_KEY,
             OPENAI_KEY,
             GEMINI_KEY,
             OPENROUTER_KEY,
-            Key { variable: "OPENCODE_API_KEY", hosts: &["opencode.ai"] },
+            Token { name: "OPENCODE_API_KEY", hosts: &["opencode.ai"] },
         ],
-        base_urls: &[],
-        credentials: &[Credential {
+        logins: &[Login {
             path: "~/.local/share/opencode/auth.json",
-            fields: &["*.key", "*.access", "*.refresh"],
-            hosts: &[ANTHROPIC, OPENAI, GEMINI, OPENROUTER, "opencode.ai"],
+            tokens: &[
+                Token { name: "anthropic.*", hosts: &[ANTHROPIC] },
+                Token { name: "openai.*", hosts: CHATGPT },
+                Token { name: "google.*", hosts: &[GEMINI] },
+                Token { name: "openrouter.*", hosts: &[OPENROUTER] },
+                Token { name: "opencode.*", hosts: &["opencode.ai"] },
+            ],
         }],
         visible: &[
             "~/.config/opencode/opencode.json",
@@ -123,21 +154,17 @@ pub const PROFILES: &[Profile] = &[
             OPENAI,
         ],
         keys: &[
-            // The agent speaks OpenAI's protocol to Qwen's hosts under this name.
-            Key {
-                variable: "OPENAI_API_KEY",
-                hosts: &["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", OPENAI],
-            },
-            Key {
-                variable: "DASHSCOPE_API_KEY",
-                hosts: &["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com"],
-            },
+            // The agent speaks OpenAI's protocol to Qwen's hosts as well, with a key of the same name. Which of the two
+            // a key is for, the user says: `secrets.bindings`.
+            OPENAI_KEY,
+            Token { name: "DASHSCOPE_API_KEY", hosts: DASHSCOPE },
         ],
-        base_urls: &["OPENAI_BASE_URL"],
-        credentials: &[Credential {
+        logins: &[Login {
             path: "~/.qwen/oauth_creds.json",
-            fields: &["access_token", "refresh_token"],
-            hosts: &["portal.qwen.ai", "chat.qwen.ai"],
+            tokens: &[
+                Token { name: "access_token", hosts: &["portal.qwen.ai", "chat.qwen.ai"] },
+                Token { name: "refresh_token", hosts: &["portal.qwen.ai", "chat.qwen.ai"] },
+            ],
         }],
         visible: &["~/.qwen/settings.json", "~/.qwen/QWEN.md", "~/.qwen/commands"],
         persist: &[],
@@ -148,20 +175,15 @@ pub const PROFILES: &[Profile] = &[
         title: "GitHub Copilot CLI",
         commands: &[],
         packages: &["@github/copilot"],
-        hosts: &["api.githubcopilot.com", "*.githubcopilot.com", "api.github.com", "github.com"],
+        hosts: GITHUB,
         keys: &[
-            Key {
-                variable: "COPILOT_GITHUB_TOKEN",
-                hosts: &["api.github.com", "github.com", "*.githubcopilot.com"],
-            },
-            Key { variable: "GH_TOKEN", hosts: &["api.github.com", "github.com", "*.githubcopilot.com"] },
-            Key { variable: "GITHUB_TOKEN", hosts: &["api.github.com", "github.com", "*.githubcopilot.com"] },
+            Token { name: "COPILOT_GITHUB_TOKEN", hosts: GITHUB },
+            Token { name: "GH_TOKEN", hosts: GITHUB },
+            Token { name: "GITHUB_TOKEN", hosts: GITHUB },
         ],
-        base_urls: &[],
-        credentials: &[Credential {
+        logins: &[Login {
             path: "~/.copilot/config.json",
-            fields: &["copilot_tokens.*"],
-            hosts: &["api.github.com", "github.com", "*.githubcopilot.com"],
+            tokens: &[Token { name: "copilot_tokens.*", hosts: GITHUB }],
         }],
         visible: &["~/.copilot/settings.json", "~/.copilot/agents", "~/.copilot/skills"],
         persist: &[],
@@ -174,17 +196,21 @@ pub const PROFILES: &[Profile] = &[
         packages: &["cline"],
         hosts: &["api.cline.bot", "app.cline.bot", ANTHROPIC, OPENAI, GEMINI, OPENROUTER],
         keys: &[
-            Key { variable: "CLINE_API_KEY", hosts: &["api.cline.bot"] },
+            Token { name: "CLINE_API_KEY", hosts: &["api.cline.bot"] },
             ANTHROPIC_KEY,
             OPENAI_KEY,
             GEMINI_KEY,
             OPENROUTER_KEY,
         ],
-        base_urls: &[],
-        credentials: &[Credential {
+        logins: &[Login {
             path: "~/.cline/data/settings/providers.json",
-            fields: &["providers.*.settings.apiKey", "providers.*.settings.auth.*"],
-            hosts: &["api.cline.bot", ANTHROPIC, OPENAI, GEMINI, OPENROUTER],
+            tokens: &[
+                Token { name: "providers.cline.*", hosts: &["api.cline.bot"] },
+                Token { name: "providers.anthropic.*", hosts: &[ANTHROPIC] },
+                Token { name: "providers.openai-native.*", hosts: &[OPENAI] },
+                Token { name: "providers.gemini.*", hosts: &[GEMINI] },
+                Token { name: "providers.openrouter.*", hosts: &[OPENROUTER] },
+            ],
         }],
         visible: &["~/.cline/data/settings/global-settings.json", "~/.cline/rules", "~/.cline/skills"],
         persist: &[],
@@ -196,18 +222,10 @@ pub const PROFILES: &[Profile] = &[
         commands: &[],
         packages: &["aider-chat", "aider"],
         hosts: &[OPENAI, ANTHROPIC, GEMINI, OPENROUTER, "api.deepseek.com"],
-        keys: &[
-            OPENAI_KEY,
-            ANTHROPIC_KEY,
-            GEMINI_KEY,
-            OPENROUTER_KEY,
-            Key { variable: "DEEPSEEK_API_KEY", hosts: &["api.deepseek.com"] },
-        ],
-        base_urls: &["OPENAI_API_BASE", "ANTHROPIC_API_BASE"],
-        credentials: &[Credential {
+        keys: &[OPENAI_KEY, ANTHROPIC_KEY, GEMINI_KEY, OPENROUTER_KEY, DEEPSEEK_KEY],
+        logins: &[Login {
             path: "~/.aider/oauth-keys.env",
-            fields: &["OPENROUTER_API_KEY"],
-            hosts: &[OPENROUTER],
+            tokens: &[Token { name: "OPENROUTER_API_KEY", hosts: &[OPENROUTER] }],
         }],
         visible: &["~/.aider.conf.yml", "~/.aider.model.settings.yml", "~/.aider.model.metadata.json"],
         persist: &[],
@@ -220,11 +238,9 @@ pub const PROFILES: &[Profile] = &[
         packages: &["mini-swe-agent", "minisweagent"],
         hosts: &[OPENAI, ANTHROPIC, GEMINI, OPENROUTER],
         keys: &[OPENAI_KEY, ANTHROPIC_KEY, GEMINI_KEY, OPENROUTER_KEY],
-        base_urls: &["OPENAI_API_BASE", "ANTHROPIC_API_BASE"],
-        credentials: &[Credential {
+        logins: &[Login {
             path: "~/.config/mini-swe-agent/.env",
-            fields: &["*_API_KEY"],
-            hosts: &[OPENAI, ANTHROPIC, GEMINI, OPENROUTER],
+            tokens: &[OPENAI_KEY, ANTHROPIC_KEY, GEMINI_KEY, OPENROUTER_KEY],
         }],
         visible: &[],
         persist: &[],
@@ -237,11 +253,9 @@ pub const PROFILES: &[Profile] = &[
         packages: &[],
         hosts: &[OPENAI, ANTHROPIC, GEMINI, "aiplatform.googleapis.com", OPENROUTER],
         keys: &[OPENAI_KEY, ANTHROPIC_KEY, GOOGLE_KEY, OPENROUTER_KEY],
-        base_urls: &["OPENAI_HOST", "ANTHROPIC_HOST"],
-        credentials: &[Credential {
+        logins: &[Login {
             path: "~/.config/goose/secrets.yaml",
-            fields: &["*"],
-            hosts: &[OPENAI, ANTHROPIC, GEMINI, OPENROUTER],
+            tokens: &[OPENAI_KEY, ANTHROPIC_KEY, GOOGLE_KEY, OPENROUTER_KEY],
         }],
         visible: &[
             "~/.config/goose/config.yaml",
@@ -258,12 +272,14 @@ pub const PROFILES: &[Profile] = &[
         commands: &[],
         packages: &[],
         hosts: &["*.cursor.sh", "*.cursorapi.com"],
-        keys: &[Key { variable: "CURSOR_API_KEY", hosts: &["*.cursor.sh"] }],
-        base_urls: &[],
-        credentials: &[Credential {
+        keys: &[Token { name: "CURSOR_API_KEY", hosts: &["*.cursor.sh"] }],
+        logins: &[Login {
             path: "~/.config/cursor/auth.json",
-            fields: &["accessToken", "refreshToken", "apiKey"],
-            hosts: &["*.cursor.sh"],
+            tokens: &[
+                Token { name: "accessToken", hosts: &["*.cursor.sh"] },
+                Token { name: "refreshToken", hosts: &["*.cursor.sh"] },
+                Token { name: "apiKey", hosts: &["*.cursor.sh"] },
+            ],
         }],
         visible: &["~/.cursor/cli-config.json", "~/.config/cursor/cli-config.json"],
         persist: &[],
@@ -275,12 +291,10 @@ pub const PROFILES: &[Profile] = &[
         commands: &[],
         packages: &["@sourcegraph/amp"],
         hosts: &["ampcode.com", "*.ampcode.com"],
-        keys: &[Key { variable: "AMP_API_KEY", hosts: &["ampcode.com"] }],
-        base_urls: &["AMP_URL"],
-        credentials: &[Credential {
+        keys: &[Token { name: "AMP_API_KEY", hosts: &["ampcode.com"] }],
+        logins: &[Login {
             path: "~/.local/share/amp/secrets.json",
-            fields: &["*"],
-            hosts: &["ampcode.com"],
+            tokens: &[Token { name: "*", hosts: &["ampcode.com"] }],
         }],
         visible: &["~/.config/amp/settings.json", "~/.config/amp/AGENTS.md"],
         persist: &[],

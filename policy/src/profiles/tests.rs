@@ -73,21 +73,28 @@ fn no_two_agents_share_a_name() {
 #[test]
 fn every_secret_is_for_hosts_that_the_agent_reaches() {
     for profile in PROFILES {
-        let keys = profile.keys.iter().map(|key| (key.variable, key.hosts));
-        let files = profile.credentials.iter().map(|file| (file.path, file.hosts));
-        for (secret, hosts) in keys.chain(files) {
-            assert!(!hosts.is_empty(), "{secret}");
-            for host in hosts {
-                assert!(profile.hosts.contains(host), "{}: `{secret}` is for `{host}`", profile.name);
+        let tokens = profile.keys.iter().chain(profile.logins.iter().flat_map(|login| login.tokens));
+        for token in tokens {
+            assert!(!token.hosts.is_empty(), "{}", token.name);
+            for host in token.hosts {
+                assert!(profile.hosts.contains(host), "{}: `{}` is for `{host}`", profile.name, token.name);
             }
         }
     }
 }
 
 #[test]
+fn a_key_is_for_the_same_hosts_whoever_uses_it() {
+    let keys = || PROFILES.iter().flat_map(|profile| profile.keys);
+    for key in keys() {
+        assert!(keys().filter(|other| other.name == key.name).all(|other| other == key), "{}", key.name);
+    }
+}
+
+#[test]
 fn paths_lie_in_the_home_and_no_login_is_shown_or_kept() {
     for profile in PROFILES {
-        let logins: Vec<&str> = profile.credentials.iter().map(|file| file.path).collect();
+        let logins: Vec<&str> = profile.logins.iter().map(|file| file.path).collect();
         for path in profile.visible.iter().chain(profile.persist) {
             assert!(path.starts_with("~/") && !path.contains("..") && !path.ends_with('/'), "{path}");
             assert!(!logins.iter().any(|login| login.starts_with(*path)), "{path}");

@@ -56,7 +56,7 @@ pub(super) fn beneath(profile: &Profile, workspace: &[u8], hosts: Hosts) -> Vec<
             "files.persist" => profile.kept_in(workspace).iter().map(|path| item(path, None)).collect(),
             "secrets.files" => {
                 let mode = Some(FileMode::Synthetic.word());
-                profile.credentials.iter().map(|file| item(file.path, mode)).collect()
+                profile.logins.iter().map(|file| item(file.path, mode)).collect()
             }
             "network.allow" if hosts == Hosts::Count => plain(profile.hosts),
             _ => continue,

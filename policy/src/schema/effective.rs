@@ -196,6 +196,11 @@ impl Policy {
         Policy::from_settings(built_in(), None)
     }
 
+    /// Whether every host of a profile is allowed.
+    pub fn allows_hosts_of(&self, profile: &Profile) -> bool {
+        profile.hosts.iter().all(|host| self.network.allow.iter().any(|allowed| allowed == host))
+    }
+
     pub(crate) fn from_settings(settings: Vec<Effective>, profile: Option<&'static Profile>) -> Self {
         let read = Reader(&settings);
         let notify = notify(&read);

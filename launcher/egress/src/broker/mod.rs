@@ -43,7 +43,7 @@ use tokio::sync::Semaphore;
 
 pub use authority::Authority;
 pub use secrets::{Learn, Learned, Swaps};
-pub use settings::{Binding, Hosts, Limits, Settings, TokenEndpoint};
+pub use settings::{Binding, Bound, Hosts, Limits, Settings, TokenEndpoint};
 
 use crate::flow::{Destination, Dial, Origin};
 use crate::ledger::{Ledger, Note, Refusal};
