@@ -11,6 +11,7 @@ mod cast;
 mod changes;
 mod clients;
 mod crash;
+mod databases;
 mod doctor;
 mod egress;
 mod elsewhere;

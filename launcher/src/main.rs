@@ -92,7 +92,7 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     if arguments.dry_run {
         let (mut inventory, _) = inventory::take(&policy, &host, &arguments.command_bytes(), Search::First)?;
         let mut plan = plan::make(&policy, &host, &mut inventory, arguments, &runs);
-        drop(network::trusted(&policy, &mut plan)?);
+        drop(network::trusted(&policy, &mut plan, &inventory.registry, host.home.as_deref())?);
         return Ok(verbs::print_plan(&plan, arguments.json));
     }
     verbs::finish_what_was_cut_off(&runs);
@@ -122,9 +122,9 @@ fn attempt(
     let (mut inventory, left_over) = inventory::take(policy, host, &arguments.command_bytes(), search)?;
     let directory = RunDir::create(runs, SystemTime::now())?;
     let mut plan = plan::make(policy, host, &mut inventory, arguments, directory.path());
-    let authority = network::trusted(policy, &mut plan)?;
-    let (plan, inventory, directory, authority) = (&plan, &inventory, &directory, Cell::new(authority));
-    let trial = Trial { arguments, policy, plan, inventory, directory, authority, place };
+    let trusted = Cell::new(network::trusted(policy, &mut plan, &inventory.registry, host.home.as_deref())?);
+    let (plan, inventory, directory) = (&plan, &inventory, &directory);
+    let trial = Trial { arguments, policy, plan, inventory, directory, trusted, place };
     let started = trial.launch(inherited)?;
     if let Some(search) = left_over
         && !search.confirm(&inventory.registry, policy, host)?

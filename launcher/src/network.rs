@@ -5,6 +5,7 @@
 
 mod belongs;
 mod callers;
+mod databases;
 mod ledger;
 
 use std::io;
@@ -12,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use shieldrun_egress::broker::{self, Authority, Binding, Hosts, Swaps};
+use shieldrun_egress::broker::{self, Authority, Binding, Database, Hosts, Swaps};
 use shieldrun_egress::{Brokerage, Egress, Openings, Settings, Upstream};
 use shieldrun_policy::network::Rules;
 use shieldrun_policy::plan::Plan;
@@ -35,18 +36,6 @@ pub(crate) struct Network {
     recorder: Arc<Recorder>,
 }
 
-/// What decides what goes through.
-pub(crate) struct Served<'a> {
-    /// What may be reached.
-    pub policy: &'a Policy,
-    /// What may not leave, and what is swapped.
-    pub registry: &'a Arc<Registry>,
-    /// Where login files are.
-    pub home: Option<&'a Path>,
-    /// The authority of the run, where there is a broker.
-    pub authority: Option<Authority>,
-}
-
 /// What went on there, for the result and for the person.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
@@ -63,22 +52,34 @@ impl Network {
     /// When the host's proxy cannot be used, or there are no threads or descriptors to be had.
     pub(crate) fn serve(
         openings: Openings,
-        served: Served<'_>,
+        policy: &Policy,
+        registry: &Arc<Registry>,
+        trusted: Option<Trusted>,
         init: &OwnedFd,
         callers: Arc<Callers>,
         sender: Sender,
     ) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::doing("cannot serve the network", error);
-        let Served { policy, registry, home, authority } = served;
         let upstream = proxy_of_the_host()?;
         let init = init.as_fd().try_clone_to_owned().map_err(failed)?;
         let recorder = Arc::new(Recorder::new(sender, registry, init));
-        let bindings = belongs::bindings(policy, registry, home);
-        let broker = authority.map(|authority| brokerage(authority, registry, bindings, &recorder));
+        let broker = trusted.map(|Trusted { authority, databases, bindings }| {
+            let settings = broker::Settings {
+                bindings,
+                databases,
+                heard: Hosts::new(MODELS),
+                ..broker::Settings::default()
+            };
+            brokerage(authority, registry, settings, &recorder)
+        });
         let broker = broker.transpose().map_err(failed)?;
         let settings = Settings { rules: Rules::of(&policy.network), upstream, broker };
-        let egress =
-            Egress::start(openings, settings, registry, Arc::clone(&recorder), callers).map_err(failed)?;
+        let witness = Arc::clone(&callers);
+        let mut egress =
+            Egress::start(openings, settings, registry, Arc::clone(&recorder), witness).map_err(failed)?;
+        if let Some(approach) = egress.approach() {
+            callers.telling(approach);
+        }
         Ok(Self { egress, recorder })
     }
 
@@ -114,31 +115,48 @@ const MODELS: [&str; 21] = [
     "*.cursor.sh",
 ];
 
+/// What the broker of a run is made of before anybody is inside.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    /// Whom the guest trusts.
+    authority: Authority,
+    /// Which passwords of databases it was shown a synthetic of.
+    databases: Vec<Database>,
+    /// Where secrets belong, beyond what their form tells.
+    bindings: Vec<Binding>,
+}
+
 /// The authority of a run whose policy asks for a broker, trusted inside by the plan.
 ///
 /// # Errors
 /// When no key can be made, or the host has nothing that tells its programs whom to trust.
-pub(crate) fn trusted(policy: &Policy, plan: &mut Plan) -> Result<Option<Authority>, Failure> {
+pub(crate) fn trusted(
+    policy: &Policy,
+    plan: &mut Plan,
+    registry: &Registry,
+    home: Option<&Path>,
+) -> Result<Option<Trusted>, Failure> {
     if policy.secrets.mode != SecretsMode::Broker {
         return Ok(None);
     }
     let failed = |what: &'static str| move |error: io::Error| Failure::doing(what, error);
     let authority = Authority::new().map_err(failed("cannot make the authority of the run"))?;
+    let databases = databases::of(plan, registry, policy);
+    let bindings = belongs::bindings(policy, registry, home);
     trust(plan, authority.certificate_pem())
         .map_err(failed("cannot let the guest trust the run's authority"))
         .map_err(|failure| failure.with_hint("install `ca-certificates`, or use `--secrets synthetic`"))?;
-    Ok(Some(authority))
+    Ok(Some(Trusted { authority, databases, bindings }))
 }
 
 fn brokerage(
     authority: Authority,
     registry: &Arc<Registry>,
-    bindings: Vec<Binding>,
+    settings: broker::Settings,
     recorder: &Arc<Recorder>,
 ) -> io::Result<Brokerage> {
     let swaps = Swaps::new(Arc::clone(registry), RunKey::from_bytes(random_key()?));
     let swaps = swaps.telling(Names(Arc::clone(recorder)));
-    let settings = broker::Settings { bindings, heard: Hosts::new(MODELS), ..broker::Settings::default() };
     Ok(Brokerage { authority, swaps, settings })
 }
 

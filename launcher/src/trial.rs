@@ -19,7 +19,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use shieldrun_egress::broker::Authority;
 use shieldrun_policy::audit::{Event, Provider};
 use shieldrun_policy::plan::{Cover, Mask, Plan, Tier};
 use shieldrun_policy::schema::Policy;
@@ -37,8 +36,8 @@ use crate::history;
 use crate::inventory::{Inventory, sockets};
 use crate::layers::{self, Layers};
 use crate::leak::LeakScanner;
-use crate::limits;
-use crate::network::{Callers, Network, Served, Traffic};
+use crate::limits::{self, Group};
+use crate::network::{Callers, Network, Traffic, Trusted};
 use crate::notified::{Blocked, Heard, Notified, Told};
 use crate::plan;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
@@ -70,7 +69,7 @@ pub(crate) struct Trial<'a> {
     /// Where the record goes.
     pub directory: &'a RunDir,
     /// Whom the guest was told to trust, until it serves.
-    pub authority: Cell<Option<Authority>>,
+    pub trusted: Cell<Option<Trusted>>,
     /// Where accepted changes go, if not to the workspace.
     pub place: Option<&'a PromoteTo>,
 }
@@ -82,6 +81,7 @@ pub(crate) struct Started {
     signals: Signals,
     closed: i32,
     layers: Option<Layers>,
+    group: Option<Group>,
 }
 
 /// The record, being written.
@@ -147,9 +147,10 @@ impl Trial<'_> {
                 .put(&table)
                 .map_err(|error| Failure::doing("cannot put the shim into the run's directory", error))?;
         }
-        let launched = spawn::launch(&prepared)?;
+        let group = Group::of_run(self.policy, &self.plan.bounds, self.directory.id());
+        let launched = spawn::launch(&prepared, group.as_ref().map(Group::as_fd))?;
         // `stdio.inside` is dropped here: the child has its copy, and ours would keep the pipes open.
-        Ok(Started { launched, streams: stdio.outer, signals, closed, layers })
+        Ok(Started { launched, streams: stdio.outer, signals, closed, layers, group })
     }
 
     /// Ends a child that has run nothing yet, and removes what was made for it.
@@ -268,6 +269,9 @@ impl Trial<'_> {
         let seen = tripwire.map(Tripwire::finish).unwrap_or_default();
         let traffic = network.map(Network::finish).unwrap_or_default();
         let mut outcome = outcome.map_err(Failure::from)?;
+        if let Some(reached) = started.group.as_ref().and_then(Group::ran_out) {
+            watcher.ran_out(reached);
+        }
         if let Some(leak) = &traffic.leak {
             outcome.exit = Exit::Leak;
             watcher.leaks.push(leak.clone());
@@ -340,13 +344,9 @@ impl Trial<'_> {
         callers: Option<Arc<Callers>>,
     ) -> Result<Option<Network>, Failure> {
         let Some((openings, callers)) = ready.doors.take().zip(callers) else { return Ok(None) };
-        let served = Served {
-            policy: self.policy,
-            registry: &self.inventory.registry,
-            home: self.inventory.home.as_deref(),
-            authority: self.authority.take(),
-        };
-        Network::serve(openings, served, &ready.pidfd, callers, recording.sender.clone()).map(Some)
+        let (registry, sender) = (&self.inventory.registry, recording.sender.clone());
+        let trusted = self.trusted.take();
+        Network::serve(openings, self.policy, registry, trusted, &ready.pidfd, callers, sender).map(Some)
     }
 
     /// Init waits to be executed until somebody answers.

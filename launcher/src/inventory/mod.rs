@@ -49,8 +49,6 @@ pub(crate) struct Inventory {
     pub replaced_arguments: Vec<usize>,
     /// What is masked, each path once.
     pub masks: Vec<Mask>,
-    /// The home that was looked through.
-    pub home: Option<PathBuf>,
 }
 
 /// A variable whose value is, or was, a real secret.
@@ -169,7 +167,6 @@ pub(crate) fn take(
         command,
         replaced_arguments,
         masks,
-        home: host.home.clone(),
     };
     Ok((inventory, left_over))
 }

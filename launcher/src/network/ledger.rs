@@ -189,6 +189,7 @@ const fn words(why: Refusal) -> (&'static str, &'static str) {
         Refusal::Malformed => ("network.form", "it can be understood in more than one way"),
         Refusal::HostDiffers => ("network.form", "it names two different hosts"),
         Refusal::Request => ("network.allow", "the host is listed for some requests only"),
+        Refusal::Credential => ("secrets", "the password is not the one that was given out for it"),
         Refusal::Unreachable => ("network.reach", "nothing answered"),
         Refusal::Limit => ("network.limit", "more at one time than there may be"),
     }

@@ -19,7 +19,7 @@ mod syscalls;
 mod tripwire;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -64,18 +64,23 @@ pub(crate) struct Ready {
     pub doors: Option<Openings>,
 }
 
-/// Clones the set-up child.
+/// Clones the set-up child, into the control group of the run where it has one.
 ///
 /// # Errors
 /// When the kernel gives no namespaces; the error knows the likely cause.
-pub(crate) fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
+pub(crate) fn launch(prepared: &Prepared<'_>, group: Option<BorrowedFd<'_>>) -> Result<Launched, SpawnError> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(|error| SpawnError::Socket(error.into()))?;
     let namespaces = match prepared.tier {
         Tier::Full => ALL_NAMESPACES,
         Tier::Landlock | Tier::Preload => 0,
     };
-    match clone_into(namespaces).map_err(SpawnError::from_clone)? {
+    let cloned = match clone_into(namespaces, group) {
+        // A group that takes nobody in: the watch keeps the limits.
+        Err(_) if group.is_some() => clone_into(namespaces, None),
+        cloned => cloned,
+    };
+    match cloned.map_err(SpawnError::from_clone)? {
         Cloned::Parent { pid, pidfd } => {
             if prepared.mapped_by == MappedBy::Launcher {
                 // A child that is gone by now has said why.

@@ -163,6 +163,11 @@ impl Swaps {
         real
     }
 
+    /// What the guest was given in the place of a secret of the run's.
+    pub(super) fn synthetic(&self, id: SecretId) -> Option<Vec<u8>> {
+        self.registry.entry(id).map(|entry| entry.synthetic().to_vec())
+    }
+
     /// The secrets that belong together with this one, by kind.
     pub(super) fn partner(&self, id: SecretId, kind: &str) -> Option<SecretId> {
         let group = self.registry.entry(id)?.group?;

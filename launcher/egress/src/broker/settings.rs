@@ -9,6 +9,7 @@ use shieldrun_policy::network::Rules;
 use shieldrun_secrets::{Entry, SecretId};
 use tokio_rustls::rustls::RootCertStore;
 
+use super::postgres::Database;
 use crate::flow::HostName;
 use crate::ledger::Part;
 
@@ -78,6 +79,8 @@ pub struct Settings {
     pub token_endpoints: Vec<TokenEndpoint>,
     /// Hosts whose TLS is not ended here; the broker refuses them.
     pub passthrough: Hosts,
+    /// Passwords of databases, and where they belong.
+    pub databases: Vec<Database>,
     /// Which requests may be made of a host that is listed for some only; all, where nobody says so.
     pub requests: Option<Arc<Rules>>,
     /// The limits.
