@@ -12,6 +12,7 @@ use crate::say;
 use clap::{Args, Parser, Subcommand};
 use shieldrun_policy::exit;
 use shieldrun_policy::network::Entry;
+use shieldrun_policy::profiles::Choice;
 use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, SinkName, Writes, bytes};
 
 /// Run a coding agent so that it can neither read nor leak a real secret.
@@ -231,7 +232,11 @@ pub(crate) enum PolicyVerb {
         file: Option<PathBuf>,
     },
     /// Show the policy that holds here, and where each value comes from.
-    Explain,
+    Explain {
+        /// For this command: an agent that is known brings its profile.
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
     /// Print the JSON Schema of the policy.
     Schema,
     /// Print a commented policy with the built-in values.
@@ -265,6 +270,9 @@ pub(crate) struct RunArguments {
     /// When a person looks at the changes: auto, always, never.
     #[arg(long, value_name = "WHEN")]
     pub review: Option<Review>,
+    /// Which agent this is; else its command tells: claude, codex, gemini, …, none.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<Choice>,
     /// How strong the wall is: full, or landlock or preload where the kernel gives no namespaces.
     #[arg(long, value_name = "TIER")]
     pub isolation: Option<Isolation>,

@@ -92,10 +92,11 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     if arguments.dry_run {
         let (mut inventory, _) = inventory::take(&policy, &host, &arguments.command_bytes(), Search::First)?;
         let mut plan = plan::make(&policy, &host, &mut inventory, arguments, &runs);
-        drop(network::trusted(&policy, &mut plan, &inventory.registry)?);
+        drop(network::trusted(&policy, &mut plan, &inventory.registry, host.home.as_deref())?);
         return Ok(verbs::print_plan(&plan, arguments.json));
     }
     verbs::finish_what_was_cut_off(&runs);
+    policies::say_profile(&policy, arguments.quiet);
     let place = arguments.place.resolve(&host.workspace, &runs)?;
     let mut search = Search::Beside;
     loop {
@@ -121,7 +122,7 @@ fn attempt(
     let (mut inventory, left_over) = inventory::take(policy, host, &arguments.command_bytes(), search)?;
     let directory = RunDir::create(runs, SystemTime::now())?;
     let mut plan = plan::make(policy, host, &mut inventory, arguments, directory.path());
-    let trusted = Cell::new(network::trusted(policy, &mut plan, &inventory.registry)?);
+    let trusted = Cell::new(network::trusted(policy, &mut plan, &inventory.registry, host.home.as_deref())?);
     let (plan, inventory, directory) = (&plan, &inventory, &directory);
     let trial = Trial { arguments, policy, plan, inventory, directory, trusted, place };
     let started = trial.launch(inherited)?;

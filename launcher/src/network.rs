@@ -3,6 +3,7 @@
 //!
 //! What may be reached is the policy's, how it is reached is the egress crate's.
 
+mod belongs;
 mod callers;
 mod databases;
 mod ledger;
@@ -10,11 +11,11 @@ mod renewals;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shieldrun_egress::broker::{self, Authority, Binding, Database, Hosts, Swaps};
-use shieldrun_egress::{Brokerage, Egress, Openings, Part, Settings, Upstream};
+use shieldrun_egress::{Brokerage, Egress, Openings, Settings, Upstream};
 use shieldrun_policy::network::Rules;
 use shieldrun_policy::plan::Plan;
 use shieldrun_policy::schema::{Policy, SecretsMode};
@@ -66,9 +67,9 @@ impl Network {
         let upstream = proxy_of_the_host()?;
         let init = init.as_fd().try_clone_to_owned().map_err(failed)?;
         let recorder = Arc::new(Recorder::new(sender, registry, init));
-        let broker = trusted.map(|Trusted { authority, databases, kept }| {
+        let broker = trusted.map(|Trusted { authority, databases, bindings, kept }| {
             let settings = broker::Settings {
-                bindings: bindings(policy),
+                bindings,
                 databases,
                 heard: Hosts::new(MODELS),
                 ..broker::Settings::default()
@@ -95,7 +96,7 @@ impl Network {
 }
 
 /// Where what is said in a request is a conversation: an agent that read a synthetic tells its model of it.
-const MODELS: [&str; 14] = [
+const MODELS: [&str; 21] = [
     "api.anthropic.com",
     "api.openai.com",
     "chatgpt.com",
@@ -110,6 +111,13 @@ const MODELS: [&str; 14] = [
     "models.github.ai",
     "openrouter.ai",
     "api.githubcopilot.com",
+    "aiplatform.googleapis.com",
+    "dashscope-intl.aliyuncs.com",
+    "portal.qwen.ai",
+    "opencode.ai",
+    "api.cline.bot",
+    "ampcode.com",
+    "*.cursor.sh",
 ];
 
 /// What the broker of a run is made of before anybody is inside.
@@ -119,6 +127,8 @@ pub(crate) struct Trusted {
     authority: Authority,
     /// Which passwords of databases it was shown a synthetic of.
     databases: Vec<Database>,
+    /// Where secrets belong, beyond what their form tells.
+    bindings: Vec<Binding>,
     /// Where credentials that are renewed may be put.
     kept: Vec<PathBuf>,
 }
@@ -131,6 +141,7 @@ pub(crate) fn trusted(
     policy: &Policy,
     plan: &mut Plan,
     registry: &Registry,
+    home: Option<&Path>,
 ) -> Result<Option<Trusted>, Failure> {
     if policy.secrets.mode != SecretsMode::Broker {
         return Ok(None);
@@ -138,23 +149,11 @@ pub(crate) fn trusted(
     let failed = |what: &'static str| move |error: io::Error| Failure::doing(what, error);
     let authority = Authority::new().map_err(failed("cannot make the authority of the run"))?;
     let databases = databases::of(plan, registry, policy);
+    let bindings = belongs::bindings(policy, registry, home);
     trust(plan, authority.certificate_pem())
         .map_err(failed("cannot let the guest trust the run's authority"))
         .map_err(|failure| failure.with_hint("install `ca-certificates`, or use `--secrets synthetic`"))?;
-    Ok(Some(Trusted { authority, databases, kept: renewals::kept(plan, policy) }))
-}
-
-/// Where a person said that a secret belongs, in whatever part of a request it stands.
-fn bindings(policy: &Policy) -> Vec<Binding> {
-    let parts = vec![Part::Path, Part::Query, Part::Header, Part::Body, Part::Signature];
-    let bound = policy.secrets.bindings.iter();
-    bound
-        .map(|bound| Binding {
-            secret: bound.secret.clone(),
-            hosts: Hosts::new([bound.host.as_str()]),
-            parts: parts.clone(),
-        })
-        .collect()
+    Ok(Some(Trusted { authority, databases, bindings, kept: renewals::kept(plan, policy) }))
 }
 
 fn brokerage(

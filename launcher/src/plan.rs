@@ -76,6 +76,11 @@ pub(crate) fn make(
         // The host's `/tmp` is full of other programs' things.
         set(&mut environment, b"TMPDIR", guest.directory().join(grants::TEMPORARY));
     }
+    for switch in policy.profile.iter().flat_map(|profile| profile.switches) {
+        if host.variable(switch.variable).is_none() {
+            set(&mut environment, switch.variable.as_bytes(), switch.value);
+        }
+    }
     let doors = network::doors(policy, tier);
     if doors.is_some() {
         masks.extend(network::resolver());
@@ -83,6 +88,7 @@ pub(crate) fn make(
     }
     Plan {
         tier,
+        profile: policy.profile,
         grants,
         uid: host.uid,
         gid: host.gid,

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use crate::profiles::Profile;
+
 /// Bytes of a path, an argument or a variable as the kernel has them; shown with `\xNN` where they are not UTF-8.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bytes(pub Vec<u8>);
@@ -246,6 +248,8 @@ pub struct Bounds {
 pub struct Plan {
     /// Which wall.
     pub tier: Tier,
+    /// Which agent it is, where that is known.
+    pub profile: Option<&'static Profile>,
     /// User id, kept.
     pub uid: u32,
     /// Group id, kept.
@@ -430,6 +434,9 @@ impl fmt::Display for Plan {
         writeln!(out, "working directory  {}", self.working_directory)?;
         writeln!(out, "workspace          {}", self.workspace)?;
         writeln!(out, "isolation          {}", self.tier.word())?;
+        if let Some(profile) = self.profile {
+            writeln!(out, "profile            {} ({})", profile.name, profile.title)?;
+        }
         writeln!(
             out,
             "user               uid {} gid {}, no capabilities, no new privileges",
@@ -533,6 +540,7 @@ impl Plan {
             "working_directory": self.working_directory.to_string(),
             "workspace": self.workspace.to_string(),
             "isolation": self.tier.word(),
+            "profile": self.profile.map(|profile| profile.name),
             "uid": self.uid, "gid": self.gid,
             "mounts": self.mounts.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "masks": self.masks.iter().map(mask).collect::<Vec<_>>(),

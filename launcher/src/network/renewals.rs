@@ -3,7 +3,7 @@
 //! server has taken back.
 //!
 //! At once, because a server takes the old token back at once; only into files that the policy keeps from run to
-//! run; only in the place of the value that was there; and written in place: a file that is replaced loses its
+//! run and into the logins of an agent's profile; only in the place of the value that was there; and written in place: a file that is replaced loses its
 //! mask. Nothing of what the guest writes is in it.
 
 use std::collections::HashMap;
@@ -53,14 +53,16 @@ pub(super) struct Renewed {
     pub(super) done: io::Result<()>,
 }
 
-/// What the policy keeps from run to run, without links.
+/// What the policy keeps from run to run, and the logins of the agent's profile, without links.
 pub(super) fn kept(plan: &Plan, policy: &Policy) -> Vec<PathBuf> {
     let home = plan.home().map(|home| PathBuf::from(std::ffi::OsStr::from_bytes(&home.0)));
-    let whole = |path: &String| match path.strip_prefix("~/") {
+    let whole = |path: &str| match path.strip_prefix("~/") {
         Some(beneath) => Some(home.as_ref()?.join(beneath)),
         None => Some(PathBuf::from(path)),
     };
-    policy.files.persist.iter().filter_map(|path| whole(path)?.canonicalize().ok()).collect()
+    let logins = policy.profile.iter().flat_map(|profile| profile.logins).map(|login| login.path);
+    let kept = policy.files.persist.iter().map(String::as_str).chain(logins);
+    kept.filter_map(|path| whole(path)?.canonicalize().ok()).collect()
 }
 
 impl Renewals {

@@ -10,6 +10,7 @@ use super::table::leaf;
 use super::value::{Item, Layer, Origin, Value};
 use super::words::{Isolation, NetworkMode, Review, SecretsMode, Writes};
 use super::{document::Span, json};
+use crate::profiles::Choice;
 
 /// What the command line says. Fields are the options; `--config` is beneath them.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,12 @@ pub struct Overrides {
     pub review: Option<Review>,
     /// `--isolation`.
     pub isolation: Option<Isolation>,
+    /// `--profile`.
+    pub profile: Option<Choice>,
+    /// The command, which tells the agent.
+    pub command: Vec<Vec<u8>>,
+    /// The workspace, whose sessions with the agent are kept.
+    pub workspace: Vec<u8>,
     /// `--sink`, each.
     pub sinks: Vec<String>,
     /// What `--config` said.
@@ -61,6 +68,7 @@ impl Overrides {
             word("--writes", "files.writes", self.writes.map(Writes::word)),
             word("--review", "review", self.review.map(Review::word)),
             word("--isolation", "isolation.mode", self.isolation.map(Isolation::word)),
+            word("--profile", "profile", self.profile.map(Choice::word)),
             setting("--sink", "trace.sinks", self.sinks()),
         ];
         let host = |text: &String| Item {

@@ -46,6 +46,7 @@ fn every_key_reaches_its_field() {
     let text = r#"
 blocked_patterns: ["a", {pattern: "re:b+", in: [source, command]}, {pattern: c, in: prose}]
 require_human_review: ["*.yml", "!keep.yml"]
+profile: none
 partial: true
 secrets:
   mode: block
@@ -72,6 +73,7 @@ review: always
     assert_eq!(policy.blocked_patterns[1].places, [Place::Command, Place::Source]);
     assert_eq!(policy.blocked_patterns[2].places, [Place::Prose]);
     assert_eq!(policy.require_human_review.len(), 2);
+    assert_eq!(policy.profile, None);
     assert!(policy.partial);
     assert_eq!(policy.secrets.mode, SecretsMode::Block);
     assert_eq!(policy.secrets.env_rule(b"A_1"), EnvRule::Mask);

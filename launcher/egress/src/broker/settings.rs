@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shieldrun_policy::network::Rules;
+use shieldrun_secrets::{Entry, SecretId};
 use tokio_rustls::rustls::RootCertStore;
 
 use super::postgres::Database;
@@ -19,12 +20,21 @@ pub struct Hosts(Vec<String>);
 /// Where the policy lets a secret be swapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// The secret's name, as its entry has it.
-    pub secret: String,
+    /// Which secret.
+    pub secret: Bound,
     /// At these hosts.
     pub hosts: Hosts,
     /// In these parts of a request. In a query and in a body it has to be the whole value of a field.
     pub parts: Vec<Part>,
+}
+
+/// The secret of a binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Every one of this name.
+    Named(String),
+    /// This one.
+    One(SecretId),
 }
 
 /// Where new credentials are handed out.
@@ -109,6 +119,15 @@ impl Hosts {
 
     pub(super) fn extend(&mut self, others: &Self) {
         self.0.extend(others.0.iter().filter(|name| !self.0.contains(name)).cloned().collect::<Vec<_>>());
+    }
+}
+
+impl Bound {
+    pub(super) fn is(&self, entry: &Entry) -> bool {
+        match self {
+            Bound::Named(name) => *name == entry.name,
+            Bound::One(id) => *id == entry.id,
+        }
     }
 }
 
