@@ -23,7 +23,7 @@ readonly needs=(
   /usr/bin/bash:bash /usr/bin/bwrap:bubblewrap /usr/bin/cargo:cargo /usr/bin/cc:gcc /usr/bin/curl:curl /usr/bin/dash:dash
   /usr/bin/awk:mawk /usr/bin/git:git /usr/bin/make:make /usr/bin/mkfifo:coreutils /usr/bin/node:nodejs
   /usr/bin/npm:npm /usr/bin/openssl:openssl /usr/bin/perl:perl /usr/bin/ps:procps /usr/bin/psql:postgresql-client
-  /usr/bin/python3:python3 /usr/bin/setpriv:util-linux /usr/bin/ssh-keygen:openssh-client /usr/bin/unshare:util-linux
+  /usr/bin/python3:python3 /usr/bin/setpriv:util-linux /usr/bin/ssh-keygen:openssh-client /usr/sbin/sshd:openssh-server /usr/bin/unshare:util-linux
   /usr/bin/wget:wget /usr/bin/xxd:xxd
 )
 

@@ -34,6 +34,7 @@ mod prune;
 mod record;
 mod selftest;
 mod sinks;
+mod ssh;
 mod stores;
 mod streams;
 mod stress;
