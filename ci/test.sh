@@ -23,7 +23,7 @@ readonly needs=(
   /usr/bin/bash:bash /usr/bin/bwrap:bubblewrap /usr/bin/cargo:cargo /usr/bin/cc:gcc /usr/bin/curl:curl /usr/bin/dash:dash
   /usr/bin/awk:mawk /usr/bin/git:git /usr/bin/make:make /usr/bin/mkfifo:coreutils /usr/bin/node:nodejs
   /usr/bin/npm:npm /usr/bin/openssl:openssl /usr/bin/perl:perl /usr/bin/ps:procps /usr/bin/psql:postgresql-client
-  /usr/bin/python3:python3 /usr/bin/setpriv:util-linux /usr/bin/ssh-keygen:openssh-client /usr/bin/unshare:util-linux
+  /usr/bin/python3:python3 /usr/bin/setpriv:util-linux /usr/bin/ssh-keygen:openssh-client /usr/sbin/sshd:openssh-server /usr/bin/unshare:util-linux
   /usr/bin/wget:wget /usr/bin/xxd:xxd
 )
 
@@ -36,6 +36,7 @@ missing_packages() {
   done
   compgen -G '/usr/lib/*/libc.a' >/dev/null || compgen -G '/usr/lib*/libc.a' >/dev/null || packages+=(libc6-dev)
   compgen -G '/usr/lib/*/libjemalloc.so.2' >/dev/null || packages+=(libjemalloc2)
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
   [[ -x /usr/bin/java ]] || packages+=(default-jre-headless)
   /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
   if ((${#packages[@]})); then printf '%s\n' "${packages[@]}" | sort -u; fi

@@ -319,3 +319,56 @@ fn the_weaker_tiers_have_no_network_to_offer() {
         assert!(ran.said().contains("without namespaces"), "{ran}");
     }
 }
+
+/// Connects to each place, and says what came of it.
+const PLACES: &str = "import socket, sys\n\
+    for place in sys.argv[1:]:\n\
+    \x20   host, port = place.rsplit(':', 1)\n\
+    \x20   try:\n\
+    \x20       s = socket.create_connection((host, int(port)), 5)\n\
+    \x20       s.sendall(b'GET / HTTP/1.1\\r\\nHost: h\\r\\nConnection: close\\r\\n\\r\\n')\n\
+    \x20       print(place, s.makefile('rb').readline().split()[1].decode())\n\
+    \x20   except (OSError, IndexError) as error: print(place, type(error).__name__)";
+
+#[test]
+fn an_open_network_has_every_port_and_no_private_address() {
+    let (world, server) = (World::new(), Server::http());
+    let own = server.port;
+    let resolve: Vec<String> =
+        [22, 80, 7070].map(|port| format!("\"any.example.com:{port}=127.0.0.1:{own}\"")).into();
+    let resolve = resolve.join(", ");
+    let places =
+        ["any.example.com:22", "any.example.com:80", "any.example.com:7070", "10.0.0.1:22", "10.0.0.1:7070"];
+    let config = |rest: &str| format!(r#"{{"network": {{{rest}, "resolve": [{resolve}]}}}}"#);
+    let run = |config: &str| {
+        let words = [[PYTHON, "-c", PLACES].as_slice(), &places].concat();
+        world.shield(words).with(["--config", config]).run().expect_clean()
+    };
+    let ran = run(&config(r#""mode": "open""#));
+    let reached = "any.example.com:22 200\nany.example.com:80 200\nany.example.com:7070 200\n";
+    assert!(ran.text().starts_with(reached), "{ran}");
+    assert!(!ran.text().contains("10.0.0.1:22 200") && !ran.text().contains("10.0.0.1:7070 200"), "{ran}");
+    let denied = destinations(&ran, "connection-denied");
+    assert_eq!(denied, ["10.0.0.1:22", "10.0.0.1:7070"], "{ran}");
+
+    let ran = run(&config(r#""mode": "allowlist", "allow": ["any.example.com"]"#));
+    assert!(ran.text().contains("any.example.com:80 200"), "{ran}");
+    assert!(!ran.text().contains("any.example.com:22 200"), "{ran}");
+    assert!(!ran.text().contains("any.example.com:7070 200"), "{ran}");
+}
+
+#[test]
+fn an_open_network_takes_no_port_from_the_guest() {
+    let (world, server) = (World::new(), Server::http());
+    let own = server.port;
+    let config =
+        format!(r#"{{"network": {{"mode": "open", "resolve": ["any.example.com:7070=127.0.0.1:{own}"]}}}}"#);
+    let script = "import socket, threading\n\
+        s = socket.create_connection(('any.example.com', 7070), 5)\n\
+        own = socket.create_server(('127.0.0.1', 7070))\n\
+        c = socket.create_connection(('127.0.0.1', 7070), 5)\n\
+        own.accept()[0].sendall(b'own\\n')\n\
+        print(c.makefile().readline(), end='')";
+    let ran = world.shield([PYTHON, "-c", script]).with(["--config", &config]).run().expect_clean();
+    assert_eq!(ran.text(), "own\n", "{ran}");
+}

@@ -2,7 +2,8 @@
 
 use crate::harness::host::{difference, listing, running_with, soon};
 use crate::harness::record::text;
-use crate::harness::{PYTHON, Ran, World};
+use crate::harness::{PYTHON, Ran, World, binary};
+use std::process::Command;
 use std::time::Duration;
 
 /// Runs a script with these limits of `--config`.
@@ -157,4 +158,32 @@ fn limits_that_cannot_be_kept_are_refused() {
     let config = ["--isolation", "preload", "--config", r#"{"limits": {"processes": 100}}"#];
     let ran = world.bash("echo ran").with(config).run().expect_code(125);
     assert!(ran.said().contains("limits") && ran.text().is_empty(), "{ran}");
+}
+
+/// Where the host gives a control group the kernel keeps the limits, and where it gives none the watch does.
+#[test]
+fn a_group_holds_the_run_where_the_host_gives_one() {
+    let world = World::new();
+    let findings = Command::new(binary())
+        .args(["doctor", "--json"])
+        .env("HOME", &world.home)
+        .env("XDG_STATE_HOME", world.root().join("state"))
+        .current_dir(&world.project)
+        .output()
+        .expect("start the doctor");
+    let findings = String::from_utf8_lossy(&findings.stdout).into_owned();
+    let given = findings.contains("a group beside our own");
+    assert!(
+        given || findings.contains("version 1 only") || findings.contains("without memory and pids"),
+        "{findings}"
+    );
+    let own = "import re\n\
+        own = [line for line in open('/proc/self/cgroup') if line.startswith('0::')]\n\
+        print(bool(own) and '/shieldrun-' in own[0])";
+    let expected = if given { "True\n" } else { "False\n" };
+    limited(&world, "{\"processes\": 100, \"memory\": \"512MiB\"}", &[PYTHON, "-c", own])
+        .expect_clean()
+        .expect_text(expected);
+    // Nobody set a limit: none is made.
+    world.shield([PYTHON, "-c", own]).run().expect_clean().expect_text("False\n");
 }

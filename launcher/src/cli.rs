@@ -12,6 +12,7 @@ use crate::say;
 use clap::{Args, Parser, Subcommand};
 use shieldrun_policy::exit;
 use shieldrun_policy::network::Entry;
+use shieldrun_policy::profiles::Choice;
 use shieldrun_policy::schema::{Isolation, NetworkMode, Review, SecretsMode, SinkName, Writes, bytes};
 
 /// Run a coding agent so that it can neither read nor leak a real secret.
@@ -231,7 +232,11 @@ pub(crate) enum PolicyVerb {
         file: Option<PathBuf>,
     },
     /// Show the policy that holds here, and where each value comes from.
-    Explain,
+    Explain {
+        /// For this command: an agent that is known brings its profile.
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
     /// Print the JSON Schema of the policy.
     Schema,
     /// Print a commented policy with the built-in values.
@@ -256,6 +261,9 @@ pub(crate) struct RunArguments {
     /// Let this host be reached (`host`, `*.host`, `host:port`, `set:NAME`); implies `--network allowlist`.
     #[arg(long, value_name = "HOST", value_parser = allowed)]
     pub allow: Vec<String>,
+    /// Let the keys of your ssh-agent log in at this host (`host`, `*.host`); its port has to be allowed too.
+    #[arg(long = "ssh-agent", value_name = "HOST", value_parser = whole_host)]
+    pub ssh_agent: Vec<String>,
     /// What stands for a real secret: synthetic, block, broker.
     #[arg(long, value_name = "MODE")]
     pub secrets: Option<SecretsMode>,
@@ -265,6 +273,9 @@ pub(crate) struct RunArguments {
     /// When a person looks at the changes: auto, always, never.
     #[arg(long, value_name = "WHEN")]
     pub review: Option<Review>,
+    /// Which agent this is; else its command tells: claude, codex, gemini, …, none.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<Choice>,
     /// How strong the wall is: full, or landlock or preload where the kernel gives no namespaces.
     #[arg(long, value_name = "TIER")]
     pub isolation: Option<Isolation>,
@@ -306,6 +317,10 @@ fn sink(text: &str) -> Result<String, String> {
 fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.01..=1000.0).contains(&speed) { Ok(speed) } else { Err("it is from 0.01 to 1000".to_owned()) }
+}
+
+fn whole_host(text: &str) -> Result<String, String> {
+    Entry::whole_host(text).map(|_| text.to_owned())
 }
 
 fn allowed(text: &str) -> Result<String, String> {

@@ -2,10 +2,12 @@
 //! kernel keeps and which a watch.
 //!
 //! The kernel keeps what one process may do (processor time, size of a file) and, a little above the
-//! limit, how many processes there are, so that the machine goes on while the watch ends the run. The
+//! limit, how many processes there are, so that the machine goes on while the watch ends the run. Where the host
+//! gives a control group, the kernel keeps the memory of a run as well. The
 //! watch is the supervisor's own tick: it looks at the run four times a second and costs a run that is
 //! shorter than that nothing.
 
+mod group;
 mod usage;
 
 use std::fmt;
@@ -17,6 +19,7 @@ use shieldrun_policy::schema::{Layer, Policy};
 
 use crate::sys::processors;
 
+pub(crate) use group::{Group, can_be_had as group_can_be_had};
 pub(crate) use usage::Meter;
 
 /// Between two looks.
@@ -44,7 +47,7 @@ pub(crate) struct Reached {
 /// What holds for a run.
 pub(crate) fn bounds(policy: &Policy, tier: Tier) -> Bounds {
     let limits = &policy.limits;
-    let nobody_set = |key: &str| policy.origin(key).is_none_or(|origin| origin.layer == Layer::BuiltIn);
+    let nobody_set = |key: &str| is_built_in(policy, key);
     let counted = tier.has_namespaces();
     let mut bounds = Bounds {
         processes: limits.processes.filter(|_| counted),
@@ -63,6 +66,11 @@ pub(crate) fn bounds(policy: &Policy, tier: Tier) -> Bounds {
         bounds.keep_free = Some(KEEP_FREE);
     }
     bounds
+}
+
+/// Whether nobody set it.
+fn is_built_in(policy: &Policy, key: &str) -> bool {
+    policy.origin(key).is_none_or(|origin| origin.layer == Layer::BuiltIn)
 }
 
 /// What the kernel is asked to hold, above the limit for the watch to see it passed.

@@ -3,15 +3,19 @@
 //!
 //! What may be reached is the policy's, how it is reached is the egress crate's.
 
+mod belongs;
 mod callers;
+mod databases;
 mod ledger;
+mod renewals;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use shieldrun_egress::broker::{self, Authority, Binding, Hosts, Swaps};
-use shieldrun_egress::{Brokerage, Egress, Openings, Part, Settings, Upstream};
+use shieldrun_egress::broker::{self, Authority, Binding, Database, Hosts, Swaps};
+use shieldrun_egress::{Brokerage, Egress, Openings, Settings, Upstream};
 use shieldrun_policy::network::Rules;
 use shieldrun_policy::plan::Plan;
 use shieldrun_policy::schema::{Policy, SecretsMode};
@@ -25,6 +29,7 @@ use crate::plan::network::trust;
 
 pub(crate) use callers::Callers;
 use ledger::{Names, Recorder};
+use renewals::Renewals;
 
 /// The network of a run, being served.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub(crate) struct Traffic {
     pub(crate) denied: Vec<Denied>,
     /// The real value that was about to leave.
     pub(crate) leak: Option<LeakRecord>,
+    /// What the person has to know beside that.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Network {
@@ -51,7 +58,7 @@ impl Network {
         openings: Openings,
         policy: &Policy,
         registry: &Arc<Registry>,
-        authority: Option<Authority>,
+        trusted: Option<Trusted>,
         init: &OwnedFd,
         callers: Arc<Callers>,
         sender: Sender,
@@ -60,12 +67,24 @@ impl Network {
         let upstream = proxy_of_the_host()?;
         let init = init.as_fd().try_clone_to_owned().map_err(failed)?;
         let recorder = Arc::new(Recorder::new(sender, registry, init));
-        let bindings = bindings(policy);
-        let broker = authority.map(|authority| brokerage(authority, registry, bindings, &recorder));
+        let broker = trusted.map(|Trusted { authority, databases, bindings, kept }| {
+            let settings = broker::Settings {
+                bindings,
+                databases,
+                heard: Hosts::new(MODELS),
+                ..broker::Settings::default()
+            };
+            let renewals = Renewals::into(kept, registry);
+            brokerage(authority, registry, settings, Names { recorder: Arc::clone(&recorder), renewals })
+        });
         let broker = broker.transpose().map_err(failed)?;
         let settings = Settings { rules: Rules::of(&policy.network), upstream, broker };
-        let egress =
-            Egress::start(openings, settings, registry, Arc::clone(&recorder), callers).map_err(failed)?;
+        let witness = Arc::clone(&callers);
+        let mut egress =
+            Egress::start(openings, settings, registry, Arc::clone(&recorder), witness).map_err(failed)?;
+        if let Some(approach) = egress.approach() {
+            callers.telling(approach);
+        }
         Ok(Self { egress, recorder })
     }
 
@@ -77,7 +96,7 @@ impl Network {
 }
 
 /// Where what is said in a request is a conversation: an agent that read a synthetic tells its model of it.
-const MODELS: [&str; 14] = [
+const MODELS: [&str; 21] = [
     "api.anthropic.com",
     "api.openai.com",
     "chatgpt.com",
@@ -92,46 +111,59 @@ const MODELS: [&str; 14] = [
     "models.github.ai",
     "openrouter.ai",
     "api.githubcopilot.com",
+    "aiplatform.googleapis.com",
+    "dashscope-intl.aliyuncs.com",
+    "portal.qwen.ai",
+    "opencode.ai",
+    "api.cline.bot",
+    "ampcode.com",
+    "*.cursor.sh",
 ];
+
+/// What the broker of a run is made of before anybody is inside.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    /// Whom the guest trusts.
+    authority: Authority,
+    /// Which passwords of databases it was shown a synthetic of.
+    databases: Vec<Database>,
+    /// Where secrets belong, beyond what their form tells.
+    bindings: Vec<Binding>,
+    /// Where credentials that are renewed may be put.
+    kept: Vec<PathBuf>,
+}
 
 /// The authority of a run whose policy asks for a broker, trusted inside by the plan.
 ///
 /// # Errors
 /// When no key can be made, or the host has nothing that tells its programs whom to trust.
-pub(crate) fn trusted(policy: &Policy, plan: &mut Plan) -> Result<Option<Authority>, Failure> {
+pub(crate) fn trusted(
+    policy: &Policy,
+    plan: &mut Plan,
+    registry: &Registry,
+    home: Option<&Path>,
+) -> Result<Option<Trusted>, Failure> {
     if policy.secrets.mode != SecretsMode::Broker {
         return Ok(None);
     }
     let failed = |what: &'static str| move |error: io::Error| Failure::doing(what, error);
     let authority = Authority::new().map_err(failed("cannot make the authority of the run"))?;
+    let databases = databases::of(plan, registry, policy);
+    let bindings = belongs::bindings(policy, registry, home);
     trust(plan, authority.certificate_pem())
         .map_err(failed("cannot let the guest trust the run's authority"))
         .map_err(|failure| failure.with_hint("install `ca-certificates`, or use `--secrets synthetic`"))?;
-    Ok(Some(authority))
-}
-
-/// Where a person said that a secret belongs, in whatever part of a request it stands.
-fn bindings(policy: &Policy) -> Vec<Binding> {
-    let parts = vec![Part::Path, Part::Query, Part::Header, Part::Body, Part::Signature];
-    let bound = policy.secrets.bindings.iter();
-    bound
-        .map(|bound| Binding {
-            secret: bound.secret.clone(),
-            hosts: Hosts::new([bound.host.as_str()]),
-            parts: parts.clone(),
-        })
-        .collect()
+    Ok(Some(Trusted { authority, databases, bindings, kept: renewals::kept(plan, policy) }))
 }
 
 fn brokerage(
     authority: Authority,
     registry: &Arc<Registry>,
-    bindings: Vec<Binding>,
-    recorder: &Arc<Recorder>,
+    settings: broker::Settings,
+    names: Names,
 ) -> io::Result<Brokerage> {
     let swaps = Swaps::new(Arc::clone(registry), RunKey::from_bytes(random_key()?));
-    let swaps = swaps.telling(Names(Arc::clone(recorder)));
-    let settings = broker::Settings { bindings, heard: Hosts::new(MODELS), ..broker::Settings::default() };
+    let swaps = swaps.telling(names);
     Ok(Brokerage { authority, swaps, settings })
 }
 

@@ -3,6 +3,7 @@
 mod aliases;
 mod home;
 pub(crate) mod network;
+pub(crate) mod ssh;
 mod system;
 
 use std::ffi::OsStr;
@@ -76,6 +77,11 @@ pub(crate) fn make(
         // The host's `/tmp` is full of other programs' things.
         set(&mut environment, b"TMPDIR", guest.directory().join(grants::TEMPORARY));
     }
+    for switch in policy.profile.iter().flat_map(|profile| profile.switches) {
+        if host.variable(switch.variable).is_none() {
+            set(&mut environment, switch.variable.as_bytes(), switch.value);
+        }
+    }
     let doors = network::doors(policy, tier);
     if doors.is_some() {
         masks.extend(network::resolver());
@@ -83,6 +89,7 @@ pub(crate) fn make(
     }
     Plan {
         tier,
+        profile: policy.profile,
         grants,
         uid: host.uid,
         gid: host.gid,
@@ -97,6 +104,7 @@ pub(crate) fn make(
         kept: view.home.iter().flat_map(|home| &home.kept).map(bytes).collect(),
         kept_descriptors: arguments.keep_fd.clone(),
         doors,
+        ssh_agent: None,
         bounds: limits::bounds(policy, tier),
         nesting: if policy.nested { Nesting::Allowed } else { Nesting::Denied },
         timeout_seconds: policy.limits.timeout.map(|timeout| timeout.as_secs()),

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use shieldrun_policy::schema::{
 
 use crate::cli::RunArguments;
 use crate::host::Host;
+use crate::say;
 
 /// Name of a policy file, everywhere.
 const FILE_NAME: &str = "sandbox-policy.yaml";
@@ -35,7 +36,7 @@ pub(crate) enum PolicyError {
 /// When a file cannot be read or has a mistake in it.
 pub(crate) fn policy(host: &Host, arguments: &RunArguments) -> Result<Policy, PolicyError> {
     let sources = sources(host, arguments.policy.as_deref())?;
-    load(&sources, &overrides(arguments)?).map_err(PolicyError::Mistakes)
+    load(&sources, &overrides(host, arguments)?).map_err(PolicyError::Mistakes)
 }
 
 /// The files that count here, in the order of their layers.
@@ -54,6 +55,21 @@ pub(crate) fn sources(host: &Host, named: Option<&Path>) -> Result<Vec<Source>, 
         None => sources.extend(source_if_there(&host.workspace.join(FILE_NAME), Layer::Project)?),
     }
     Ok(sources)
+}
+
+/// Tells a person at a terminal which agent this was taken for, and what that brought.
+pub(crate) fn say_profile(policy: &Policy, quiet: bool) {
+    let Some(profile) = policy.profile.filter(|_| !quiet && std::io::stderr().is_terminal()) else { return };
+    let network = match policy.network.mode {
+        NetworkMode::None => "it reaches no model: `--network allowlist` allows its hosts",
+        NetworkMode::Allowlist if policy.allows_hosts_of(profile) => "its hosts are allowed",
+        NetworkMode::Allowlist => "its hosts are not allowed: `--network allowlist` does that",
+        NetworkMode::Open => "every public host is reached",
+    };
+    say::line(format_args!(
+        "{}: its settings are there, its login is synthetic, {network} (`--profile none`: no profile)",
+        profile.title
+    ));
 }
 
 fn source_if_there(path: &Path, layer: Layer) -> Result<Option<Source>, PolicyError> {
@@ -81,7 +97,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The options, with `--config` beneath them.
-fn overrides(arguments: &RunArguments) -> Result<Overrides, PolicyError> {
+fn overrides(host: &Host, arguments: &RunArguments) -> Result<Overrides, PolicyError> {
     let mut overrides = match &arguments.config {
         None => Overrides::default(),
         Some(config) => {
@@ -94,10 +110,14 @@ fn overrides(arguments: &RunArguments) -> Result<Overrides, PolicyError> {
     let implied = (!arguments.allow.is_empty()).then_some(NetworkMode::Allowlist);
     overrides.network = arguments.network.or(implied);
     overrides.allow.clone_from(&arguments.allow);
+    overrides.ssh_hosts.clone_from(&arguments.ssh_agent);
     overrides.secrets = arguments.secrets;
     overrides.writes = arguments.writes;
     overrides.review = arguments.review;
     overrides.isolation = arguments.isolation;
+    overrides.profile = arguments.profile;
+    overrides.command = arguments.command_bytes();
+    overrides.workspace = host.workspace.as_os_str().as_bytes().to_vec();
     overrides.sinks.clone_from(&arguments.sinks);
     Ok(overrides)
 }

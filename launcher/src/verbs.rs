@@ -4,7 +4,9 @@ mod prune;
 mod review;
 mod secrets;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -104,10 +106,13 @@ fn policy(verb: PolicyVerb) -> Result<ExitCode, Failure> {
                 format!("{names}: ok")
             }))
         }
-        PolicyVerb::Explain => {
+        PolicyVerb::Explain { command } => {
             let host = Host::look()?;
             let sources = policies::sources(&host, None)?;
-            let policy = load(&sources, &Overrides::default()).map_err(PolicyError::Mistakes)?;
+            let mut overrides = Overrides::default();
+            overrides.command = command.into_iter().map(OsString::into_vec).collect();
+            overrides.workspace = host.workspace.as_os_str().as_bytes().to_vec();
+            let policy = load(&sources, &overrides).map_err(PolicyError::Mistakes)?;
             Ok(print(policy.explain().trim_end()))
         }
         PolicyVerb::Schema => Ok(print(&format!("{:#}", json_schema()))),

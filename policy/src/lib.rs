@@ -11,6 +11,7 @@ pub mod gate;
 pub mod home;
 pub mod network;
 pub mod plan;
+pub mod profiles;
 pub mod schema;
 pub mod verdict;
 

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use crate::profiles::Profile;
+
 /// Bytes of a path, an argument or a variable as the kernel has them; shown with `\xNN` where they are not UTF-8.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bytes(pub Vec<u8>);
@@ -184,6 +186,13 @@ pub struct Mask {
     pub reason: String,
 }
 
+/// An ssh-agent that the launcher answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshAgent {
+    /// What the person knows of the hosts that it logs in at: a file as `known_hosts`.
+    pub known_hosts: Vec<u8>,
+}
+
 /// One variable of the guest's environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
@@ -246,6 +255,8 @@ pub struct Bounds {
 pub struct Plan {
     /// Which wall.
     pub tier: Tier,
+    /// Which agent it is, where that is known.
+    pub profile: Option<&'static Profile>,
     /// User id, kept.
     pub uid: u32,
     /// Group id, kept.
@@ -274,6 +285,8 @@ pub struct Plan {
     pub kept_descriptors: Vec<i32>,
     /// What of the network can be reached; `None` is loopback only.
     pub doors: Option<Doors>,
+    /// The ssh-agent inside, where there is one.
+    pub ssh_agent: Option<SshAgent>,
     /// Whether there may be sandboxes inside.
     pub nesting: Nesting,
     /// When it ends at the latest, seconds.
@@ -430,6 +443,9 @@ impl fmt::Display for Plan {
         writeln!(out, "working directory  {}", self.working_directory)?;
         writeln!(out, "workspace          {}", self.workspace)?;
         writeln!(out, "isolation          {}", self.tier.word())?;
+        if let Some(profile) = self.profile {
+            writeln!(out, "profile            {} ({})", profile.name, profile.title)?;
+        }
         writeln!(
             out,
             "user               uid {} gid {}, no capabilities, no new privileges",
@@ -446,6 +462,9 @@ impl fmt::Display for Plan {
                     writeln!(out, "network            every public address, through the launcher")?;
                 }
             }
+        }
+        if self.ssh_agent.is_some() {
+            writeln!(out, "ssh-agent          yours, for what `ssh` of the policy says")?;
         }
         if self.nesting == Nesting::Allowed {
             writeln!(out, "sandboxes inside   allowed")?;
@@ -533,6 +552,7 @@ impl Plan {
             "working_directory": self.working_directory.to_string(),
             "workspace": self.workspace.to_string(),
             "isolation": self.tier.word(),
+            "profile": self.profile.map(|profile| profile.name),
             "uid": self.uid, "gid": self.gid,
             "mounts": self.mounts.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "masks": self.masks.iter().map(mask).collect::<Vec<_>>(),

@@ -113,6 +113,8 @@ pub enum Refusal {
     HostDiffers,
     /// The method or the path is not listed.
     Request,
+    /// A password is not the one that the guest was given, or belongs to somebody else.
+    Credential,
     /// Nothing answered.
     Unreachable,
     /// A limit on sizes, times or the number of connections.

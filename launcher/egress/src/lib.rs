@@ -21,6 +21,7 @@ mod serve;
 mod watch;
 
 pub use dial::{Dialer, Upstream};
+pub use doors::Approach;
 pub use serve::{Brokerage, Egress, Openings, Settings, Witness};
 
 pub use flow::{Destination, Dial, HostName, Origin};

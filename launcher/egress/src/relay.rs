@@ -20,7 +20,7 @@ const BUFFER: usize = 256 << 10;
 /// A connection on which nothing moves is closed after this time.
 pub(crate) const IDLE: Duration = Duration::from_secs(30 * 60);
 /// How long the beginning of what may be a secret waits for the rest.
-const MOMENT: Duration = Duration::from_millis(20);
+pub(crate) const MOMENT: Duration = Duration::from_millis(20);
 
 thread_local! {
     static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]);

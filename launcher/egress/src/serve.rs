@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::broker::{self, Authority, Broker, Swaps};
 use crate::dial::{Dialer, Upstream};
-use crate::doors::Doors;
+use crate::doors::{Approach, Doors};
 use crate::flow::Origin;
 use crate::ledger::Ledger;
 use crate::watch::Scanners;
@@ -29,7 +29,8 @@ pub struct Openings {
     pub dns_tcp: TcpListener,
     /// One for each port that only a privileged process may listen on, at every address.
     pub listeners: Vec<TcpListener>,
-    /// Sockets that are nowhere yet: each becomes a listener when a name is asked for that has another port.
+    /// Sockets that are nowhere yet: each becomes a listener when it is needed, for a port of a name that was asked
+    /// for or, where every public host may be reached, for a port that somebody connects to.
     pub spare: Vec<OwnedFd>,
 }
 
@@ -72,6 +73,7 @@ impl<W: Witness> Witness for Arc<W> {
 pub struct Egress {
     thread: JoinHandle<()>,
     stop: oneshot::Sender<()>,
+    approach: Option<Approach>,
 }
 
 /// How long names that are still being asked for may keep the end of a run.
@@ -106,13 +108,22 @@ impl Egress {
             let broker = broker.transpose()?;
             Doors::new(openings, rules, dialer, Scanners::of(registry), ledger, broker, witness)?
         };
+        let approach = {
+            let _entered = runtime.enter();
+            Some(doors.approach())
+        };
         let (stop, stopped) = oneshot::channel();
         let body = move || {
             runtime.block_on(until(stopped, doors.serve()));
             runtime.shutdown_timeout(LAST);
         };
         let thread = thread::Builder::new().name("network".to_owned()).spawn(body)?;
-        Ok(Self { thread, stop })
+        Ok(Self { thread, stop, approach })
+    }
+
+    /// What is to be told of each connection before it is made. There is one.
+    pub fn approach(&mut self) -> Option<Approach> {
+        self.approach.take()
     }
 
     /// Closes the doors. Everybody inside has ended.

@@ -20,7 +20,12 @@ pub(crate) struct Scanners {
 
 impl Scanners {
     pub(crate) fn of(registry: &Registry) -> Self {
-        Self { real: Arc::new(registry.scanner()), synthetic: Arc::new(registry.tripwire()) }
+        Self::over(registry.scanner(), registry.tripwire())
+    }
+
+    /// With tables that were made before.
+    pub(crate) fn over(real: Scanner, synthetic: Scanner) -> Self {
+        Self { real: Arc::new(real), synthetic: Arc::new(synthetic) }
     }
 }
 
@@ -64,6 +69,11 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// What is known to be no TLS: nothing in it is opaque by its form.
+    pub(crate) fn of_plain_text(scanners: &'a Scanners) -> Self {
+        Self { records: None, ..Self::new(scanners) }
+    }
+
     /// Where a broker looks into TLS and HTTP, neither is relayed, and nothing is opaque by its form.
     pub(crate) fn beside_a_broker(self) -> Self {
         Self { records: None, opening: Some(Vec::new()), ..self }
@@ -92,7 +102,7 @@ impl<'a> Watch<'a> {
             opening.extend_from_slice(chunk);
             match told(opening) {
                 None => {}
-                Some(Speech::Other) => self.opening = None,
+                Some(Speech::Postgres | Speech::Other) => self.opening = None,
                 Some(Speech::Tls | Speech::Http) => return Err(Seen::Late),
             }
         }

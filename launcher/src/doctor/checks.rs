@@ -177,25 +177,14 @@ fn landlock_here() -> Finding {
     }
 }
 
-/// Limits by control group need a group of version 2 that is ours to write.
+/// Limits by control group need version 2, and the right to make a group beside our own.
 fn cgroup() -> Finding {
     let name = "control groups";
     let remedy = "limits are then kept by rlimits and a watch; \
                   `systemd-run --user --scope -p Delegate=yes shieldrun …` gives a group";
-    let Ok(own) = fs::read_to_string("/proc/self/cgroup") else {
-        return Finding::less(name, "none", remedy);
-    };
-    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) else {
-        return Finding::less(name, "version 1 only", remedy);
-    };
-    let directory = Path::new("/sys/fs/cgroup").join(path);
-    let controllers = fs::read_to_string(directory.join("cgroup.controllers")).unwrap_or_default();
-    let delegated = rustix::fs::access(directory.join("cgroup.procs"), rustix::fs::Access::WRITE_OK).is_ok();
-    let has = |wanted| controllers.split_whitespace().any(|controller| controller == wanted);
-    if delegated && has("memory") && has("pids") {
-        Finding::good(name, format!("delegated: {}", controllers.trim()))
-    } else {
-        Finding::less(name, "version 2 without memory and pids for us", remedy)
+    match crate::limits::group_can_be_had() {
+        Ok(controllers) => Finding::good(name, format!("a group beside our own: {controllers}")),
+        Err(why) => Finding::less(name, why, remedy),
     }
 }
 

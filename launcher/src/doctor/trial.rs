@@ -56,7 +56,7 @@ impl Trial {
             return Self(vec![(Step::Namespaces, Err(io::Error::other("no pipe")))]);
         };
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        match clone_into(ALL_NAMESPACES) {
+        match clone_into(ALL_NAMESPACES, None) {
             Err(error) => Self(vec![(Step::Namespaces, Err(error))]),
             Ok(Cloned::Child) => {
                 drop(ours);

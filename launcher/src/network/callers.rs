@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use shieldrun_egress::{Origin, Witness};
+use shieldrun_egress::{Approach, Origin, Witness};
 
 use crate::sys::pidns::first_pid;
 
@@ -25,6 +25,8 @@ const LINES: usize = 20_000;
 pub(crate) struct Callers {
     asked: Mutex<VecDeque<Asked>>,
     init: OwnedFd,
+    /// Who is told of a connection before it is made, once the doors stand.
+    approach: OnceLock<Approach>,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,13 @@ struct Asked {
 impl Callers {
     /// `init` is the pidfd of the first process inside: its network is the one that is looked at.
     pub(crate) fn new(init: OwnedFd) -> Self {
-        Self { asked: Mutex::default(), init }
+        Self { asked: Mutex::default(), init, approach: OnceLock::new() }
+    }
+
+    /// Tells the doors of each connection from now on.
+    pub(super) fn telling(&self, approach: Approach) {
+        // There is one network.
+        let _ = self.approach.set(approach);
     }
 
     /// Takes note of a caller that waits for the answer: its descriptor is looked at now.
@@ -49,6 +57,13 @@ impl Callers {
             asked.pop_front();
         }
         asked.push_back(Asked { inode, pid });
+    }
+
+    /// The same caller wants to get there. When this returns, a door stands where one is to stand.
+    pub(crate) fn approaches(&self, to: SocketAddr, pid: u32) {
+        if let (Some(approach), IpAddr::V4(address)) = (self.approach.get(), to.ip().to_canonical()) {
+            approach.tell(&Origin { pid: Some(pid) }, SocketAddrV4::new(address, to.port()));
+        }
     }
 
     fn pid_of(&self, from: SocketAddr, to: SocketAddr) -> Option<u32> {

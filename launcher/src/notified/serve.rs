@@ -26,6 +26,7 @@ use crate::procfs;
 use crate::spawn::{BLOCKED_COMMAND, denial};
 use crate::sys::pidfd::End;
 use crate::sys::pidns::{first_pid, inner_pid, namespace_of};
+use crate::sys::ring::Address;
 use crate::sys::seccomp::{Asked, Listener, Word};
 
 /// The thread's state.
@@ -313,6 +314,9 @@ impl Server {
             if let Some(callers) = &self.callers {
                 let [descriptor, ..] = asked.arguments;
                 callers.asks(asked.thread, descriptor, process.pid);
+                if let Address::Inet(to) = address {
+                    callers.approaches(to, process.pid);
+                }
             }
             let event = Event::new(now, Action::ConnectionAttempted, Provider::Kernel);
             self.sender.send(event.process(process).destination(destination_of(&address)));

@@ -4,6 +4,7 @@
 //! the run record, so that the kernel's work and ours overlap. Nothing of the command runs before
 //! the supervisor gives the word.
 
+mod agent;
 mod doors;
 mod error;
 mod home;
@@ -19,7 +20,7 @@ mod syscalls;
 mod tripwire;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -58,24 +59,31 @@ pub(crate) struct Ready {
     pub terminal: Option<OwnedFd>,
     /// The upper layer of the workspace, where it is in memory.
     pub upper: Option<OwnedFd>,
+    /// The socket of the ssh-agent, where the guest has one.
+    pub agent: Option<OwnedFd>,
     /// Whether toolchains of the home are the host's own, read-only, because no overlay could be made.
     pub tools_are_shared: bool,
     /// The sockets of the guest's network, where it reaches further than itself.
     pub doors: Option<Openings>,
 }
 
-/// Clones the set-up child.
+/// Clones the set-up child, into the control group of the run where it has one.
 ///
 /// # Errors
 /// When the kernel gives no namespaces; the error knows the likely cause.
-pub(crate) fn launch(prepared: &Prepared<'_>) -> Result<Launched, SpawnError> {
+pub(crate) fn launch(prepared: &Prepared<'_>, group: Option<BorrowedFd<'_>>) -> Result<Launched, SpawnError> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(|error| SpawnError::Socket(error.into()))?;
     let namespaces = match prepared.tier {
         Tier::Full => ALL_NAMESPACES,
         Tier::Landlock | Tier::Preload => 0,
     };
-    match clone_into(namespaces).map_err(SpawnError::from_clone)? {
+    let cloned = match clone_into(namespaces, group) {
+        // A group that takes nobody in: the watch keeps the limits.
+        Err(_) if group.is_some() => clone_into(namespaces, None),
+        cloned => cloned,
+    };
+    match cloned.map_err(SpawnError::from_clone)? {
         Cloned::Parent { pid, pidfd } => {
             if prepared.mapped_by == MappedBy::Launcher {
                 // A child that is gone by now has said why.
@@ -126,13 +134,14 @@ impl Launched {
             }
         };
         match report {
-            Report::Ready(Handed { ring, terminal, upper, tools_are_shared }) => Ok(Ready {
+            Report::Ready(Handed { ring, terminal, upper, agent, tools_are_shared }) => Ok(Ready {
                 pid: self.pid,
                 pidfd: self.pidfd,
                 control: self.control,
                 ring,
                 terminal,
                 upper,
+                agent,
                 tools_are_shared,
                 doors,
             }),

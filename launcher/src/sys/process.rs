@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Which side of a clone this is.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) const ALL_NAMESPACES: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS) as u64;
 
-/// `struct clone_args` of clone3(2), first version (64 bytes).
+/// `struct clone_args` of clone3(2), with what Linux 5.7 has (88 bytes).
 #[repr(C)]
 #[derive(Default)]
 struct CloneArgs {
@@ -38,28 +38,42 @@ struct CloneArgs {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
-const _: () = assert!(size_of::<CloneArgs>() == 64);
+const _: () = assert!(size_of::<CloneArgs>() == 88);
+/// Its first version, which Linux 5.3 had: what is zero behind it need not be said.
+const FIRST: usize = 64;
+/// `CLONE_INTO_CGROUP` of linux/sched.h.
+const INTO_GROUP: u64 = 0x2_0000_0000;
 
-/// Forks into new namespaces.
+/// Forks into new namespaces, and into a control group where there is one.
 ///
 /// # Errors
 /// What clone3(2) gives: `EPERM` and `ENOSPC` where user namespaces are forbidden.
-pub(crate) fn clone_into(namespaces: u64) -> io::Result<Cloned> {
+pub(crate) fn clone_into(namespaces: u64, group: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     let mut pidfd: libc::c_int = -1;
-    let args = CloneArgs {
+    let mut args = CloneArgs {
         flags: namespaces | libc::CLONE_PIDFD as u64,
         pidfd: &raw mut pidfd as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
     };
-    // SAFETY: `args` is a version-0 clone_args on this stack; without CLONE_VM the child has its own
+    let mut size = FIRST;
+    if let Some(group) = group {
+        args.flags |= INTO_GROUP;
+        args.cgroup = u64::from(group.as_raw_fd().unsigned_abs());
+        size = size_of::<CloneArgs>();
+    }
+    // SAFETY: `args` is a clone_args of at least that size on this stack; without CLONE_VM the child has its own
     // copy of the memory, and the launcher has one thread here, so no lock is held by another.
-    let mut result = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    let mut result = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size) };
     if result == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
         // Container engines answer so, because a filter cannot look into clone3's arguments; the
         // older call takes the same flags, and the descriptor where the parent's tid would go.
-        let flags = args.flags | args.exit_signal;
+        // It has no groups: the watch has to do.
+        let flags = (args.flags & !INTO_GROUP) | args.exit_signal;
         // SAFETY: as above; a null stack means fork's; the third argument is `pidfd` on every
         // architecture that we build for, and the kernel stores one int there.
         result = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) };

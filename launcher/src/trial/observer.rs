@@ -39,6 +39,22 @@ impl Watcher {
     pub(super) fn measuring(self, meter: Option<Meter>, init: OwnedFd) -> Self {
         Self { meter: meter.map(|meter| (meter, init)), ..self }
     }
+
+    /// The kernel ended it, at a limit that it keeps itself. What the watch said before stands.
+    pub(super) fn ran_out(&mut self, reached: Reached) {
+        if self.reached.is_none() {
+            self.tell(reached);
+        }
+    }
+
+    fn tell(&mut self, reached: Reached) {
+        self.reached = Some(reached);
+        self.sender.send(
+            event(Action::LimitReached)
+                .limit(reached.key)
+                .message(audit::Text::from_bytes(reached.to_string().as_bytes())),
+        );
+    }
 }
 
 impl Observer for Watcher {
@@ -69,12 +85,7 @@ impl Observer for Watcher {
         let Some(reached) = meter.look() else { return };
         let _ = pidfd_send_signal(&*init, Signal::KILL);
         self.meter = None;
-        self.reached = Some(reached);
-        self.sender.send(
-            event(Action::LimitReached)
-                .limit(reached.key)
-                .message(audit::Text::from_bytes(reached.to_string().as_bytes())),
-        );
+        self.tell(reached);
     }
 
     fn output_closed(&mut self, stream: Stream, errno: Errno) {

@@ -15,8 +15,9 @@ use super::telling::{Address, Linear, Notify, Reference, SinkName, Webhook};
 use super::value::{Item, Layer, Origin, Value};
 use super::words::{FileMode, History, Isolation, NetworkMode, Notice, Place, Review, SecretsMode, Writes};
 use crate::glob::{NameGlob, PathGlob};
-use crate::network::Binding;
+use crate::network::{Binding, Entry};
 use crate::pattern::Pattern;
+use crate::profiles::Profile;
 
 /// What holds for a run.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Policy {
     pub blocked_patterns: Vec<Pattern>,
     /// What waits for a person.
     pub require_human_review: Vec<ReviewGlob>,
+    /// What is known of the agent that is run.
+    pub profile: Option<&'static Profile>,
     /// Whether accepted files are promoted beside refused ones.
     pub partial: bool,
     /// What becomes of real secrets.
@@ -34,6 +37,8 @@ pub struct Policy {
     pub files: Files,
     /// What can be reached.
     pub network: Network,
+    /// What the person's keys may be used for.
+    pub ssh: Ssh,
     /// Limits of the run.
     pub limits: Limits,
     /// How much may change without a person.
@@ -107,6 +112,8 @@ pub enum RuleForce {
     Exactly,
     /// The project said so: this or stricter.
     AtLeast,
+    /// A profile said so: this or stricter, where no person said anything.
+    Unless,
 }
 
 /// What of the host is there, and where writes go.
@@ -131,6 +138,15 @@ pub struct Network {
     pub resolve: Vec<String>,
     /// Whose TLS is not looked into.
     pub passthrough: Vec<String>,
+}
+
+/// What the keys of the person's ssh-agent may be used for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ssh {
+    /// Hosts where they may log in: `host`, `*.host`.
+    pub hosts: Vec<String>,
+    /// Whether they may sign commits.
+    pub sign_commits: bool,
 }
 
 /// Limits of a run; none is no limit.
@@ -188,10 +204,15 @@ pub struct Retention {
 impl Policy {
     /// What holds when nobody says anything.
     pub fn built_in() -> Self {
-        Policy::from_settings(built_in())
+        Policy::from_settings(built_in(), None)
     }
 
-    pub(crate) fn from_settings(settings: Vec<Effective>) -> Self {
+    /// Whether every host of a profile is allowed.
+    pub fn allows_hosts_of(&self, profile: &Profile) -> bool {
+        profile.hosts.iter().all(|host| self.network.allow.iter().any(|allowed| allowed == host))
+    }
+
+    pub(crate) fn from_settings(settings: Vec<Effective>, profile: Option<&'static Profile>) -> Self {
         let read = Reader(&settings);
         let notify = notify(&read);
         let mut secrets = Secrets {
@@ -221,6 +242,7 @@ impl Policy {
                 let glob = PathGlob::new(&item.text).ok()?;
                 Some(ReviewGlob { text: item.text.clone(), glob })
             }),
+            profile,
             partial: read.flag("partial"),
             secrets,
             files: Files {
@@ -233,6 +255,10 @@ impl Policy {
                 allow: read.map("network.allow", text),
                 resolve: read.map("network.resolve", text),
                 passthrough: read.map("network.passthrough", text),
+            },
+            ssh: Ssh {
+                hosts: read.map("ssh.hosts", |item| Some(Entry::whole_host(&item.text).ok()?.pattern())),
+                sign_commits: read.flag("ssh.sign_commits"),
             },
             limits,
             gate: GateLimits {
@@ -276,6 +302,13 @@ impl Policy {
     }
 }
 
+impl Ssh {
+    /// Whether an agent is there inside.
+    pub fn has_agent(&self) -> bool {
+        !self.hosts.is_empty() || self.sign_commits
+    }
+}
+
 impl Secrets {
     /// The secrets that the launcher uses itself are as secret inside as any, whatever they look like.
     fn hide<'a>(&mut self, references: impl Iterator<Item = &'a Reference>) {
@@ -313,6 +346,7 @@ impl Secrets {
         own: Option<FileMode>,
     ) -> Option<FileMode> {
         let above = |rule: &&FileRule| path.starts_with(rule.host_path(home, workspace));
+        let unless = self.strictest(RuleForce::Unless, &above);
         let exact = self
             .files
             .iter()
@@ -320,14 +354,11 @@ impl Secrets {
             .filter(above)
             .max_by_key(|rule| rule.host_path(home, workspace).components().count())
             .map(|rule| rule.mode);
-        let least = self
-            .files
-            .iter()
-            .filter(|rule| rule.force == RuleForce::AtLeast)
-            .filter(above)
-            .map(|rule| rule.mode)
-            .max();
-        exact.or(own).max(least)
+        exact.or(own.max(unless)).max(self.strictest(RuleForce::AtLeast, &above))
+    }
+
+    fn strictest(&self, force: RuleForce, above: &dyn Fn(&&FileRule) -> bool) -> Option<FileMode> {
+        self.files.iter().filter(|rule| rule.force == force).filter(above).map(|rule| rule.mode).max()
     }
 }
 
@@ -401,7 +432,11 @@ fn notify(read: &Reader<'_>) -> Notify {
 }
 
 fn file_rule(item: &Item) -> Option<FileRule> {
-    let force = if item.origin.layer == Layer::Project { RuleForce::AtLeast } else { RuleForce::Exactly };
+    let force = match item.origin.layer {
+        Layer::Project => RuleForce::AtLeast,
+        Layer::Profile => RuleForce::Unless,
+        Layer::BuiltIn | Layer::User | Layer::Flags => RuleForce::Exactly,
+    };
     Some(FileRule { path: item.text.clone(), mode: FileMode::from_word(item.word?)?, force })
 }
 
@@ -451,7 +486,7 @@ fn item_json(item: &Item) -> Json {
     if let Some(rule) = file_rule(item) {
         map.insert("path".to_owned(), Json::from(rule.path));
         map.insert("mode".to_owned(), Json::from(rule.mode.word()));
-        map.insert("at_least".to_owned(), Json::from(rule.force == RuleForce::AtLeast));
+        map.insert("at_least".to_owned(), Json::from(rule.force != RuleForce::Exactly));
         return Json::Object(map);
     }
     if item.places.is_empty() {

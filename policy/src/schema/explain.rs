@@ -21,7 +21,11 @@ impl Policy {
                     }
                 }
                 value => {
-                    rows.push((format!("{path}: {}", plain(setting.kind, value)), setting.origin.to_string()))
+                    let mut said = setting.origin.to_string();
+                    if let ("profile", Some(profile)) = (path, self.profile) {
+                        said = format!("{said}; this is {}", profile.title);
+                    }
+                    rows.push((format!("{path}: {}", plain(setting.kind, value)), said));
                 }
             }
         }

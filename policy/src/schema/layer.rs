@@ -127,6 +127,9 @@ fn tighten(under: &mut Effective, setting: &Setting, say: &mut dyn FnMut(Span, S
         (Order::LaterWord, Value::Word(old), Value::Word(new)) => {
             rank(under.kind, new) >= rank(under.kind, old)
         }
+        (Order::LastWord, Value::Word(old), Value::Word(new)) => {
+            old == new || rank(under.kind, new) == last(under.kind)
+        }
         (Order::Lower, Value::Limit(old), Value::Limit(new)) => {
             new.unwrap_or(u64::MAX) <= old.unwrap_or(u64::MAX)
         }
@@ -244,6 +247,11 @@ fn tighten_items(under: &mut Effective, new: &[Item], setting: &Setting, say: &m
 fn rank(kind: Kind, word: &str) -> Option<usize> {
     let Kind::Word { words, .. } = kind else { return None };
     place_of(words, word)
+}
+
+fn last(kind: Kind) -> Option<usize> {
+    let Kind::Word { words, .. } = kind else { return None };
+    words.len().checked_sub(1)
 }
 
 fn rank_file(word: Option<&str>) -> Option<usize> {

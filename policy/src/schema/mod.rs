@@ -17,6 +17,7 @@ mod quantity;
 mod read;
 mod value;
 
+mod agent;
 mod effective;
 mod overrides;
 mod telling;
@@ -42,6 +43,7 @@ pub use words::{
 pub(crate) use words::nearest;
 
 use diagnostic::{SourceText, decode};
+use layer::Effective;
 use read::{Form, settings};
 
 /// A policy file.
@@ -60,8 +62,22 @@ pub struct Source {
 /// Sources of one layer apply in the order given. Any mistake makes this an error, and the error has them all:
 /// a policy that is half understood protects half.
 pub fn load(sources: &[Source], overrides: &Overrides) -> Result<Policy, Vec<Diagnostic>> {
+    let plain = laid(layer::built_in(), sources, overrides)?;
+    // Which agent it is, and whether its hosts count, is known only when all have spoken. Its entries lie
+    // beneath theirs, so everybody is heard a second time, on top of them.
+    let Some(profile) = agent::chosen(&plain).of(&overrides.command) else {
+        return Ok(Policy::from_settings(plain, None));
+    };
+    let base = agent::beneath(profile, &overrides.workspace, agent::hosts_count(&plain));
+    Ok(Policy::from_settings(laid(base, sources, overrides)?, Some(profile)))
+}
+
+fn laid(
+    mut effective: Vec<Effective>,
+    sources: &[Source],
+    overrides: &Overrides,
+) -> Result<Vec<Effective>, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    let mut effective = layer::built_in();
     let mut ordered: Vec<&Source> = sources.iter().collect();
     ordered.sort_by_key(|source| source.layer);
     for source in ordered {
@@ -81,7 +97,7 @@ pub fn load(sources: &[Source], overrides: &Overrides) -> Result<Policy, Vec<Dia
     }
     layer::lay(&mut effective, overrides.settings(), None, &mut diagnostics);
     layer::find_halves(&effective, &mut diagnostics);
-    if diagnostics.is_empty() { Ok(Policy::from_settings(effective)) } else { Err(diagnostics) }
+    if diagnostics.is_empty() { Ok(effective) } else { Err(diagnostics) }
 }
 
 #[cfg(test)]

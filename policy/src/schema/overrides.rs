@@ -10,6 +10,7 @@ use super::table::leaf;
 use super::value::{Item, Layer, Origin, Value};
 use super::words::{Isolation, NetworkMode, Review, SecretsMode, Writes};
 use super::{document::Span, json};
+use crate::profiles::Choice;
 
 /// What the command line says. Fields are the options; `--config` is beneath them.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,8 @@ pub struct Overrides {
     pub network: Option<NetworkMode>,
     /// `--allow`, each.
     pub allow: Vec<String>,
+    /// `--ssh-agent`, each.
+    pub ssh_hosts: Vec<String>,
     /// `--secrets`.
     pub secrets: Option<SecretsMode>,
     /// `--writes`.
@@ -28,6 +31,12 @@ pub struct Overrides {
     pub review: Option<Review>,
     /// `--isolation`.
     pub isolation: Option<Isolation>,
+    /// `--profile`.
+    pub profile: Option<Choice>,
+    /// The command, which tells the agent.
+    pub command: Vec<Vec<u8>>,
+    /// The workspace, whose sessions with the agent are kept.
+    pub workspace: Vec<u8>,
     /// `--sink`, each.
     pub sinks: Vec<String>,
     /// What `--config` said.
@@ -61,32 +70,25 @@ impl Overrides {
             word("--writes", "files.writes", self.writes.map(Writes::word)),
             word("--review", "review", self.review.map(Review::word)),
             word("--isolation", "isolation.mode", self.isolation.map(Isolation::word)),
-            setting("--sink", "trace.sinks", self.sinks()),
+            word("--profile", "profile", self.profile.map(Choice::word)),
+            setting("--sink", "trace.sinks", items("--sink", &self.sinks)),
+            setting("--ssh-agent", "ssh.hosts", items("--ssh-agent", &self.ssh_hosts)),
         ];
-        let host = |text: &String| Item {
-            text: text.clone(),
-            word: None,
-            places: Vec::new(),
-            origin: Origin::option("--allow"),
-            span: Span::default(),
-        };
-        let hosts = (!self.allow.is_empty()).then(|| Value::Items(self.allow.iter().map(host).collect()));
-        let allow = setting("--allow", "network.allow", hosts);
+        let allow = setting("--allow", "network.allow", items("--allow", &self.allow));
         self.config.iter().cloned().chain(options.into_iter().flatten()).chain(allow).collect()
     }
 }
 
-impl Overrides {
-    fn sinks(&self) -> Option<Value> {
-        let item = |text: &String| Item {
-            text: text.clone(),
-            word: None,
-            places: Vec::new(),
-            origin: Origin::option("--sink"),
-            span: Span::default(),
-        };
-        (!self.sinks.is_empty()).then(|| Value::Items(self.sinks.iter().map(item).collect()))
-    }
+/// What an option said that may be given more than once.
+fn items(option: &str, texts: &[String]) -> Option<Value> {
+    let item = |text: &String| Item {
+        text: text.clone(),
+        word: None,
+        places: Vec::new(),
+        origin: Origin::option(option),
+        span: Span::default(),
+    };
+    (!texts.is_empty()).then(|| Value::Items(texts.iter().map(item).collect()))
 }
 
 fn setting(option: &str, path: &str, value: Option<Value>) -> Option<Setting> {

@@ -4,6 +4,7 @@
 //! cannot drift from each other. Adding a key is one entry here, and a field of `Policy` that takes its value.
 
 use super::words::{FileMode, History, Isolation, NetworkMode, Place, Review, SecretsMode, Word, Writes};
+use crate::profiles;
 use telling::{NOTIFY, TRACE};
 
 /// One key of the policy.
@@ -108,6 +109,8 @@ pub(crate) enum Order {
     Grants,
     /// Each path by itself, a project's entry being "at least this".
     PerPath,
+    /// Only the last word of the list is stricter.
+    LastWord,
     /// Only a person sets it, and the last one who does has said it all.
     Person,
 }
@@ -170,6 +173,15 @@ pub(crate) const KEYS: &[Key] = &[
         r#"["*.yml", ".github/**"]"#,
         None,
         "Changes to these files wait for a person. Globs as in `.gitignore`."
+    ),
+    leaf!(
+        "profile",
+        "profile",
+        Kind::Word { words: profiles::WORDS, default: profiles::AUTO },
+        Order::LastWord,
+        "auto",
+        Some("--profile"),
+        "Which agent this is: its settings, its sessions and its login are there, and its hosts where `network: allowlist` is your own choice. A project's file may choose `none`."
     ),
     leaf!(
         "partial",
@@ -298,6 +310,31 @@ pub(crate) const KEYS: &[Key] = &[
                 r#"["pinned.example.com"]"#,
                 None,
                 "With `secrets: broker`: hosts whose TLS is not looked into, because their clients know their certificate or show one of their own. No secret is swapped in there, and nothing is scanned."
+            ),
+        ]
+    ),
+    section!(
+        "ssh",
+        None,
+        "What the keys of your ssh-agent may be used for. The keys stay there.",
+        &[
+            leaf!(
+                "hosts",
+                "ssh.hosts",
+                Kind::WholeHosts,
+                Order::Grants,
+                r#"["git.example.com"]"#,
+                Some("--ssh-agent"),
+                "Hosts where they may log in, by the keys that your `known_hosts` has of them. `network.allow` needs the port as well: `git.example.com:22`."
+            ),
+            leaf!(
+                "sign_commits",
+                "ssh.sign_commits",
+                Kind::Flag { default: false },
+                Order::False,
+                "false",
+                None,
+                "Whether they may sign commits and tags of git."
             ),
         ]
     ),

@@ -11,6 +11,8 @@ use super::document::Span;
 pub enum Layer {
     /// What holds when nobody says anything.
     BuiltIn,
+    /// What is known of the agent that is run.
+    Profile,
     /// The user's own file.
     User,
     /// The workspace's file. It came with the code, so it may only tighten.
@@ -23,6 +25,7 @@ impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Layer::BuiltIn => "built in",
+            Layer::Profile => "profile",
             Layer::User => "user",
             Layer::Project => "project",
             Layer::Flags => "command line",
@@ -44,6 +47,10 @@ pub struct Origin {
 impl Origin {
     pub(crate) fn built_in() -> Self {
         Origin { layer: Layer::BuiltIn, file: String::new(), position: None }
+    }
+
+    pub(crate) fn profile(name: &str) -> Self {
+        Origin { layer: Layer::Profile, file: name.to_owned(), position: None }
     }
 
     pub(crate) fn option(name: &str) -> Self {

@@ -21,6 +21,12 @@ pub struct UnknownWord {
     expected: &'static [Word],
 }
 
+impl UnknownWord {
+    pub(crate) fn new(found: &str, expected: &'static [Word]) -> Self {
+        UnknownWord { found: found.to_owned(), expected }
+    }
+}
+
 impl fmt::Display for UnknownWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&unknown_word(&self.found, self.expected))

@@ -25,11 +25,14 @@ const KEPT: usize = 256;
 const VALID_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const VALID_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// By host, and by the protocol's name in ALPN.
+type Answers = HashMap<(HostName, &'static [u8]), Arc<ServerConfig>>;
+
 /// The authority of one run. Made before the guest is, which is given its certificate to trust.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
-    kept: Mutex<HashMap<(HostName, Protocol), Arc<ServerConfig>>>,
+    kept: Mutex<Answers>,
 }
 
 /// What is spoken inside TLS.
@@ -73,8 +76,12 @@ impl Authority {
         &self.certificate_pem
     }
 
-    /// How to answer as this host, in this protocol.
-    pub(super) fn answer_as(&self, host: &HostName, protocol: Protocol) -> io::Result<Arc<ServerConfig>> {
+    /// How to answer as this host, in the protocol that has this name in ALPN.
+    pub(super) fn answer_as(
+        &self,
+        host: &HostName,
+        protocol: &'static [u8],
+    ) -> io::Result<Arc<ServerConfig>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (host.clone(), protocol);
         if let Some(config) = kept.get(&key) {
@@ -88,7 +95,7 @@ impl Authority {
         Ok(config)
     }
 
-    fn make_out(&self, host: &HostName, protocol: Protocol) -> io::Result<ServerConfig> {
+    fn make_out(&self, host: &HostName, protocol: &'static [u8]) -> io::Result<ServerConfig> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![alternative_name(host)?];
@@ -108,7 +115,7 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(io::Error::other)?;
-        config.alpn_protocols = vec![protocol.alpn().to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(config)
     }
 }

@@ -121,7 +121,8 @@ impl<L: Ledger, D: Dial> Connection<L, D> {
         let Inner { dial, trust, .. } = &*self.inner;
         let dialled = upstream::secure(dial, made, &self.to, trust, offered, limits).await;
         let dialled = dialled.map_err(unreachable)?;
-        let config = self.inner.authority.answer_as(&self.to.host, dialled.protocol).map_err(Broken::Io)?;
+        let config =
+            self.inner.authority.answer_as(&self.to.host, dialled.protocol.alpn()).map_err(Broken::Io)?;
         let guest = timeout(limits.handshake, hello.into_stream(config)).await.map_err(late)?;
         self.http(guest.map_err(Broken::Io)?, dialled, Scheming::Tls).await
     }
@@ -185,7 +186,7 @@ impl<L: Ledger, D: Dial> Connection<L, D> {
 }
 
 /// Whether the name in the TLS greeting is that of the destination; an address is greeted without one.
-fn is_named(greeted: Option<&str>, host: &HostName) -> bool {
+pub(super) fn is_named(greeted: Option<&str>, host: &HostName) -> bool {
     match host {
         HostName::Name(name) => {
             greeted.is_some_and(|greeted| greeted.trim_end_matches('.').eq_ignore_ascii_case(name))

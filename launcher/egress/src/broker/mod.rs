@@ -8,6 +8,7 @@
 //! ```text
 //! guest -> idle -> connection (TLS, authority) -> session: strict -> head, signature -> outgoing -> upstream
 //! guest <--------------------------------------------------- head <- tokens, incoming <------------ upstream
+//! guest <-> postgres (TLS, login, splice) <-> a database
 //! ```
 //!
 //! Both directions stream. What is held back is what may be the beginning of a value, and no more, but for
@@ -24,6 +25,7 @@ mod head;
 mod idle;
 mod incoming;
 mod outgoing;
+mod postgres;
 mod secrets;
 mod session;
 mod settings;
@@ -39,11 +41,12 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use authority::Authority;
+pub use postgres::{Database, Protection};
 pub use secrets::{Learn, Learned, Swaps};
-pub use settings::{Binding, Hosts, Limits, Settings, TokenEndpoint};
+pub use settings::{Binding, Bound, Hosts, Limits, Settings, TokenEndpoint};
 
 use crate::flow::{Destination, Dial, Origin};
 use crate::ledger::{Ledger, Note, Refusal};
@@ -127,6 +130,40 @@ impl<L: Ledger, D: Dial> Broker<L, D> {
         self.carry(guest, Some(upstream), destination, origin).await
     }
 
+    /// Whether a password of a database is known for there.
+    pub fn has_database(&self, to: &Destination) -> bool {
+        self.inner.rules.settings.databases.iter().any(|known| known.is_at(to))
+    }
+
+    /// Serves one connection of the guest to a database that a password is known for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broker::serve`].
+    pub async fn serve_database<S>(
+        &self,
+        guest: S,
+        server: TcpStream,
+        destination: Destination,
+        origin: Origin,
+    ) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(_room) = self.room(&destination, &origin) else { return Err(full()) };
+        postgres::serve(&self.inner, guest, server, destination, origin).await
+    }
+
+    /// A place among the connections that may be open at once; that there is none is on record.
+    fn room(&self, destination: &Destination, origin: &Origin) -> Option<SemaphorePermit<'_>> {
+        let room = self.inner.room.try_acquire().ok();
+        if room.is_none() {
+            let denied = Note::Denied { to: destination.to_string(), why: Refusal::Limit };
+            self.inner.ledger.note(origin, denied);
+        }
+        room
+    }
+
     async fn carry<S>(
         &self,
         guest: S,
@@ -141,13 +178,13 @@ impl<L: Ledger, D: Dial> Broker<L, D> {
         if inner.rules.settings.passthrough.contains(&destination.host) {
             return Err(io::Error::other("the policy passes this host through; it is not for the broker"));
         }
-        let Ok(_room) = inner.room.try_acquire() else {
-            let to = destination.to_string();
-            inner.ledger.note(&origin, Note::Denied { to, why: Refusal::Limit });
-            return Err(io::Error::other("too many connections are open at once"));
-        };
+        let Some(_room) = self.room(&destination, &origin) else { return Err(full()) };
         connection::serve(inner, guest, made, destination, origin).await
     }
+}
+
+fn full() -> io::Error {
+    io::Error::other("too many connections are open at once")
 }
 
 impl<L, D> Clone for Broker<L, D> {

@@ -96,7 +96,7 @@ impl Swaps {
             let here = valid.get(&id).is_some_and(|hosts| hosts.contains(at));
             return if here && part != Part::Path { Use::Named } else { Use::Not };
         };
-        let ours = |b: &&Binding| b.secret == entry.name && b.hosts.contains(at) && b.parts.contains(&part);
+        let ours = |b: &&Binding| b.secret.is(entry) && b.hosts.contains(at) && b.parts.contains(&part);
         if bindings.iter().any(|binding| ours(&binding)) {
             return Use::Any;
         }
@@ -142,7 +142,7 @@ impl Swaps {
             if let Some(hosts) = by_kind(entry) {
                 all.extend(&hosts);
             }
-            for binding in bindings.iter().filter(|binding| binding.secret == entry.name) {
+            for binding in bindings.iter().filter(|binding| binding.secret.is(entry)) {
                 all.extend(&binding.hosts);
             }
         }
@@ -161,6 +161,11 @@ impl Swaps {
         self.registry.write_real(id, &mut real);
         self.learned.lock().unwrap_or_else(PoisonError::into_inner).write_real(id, &mut real);
         real
+    }
+
+    /// What the guest was given in the place of a secret of the run's.
+    pub(super) fn synthetic(&self, id: SecretId) -> Option<Vec<u8>> {
+        self.registry.entry(id).map(|entry| entry.synthetic().to_vec())
     }
 
     /// The secrets that belong together with this one, by kind.

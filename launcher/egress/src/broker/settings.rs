@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shieldrun_policy::network::Rules;
+use shieldrun_secrets::{Entry, SecretId};
 use tokio_rustls::rustls::RootCertStore;
 
+use super::postgres::Database;
 use crate::flow::HostName;
 use crate::ledger::Part;
 
@@ -18,12 +20,21 @@ pub struct Hosts(Vec<String>);
 /// Where the policy lets a secret be swapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// The secret's name, as its entry has it.
-    pub secret: String,
+    /// Which secret.
+    pub secret: Bound,
     /// At these hosts.
     pub hosts: Hosts,
     /// In these parts of a request. In a query and in a body it has to be the whole value of a field.
     pub parts: Vec<Part>,
+}
+
+/// The secret of a binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Every one of this name.
+    Named(String),
+    /// This one.
+    One(SecretId),
 }
 
 /// Where new credentials are handed out.
@@ -68,6 +79,8 @@ pub struct Settings {
     pub token_endpoints: Vec<TokenEndpoint>,
     /// Hosts whose TLS is not ended here; the broker refuses them.
     pub passthrough: Hosts,
+    /// Passwords of databases, and where they belong.
+    pub databases: Vec<Database>,
     /// Which requests may be made of a host that is listed for some only; all, where nobody says so.
     pub requests: Option<Arc<Rules>>,
     /// The limits.
@@ -106,6 +119,15 @@ impl Hosts {
 
     pub(super) fn extend(&mut self, others: &Self) {
         self.0.extend(others.0.iter().filter(|name| !self.0.contains(name)).cloned().collect::<Vec<_>>());
+    }
+}
+
+impl Bound {
+    pub(super) fn is(&self, entry: &Entry) -> bool {
+        match self {
+            Bound::Named(name) => *name == entry.name,
+            Bound::One(id) => *id == entry.id,
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::authority::Protocol;
+use super::postgres::{self, Anybody};
 use super::settings::Limits;
 use super::stop::Passing;
 use crate::flow::{Destination, Dial, HostName};
@@ -27,6 +28,10 @@ use crate::flow::{Destination, Dial, HostName};
 pub(super) struct Trust {
     http1: Arc<ClientConfig>,
     both: Arc<ClientConfig>,
+    /// A database that has to be verified.
+    pub(super) database: Arc<ClientConfig>,
+    /// A database whose certificate nobody asked to verify.
+    pub(super) anybody: Arc<ClientConfig>,
 }
 
 impl Trust {
@@ -41,12 +46,20 @@ impl Trust {
             .map_err(io::Error::other)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let offering = |protocols: &[Protocol]| {
+        let offering = |protocols: &[&[u8]]| {
             let mut config = base.clone();
-            config.alpn_protocols = protocols.iter().map(|protocol| protocol.alpn().to_vec()).collect();
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
             Arc::new(config)
         };
-        Ok(Self { http1: offering(&[Protocol::Http1]), both: offering(&[Protocol::Http2, Protocol::Http1]) })
+        let database = offering(&[postgres::ALPN]);
+        let mut anybody = (*database).clone();
+        anybody.dangerous().set_certificate_verifier(Arc::new(Anybody::new()));
+        Ok(Self {
+            http1: offering(&[Protocol::Http1.alpn()]),
+            both: offering(&[Protocol::Http2.alpn(), Protocol::Http1.alpn()]),
+            database,
+            anybody: Arc::new(anybody),
+        })
     }
 }
 
@@ -82,10 +95,7 @@ pub(super) async fn secure<D: Dial>(
     offered: Protocol,
     limits: &Limits,
 ) -> io::Result<Dialled> {
-    let name = match &to.host {
-        HostName::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other)?,
-        HostName::Address(address) => ServerName::from(*address),
-    };
+    let name = name_of(&to.host)?;
     let config = if offered == Protocol::Http2 { &trust.both } else { &trust.http1 };
     let connect = async {
         let stream = connected(dial, made, to).await?;
@@ -98,6 +108,14 @@ pub(super) async fn secure<D: Dial>(
         _ => Protocol::Http1,
     };
     Ok(Dialled { stream: Stream::Tls(Box::new(stream)), protocol })
+}
+
+/// The name that a certificate has to be made out for.
+pub(super) fn name_of(host: &HostName) -> io::Result<ServerName<'static>> {
+    Ok(match host {
+        HostName::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other)?,
+        HostName::Address(address) => ServerName::from(*address),
+    })
 }
 
 /// Connects without TLS.

@@ -3,7 +3,8 @@
 //! An address is the only thing that tells a listener which name was meant. So each name has its own, and a
 //! port that the guest could listen on itself is listened on at that address alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
@@ -25,11 +26,15 @@ pub(super) struct Book {
     by_name: HashMap<String, Ipv4Addr>,
     by_address: Vec<Host>,
     spare: Vec<OwnedFd>,
+    /// Where somebody listens: at every address below 1024, at one address above.
+    listening: HashSet<(Ipv4Addr, u16)>,
 }
 
 impl Book {
-    pub(super) fn new(spare: Vec<OwnedFd>) -> Self {
-        Self { by_name: HashMap::new(), by_address: Vec::new(), spare }
+    /// `ports` are listened on at every address already.
+    pub(super) fn new(spare: Vec<OwnedFd>, ports: impl IntoIterator<Item = u16>) -> Self {
+        let listening = ports.into_iter().map(|port| (Ipv4Addr::UNSPECIFIED, port)).collect();
+        Self { by_name: HashMap::new(), by_address: Vec::new(), spare, listening }
     }
 
     /// The address of a name, and whether it is a new one. `None` when there are no more.
@@ -57,16 +62,29 @@ impl Book {
         }
     }
 
-    /// A listener at one address, where the port needs one of its own.
-    pub(super) fn listen(&mut self, address: Ipv4Addr, port: u16) -> Option<TcpListener> {
-        if port < PRIVILEGED {
-            return None;
+    /// A listener for a port at this address, where there is none yet: only there, if the guest could listen on
+    /// that port itself.
+    ///
+    /// # Errors
+    /// When no socket is left, or the port is taken.
+    pub(super) fn listen(&mut self, address: Ipv4Addr, port: u16) -> io::Result<Option<TcpListener>> {
+        let at = if port < PRIVILEGED { Ipv4Addr::UNSPECIFIED } else { address };
+        if !self.listening.insert((at, port)) {
+            return Ok(None);
         }
-        let spare = self.spare.pop()?;
+        let listener = self.take(SocketAddr::from((at, port)));
+        if listener.is_err() {
+            self.listening.remove(&(at, port));
+        }
+        listener.map(Some)
+    }
+
+    fn take(&mut self, at: SocketAddr) -> io::Result<TcpListener> {
+        let spare = self.spare.pop().ok_or(io::ErrorKind::QuotaExceeded)?;
         // A socket that is nowhere is neither listener nor stream; the two wrappers only carry the descriptor.
         let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(spare));
-        socket.bind(SocketAddr::from((address, port))).ok()?;
-        socket.listen(BACKLOG).ok()
+        socket.bind(at)?;
+        socket.listen(BACKLOG)
     }
 }
 
@@ -76,7 +94,7 @@ mod tests {
 
     #[test]
     fn each_name_keeps_an_address_of_its_own() {
-        let mut book = Book::new(Vec::new());
+        let mut book = Book::new(Vec::new(), []);
         let name = |name: &str| Host::Name(name.to_owned());
         let first = book.address_of(&name("a.example"));
         assert_eq!(first, Some((Ipv4Addr::new(198, 18, 0, 2), true)));
@@ -92,7 +110,7 @@ mod tests {
 
     #[test]
     fn names_come_to_an_end() {
-        let mut book = Book::new(Vec::new());
+        let mut book = Book::new(Vec::new(), []);
         for number in 0..MOST {
             assert!(book.address_of(&Host::Name(format!("n{number}.example"))).is_some());
         }

@@ -11,15 +11,16 @@ mod http;
 mod socks;
 mod speech;
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 use shieldrun_policy::network::{Host, Rules, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::broker::Broker;
@@ -68,6 +69,24 @@ pub(crate) struct Gate<L, W> {
     questions: Arc<AtomicUsize>,
 }
 
+/// Makes the doors that are missing, when somebody comes near.
+pub struct Approach(Box<Tell>);
+
+type Tell = dyn Fn(&Origin, SocketAddrV4) + Send + Sync;
+
+impl Approach {
+    /// The guest waits to be let connect to `to`; when this returns, whoever is to answer there listens.
+    pub fn tell(&self, origin: &Origin, to: SocketAddrV4) {
+        (self.0)(origin, to);
+    }
+}
+
+impl fmt::Debug for Approach {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Approach")
+    }
+}
+
 /// Why a connection does not come about, for the guest's ears.
 pub(crate) struct Refused {
     pub(crate) why: Refusal,
@@ -106,6 +125,9 @@ impl<L: Ledger, W: Witness> Doors<L, W> {
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
         };
+        let listeners: Vec<_> = openings.listeners.into_iter().map(listener).collect::<io::Result<_>>()?;
+        let ports = listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.port()));
+        let book = Mutex::new(Book::new(openings.spare, ports));
         let gate = Gate {
             rules,
             dialer,
@@ -113,16 +135,25 @@ impl<L: Ledger, W: Witness> Doors<L, W> {
             ledger,
             broker,
             witness,
-            book: Mutex::new(Book::new(openings.spare)),
+            book,
             open: Arc::default(),
             questions: Arc::default(),
         };
         Ok(Self {
             dns: UdpSocket::from_std(openings.dns)?,
             dns_tcp: listener(openings.dns_tcp)?,
-            listeners: openings.listeners.into_iter().map(listener).collect::<io::Result<_>>()?,
+            listeners,
             gate: Arc::new(gate),
         })
+    }
+
+    /// What is to be told before the guest connects to somewhere, from any thread.
+    pub(crate) fn approach(&self) -> Approach {
+        let (gate, runtime) = (Arc::clone(&self.gate), Handle::current());
+        Approach(Box::new(move |origin, to| {
+            let _entered = runtime.enter();
+            gate.approached(origin, to);
+        }))
     }
 
     /// Serves until the runtime ends.
@@ -209,12 +240,27 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
         let (address, fresh) = book.address_of(host)?;
         if fresh {
             for port in self.rules.ports_of(host) {
-                if let Some(listener) = book.listen(address, port) {
+                if let Ok(Some(listener)) = book.listen(address, port) {
                     tokio::spawn(accept(listener, Arc::clone(self)));
                 }
             }
         }
         Some(address)
+    }
+
+    /// The guest is about to connect to `to`. Where every public host may be reached, any port may be asked for: a
+    /// door is made for it before the guest gets there. Called within the runtime.
+    fn approached(self: &Arc<Self>, origin: &Origin, to: SocketAddrV4) {
+        if !self.rules.is_open() || to.port() == 0 || *to.ip() == PROXY {
+            return;
+        }
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(host) = book.host_of(IpAddr::V4(*to.ip())) else { return };
+        match book.listen(*to.ip(), to.port()) {
+            Ok(Some(listener)) => drop(tokio::spawn(accept(listener, Arc::clone(self)))),
+            Ok(None) => {}
+            Err(_) => self.deny(origin, &format!("{host}:{}", to.port()), Refusal::Limit),
+        }
     }
 
     async fn connection(self: &Arc<Self>, guest: TcpStream, from: SocketAddr, to: SocketAddr) {
@@ -333,7 +379,8 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
             || Account::open(Arc::clone(&self.ledger), origin.clone(), to.clone(), allowed(to.clone()));
         let mut watch = Watch::new(&self.scanners);
         if let Some(broker) = self.broker_for(&to) {
-            if speech::hear(&guest, &upstream, &mut first).await != Speech::Other {
+            let speech = speech::hear(&guest, &upstream, &mut first).await;
+            if matches!(speech, Speech::Tls | Speech::Http) {
                 let account = account();
                 let guest = Guest::new(guest, first, more, Arc::clone(account.counts()));
                 // What is worth knowing of its end is in the ledger.
@@ -344,6 +391,12 @@ impl<L: Ledger, W: Witness> Gate<L, W> {
                 self.deny(&origin, &to.to_string(), Refusal::Request);
                 reset(guest);
                 return reset(upstream);
+            }
+            if speech == Speech::Postgres && broker.has_database(&to) {
+                let account = account();
+                let guest = Guest::new(guest, first, more, Arc::clone(account.counts()));
+                let _ = broker.serve_database(guest, upstream, to.clone(), origin.clone()).await;
+                return;
             }
             watch = watch.beside_a_broker();
         }

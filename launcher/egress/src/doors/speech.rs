@@ -50,6 +50,8 @@ pub(crate) enum Speech {
     Tls,
     /// HTTP without TLS.
     Http,
+    /// The start-up of PostgreSQL's protocol.
+    Postgres,
     /// Anything else.
     Other,
 }
@@ -63,9 +65,31 @@ pub(crate) fn told(first: &[u8]) -> Option<Speech> {
         None if blank > ENOUGH => Some(Speech::Other),
         None => None,
         Some(&HANDSHAKE) => Some(Speech::Tls),
+        Some(0) => postgres(word),
         Some(_) if METHODS.iter().any(|method| word.starts_with(method)) => Some(Speech::Http),
         Some(_) if METHODS.iter().any(|method| method.starts_with(word)) => None,
         Some(_) => Some(Speech::Other),
+    }
+}
+
+/// A start-up has a length, of which two bytes are zero, and then a question or the version and a name.
+fn postgres(word: &[u8]) -> Option<Speech> {
+    const QUESTIONS: [[u8; 4]; 3] =
+        [[0x04, 0xd2, 0x16, 0x2e], [0x04, 0xd2, 0x16, 0x2f], [0x04, 0xd2, 0x16, 0x30]];
+    let Some((length, rest)) = word.split_at_checked(4) else {
+        let is_short = word.iter().take(2).all(|byte| *byte == 0);
+        return if is_short { None } else { Some(Speech::Other) };
+    };
+    let is_short = length.starts_with(&[0, 0]);
+    match rest {
+        _ if !is_short => Some(Speech::Other),
+        // Other protocols have a version 3.0 there: what follows in those is no name.
+        [0, 3, _, _, first, ..] if first.is_ascii_lowercase() || *first == b'_' => Some(Speech::Postgres),
+        [0, 3, _, _, _, ..] => Some(Speech::Other),
+        [] | [0] | [0, 3, ..] => None,
+        _ if QUESTIONS.iter().any(|question| rest.starts_with(question)) => Some(Speech::Postgres),
+        _ if QUESTIONS.iter().any(|question| question.starts_with(rest)) => None,
+        _ => Some(Speech::Other),
     }
 }
 
@@ -106,7 +130,11 @@ mod tests {
             (b"\r\nPROPPATCH /x HTTP/1.1\r\n", Speech::Http),
             (b"PRI * HTTP/2.0\r\n", Speech::Http),
             (b"SSH-2.0-OpenSSH", Speech::Other),
-            (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", Speech::Other),
+            (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", Speech::Postgres),
+            (b"\x00\x00\x00\x08\x04\xd2\x16\x31", Speech::Other),
+            (b"\x00\x00\x00\x22\x00\x03\x00\x00user", Speech::Postgres),
+            (b"\x00\x00\x00\x22\x00\x03\x00\x00\x00\x00", Speech::Other),
+            (b"\x00\x01\x00\x08\x04\xd2\x16\x2f", Speech::Other),
             (b"\x17\x03\x03\x00\x10", Speech::Other),
             (b"get / HTTP/1.1\r\n", Speech::Other),
             (b"\r\n\r\n\r\n\r\n\r\n\r\n", Speech::Other),
@@ -114,7 +142,7 @@ mod tests {
             let seen = (1..=first.len()).find_map(|length| told(&first[..length]));
             assert_eq!(seen, Some(speech), "{}", first.escape_ascii());
         }
-        for undecided in [&b""[..], b"G", b"POS", b"\r\n", b"\r\nGET"] {
+        for undecided in [&b""[..], b"G", b"POS", b"\r\n", b"\r\nGET", b"\0\0", b"\0\0\0\x08\x04"] {
             assert_eq!(told(undecided), None, "{}", undecided.escape_ascii());
         }
         assert!(METHODS.iter().all(|method| method.len() <= ENOUGH));

@@ -1,7 +1,7 @@
 //! What becomes of a secret in each part of a request and of an answer.
 
 use hyper::Response;
-use shieldrun_egress::broker::{Binding, Hosts};
+use shieldrun_egress::broker::{Binding, Bound, Hosts};
 use shieldrun_egress::{Note, Part};
 
 use crate::harness::{Plan, full, gzip, pieces};
@@ -126,7 +126,7 @@ async fn policy_binds_a_secret_to_a_host() {
     let mut plan = Plan::github().at("git.example.com");
     let hosts = Hosts::new(["git.example.com"]);
     plan.settings.bindings =
-        vec![Binding { secret: "GITHUB_TOKEN".into(), hosts, parts: vec![Part::Header] }];
+        vec![Binding { secret: Bound::Named("GITHUB_TOKEN".into()), hosts, parts: vec![Part::Header] }];
     let world = plan.build().await;
     let pair = &world.pairs[0];
     let request = world.request("GET", "/").header("private-token", &pair.synthetic);
