@@ -14,6 +14,11 @@ use crate::url::{UrlPart, is_database, percent_decode};
 use crate::{jwt, pem, special, url};
 
 /// How sure a finding is.
+///
+/// ```
+/// use shieldrun_secrets::Confidence;
+/// assert!(Confidence::High > Confidence::Low);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
     /// Could be one.
@@ -25,6 +30,13 @@ pub enum Confidence {
 }
 
 /// What is known of the bytes.
+///
+/// ```
+/// use shieldrun_secrets::{Subject, detect};
+/// let value = b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm";
+/// assert_eq!(detect(value, Subject { name: Some("API_KEY") }).len(), 1);
+/// assert!(detect(value, Subject::default()).is_empty());
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Subject<'a> {
     /// The name of the variable or field, where the bytes are its whole value.
@@ -32,6 +44,12 @@ pub struct Subject<'a> {
 }
 
 /// A secret, where it is and why we think so. Never holds the value.
+///
+/// ```
+/// use shieldrun_secrets::{Subject, detect};
+/// let finding = &detect(b"API_KEY=k3Jd8sLq0ZpXv7Rt2NwYb6Hm", Subject::default())[0];
+/// assert_eq!((finding.kind, finding.span.clone()), ("generic-secret", 8..32));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Where in the bytes.
