@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod agents;
 mod broker;
 mod builds;
 mod cast;
@@ -22,6 +23,7 @@ mod history;
 mod home;
 mod hosts;
 mod input;
+mod installers;
 mod landlock;
 mod leak;
 mod limits;
