@@ -189,6 +189,15 @@ fn a_person_at_a_terminal_is_told_of_the_profile() {
         let shown = terminal.text();
         assert_eq!(shown.contains("Claude Code: its settings are there"), told, "{shown}");
     }
+    // One that brings a sandbox of its own cannot build it.
+    let codex = stand_in(&world, "codex", "echo ran");
+    let nested = ["--config", r#"{"isolation": {"nested": true}}"#];
+    for (options, told) in [(vec![], true), (nested.to_vec(), false)] {
+        let mut terminal = world.shield([&codex]).with(options).on_terminal(&world.project);
+        terminal.await_text("ran");
+        terminal.wait();
+        assert_eq!(terminal.text().contains("--sandbox danger-full-access"), told, "{}", terminal.text());
+    }
     // Elsewhere stderr is the command's.
     let ran = world.shield([&claude]).run().expect_clean();
     assert_eq!(ran.said(), "");

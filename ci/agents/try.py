@@ -60,6 +60,12 @@ def claude_login(token):
     return {".claude/.credentials.json": json.dumps({"claudeAiOauth": oauth})}
 
 
+def claude_settings(key):
+    """Settings with a secret in them, which the agent writes anew while it runs."""
+    server = {"command": "true", "env": {"TRACKER_API_KEY": word(40)}}
+    return {".claude.json": json.dumps({"numStartups": 3, "hasCompletedOnboarding": True, "mcpServers": {"tracker": server}})}
+
+
 def codex_login(token):
     tokens = {"id_token": jwt(), "access_token": token, "refresh_token": "rt_" + word(60), "account_id": "acc-" + word(8)}
     return {".codex/auth.json": json.dumps({"auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": tokens,
@@ -73,6 +79,8 @@ CASES = [
          make=anthropic),
     Case("claude-login", "claude/node_modules/.bin/claude", CLAUDE, None, ["authorization"], "api.anthropic.com",
          make=lambda: anthropic("oat01"), files=claude_login),
+    Case("claude-settings", "claude/node_modules/.bin/claude", CLAUDE, "ANTHROPIC_API_KEY", ["x-api-key"], "api.anthropic.com",
+         make=anthropic, files=claude_settings),
     Case("codex", "codex/node_modules/.bin/codex", CODEX, "CODEX_API_KEY", ["authorization"], "api.openai.com", make=openai),
     Case("codex-login", "codex/node_modules/.bin/codex", CODEX, None, ["authorization"], "chatgpt.com", make=jwt,
          files=codex_login),
@@ -122,7 +130,7 @@ class World:
         for path, text in case.files(self.key).items():
             self.write(path, text).chmod(0o600)
             for found in re.findall(r'"([^"]+)"', text):
-                if len(found) > 40 and found != self.key:
+                if len(found) >= 40 and found != self.key:
                     self.planted[f"~/{path} {len(self.planted)}"] = found
         for words in (["init", "-q", "-b", "main"], ["-c", "user.name=a", "-c", "user.email=a@example.com", "add", "README.md"],
                       ["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "first"]):
