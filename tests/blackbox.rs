@@ -35,6 +35,7 @@ mod prune;
 mod record;
 mod selftest;
 mod sinks;
+mod ssh;
 mod stores;
 mod streams;
 mod stress;

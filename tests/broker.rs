@@ -1,7 +1,7 @@
 //! The synthetic key inside, the real one on the wire, and only at its own host: real clients, and a TLS server on
 //! the host's loopback in the place of the host that the key belongs to.
 
-use crate::harness::made_up::base64_standard;
+use crate::harness::made_up::{self, base64_standard};
 use crate::harness::server::Server;
 use crate::harness::{PYTHON, Ran, World, python_with_clients, text};
 
@@ -42,8 +42,28 @@ impl Hosts {
     /// With keys of `network` and `secrets` of its own.
     fn run_with<S: AsRef<str>>(
         &self,
+        network: Value,
+        secrets: Value,
+        command: impl IntoIterator<Item = S>,
+    ) -> Ran {
+        self.run_all(network, secrets, json!({}), command)
+    }
+
+    /// With keys of `files` and `secrets`.
+    fn run_files<S: AsRef<str>>(
+        &self,
+        files: Value,
+        secrets: Value,
+        command: impl IntoIterator<Item = S>,
+    ) -> Ran {
+        self.run_all(json!({"allow": HOSTS}), secrets, files, command)
+    }
+
+    fn run_all<S: AsRef<str>>(
+        &self,
         mut network: Value,
         mut secrets: Value,
+        files: Value,
         command: impl IntoIterator<Item = S>,
     ) -> Ran {
         let words: Vec<String> = command.into_iter().map(|word| word.as_ref().to_owned()).collect();
@@ -53,7 +73,7 @@ impl Hosts {
         network["mode"] = "allowlist".into();
         network["resolve"] = HOSTS.iter().flat_map(at).collect();
         secrets["mode"] = "broker".into();
-        let config = json!({"network": network, "secrets": secrets}).to_string();
+        let config = json!({"network": network, "secrets": secrets, "files": files}).to_string();
         let shield = self.world.shield(&words).with(["--config".to_owned(), config]);
         shield.set("SSL_CERT_FILE", self.directory.join("ca.pem")).run()
     }
@@ -285,4 +305,56 @@ fn a_broker_needs_a_network() {
     let world = World::new();
     let ran = world.shield(["echo", "ran"]).with(["--secrets=broker"]).run().expect_code(125);
     assert!(ran.said().contains("--network allowlist"), "{ran}");
+}
+
+/// A login that is renewed twice, as a client of OAuth does it: it keeps to itself what it was given.
+const RENEWING: &str = "import json, urllib.request as u\n\
+    own = json.load(open('/proc/self/cwd/../../.agent/auth.json'))['tokens']\n\
+    for turn in range(2):\n\
+    \x20   asked = json.dumps({'grant_type': 'refresh_token', 'refresh_token': own['refresh_token']}).encode()\n\
+    \x20   r = u.Request('https://github.com/login/oauth/access_token', asked, {'content-type': 'application/json'})\n\
+    \x20   own = json.load(u.urlopen(r))\n\
+    print(json.dumps(own))";
+
+#[test]
+fn a_login_that_is_renewed_comes_home_where_it_is_kept() {
+    for kept in [true, false] {
+        let hosts = Hosts::new();
+        let (access, refresh) = (made_up::github("gho"), made_up::github("ghr"));
+        let file = hosts.world.home.join(".agent/auth.json");
+        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        let first = json!({"tokens": {"access_token": access, "refresh_token": refresh}, "n": 1}).to_string();
+        fs::write(&file, &first).expect("write a login");
+        let what = if kept { "persist" } else { "visible" };
+        let files = json!({what: ["~/.agent"]});
+        let secrets = json!({"files": {"~/.agent/auth.json": "synthetic"}});
+        let script = RENEWING
+            .replace("/proc/self/cwd/../../.agent", &hosts.world.home.join(".agent").to_string_lossy());
+        let ran = hosts.run_files(files, secrets, [PYTHON, "-c", &script]).expect_clean();
+        let asked = hosts.asked();
+        let answers: Vec<&Value> =
+            asked.iter().filter(|said| said["method"] == "ANSWER").map(|said| &said["body"]).collect();
+        assert_eq!(answers.len(), 2, "{ran}");
+        // The second was asked for with the real one of the first.
+        let bodies: Vec<&Value> = asked.iter().filter(|said| said["method"] == "POST").collect();
+        assert!(text(bodies[0], "/body").contains(&refresh), "{ran}");
+        assert!(text(bodies[1], "/body").contains(text(answers[0], "/refresh_token")), "{ran}");
+        let told = ran.record.of("secret-renewed");
+        let now = fs::read_to_string(&file).expect("read the login");
+        if kept {
+            let expected = json!({"tokens": {"access_token": answers[1]["access_token"],
+                "refresh_token": answers[1]["refresh_token"]}, "n": 1});
+            assert_eq!(now, expected.to_string(), "{ran}");
+            assert_eq!(told.len(), 4, "{ran}");
+        } else {
+            assert_eq!(now, first, "{ran}");
+            assert!(told.is_empty(), "{ran}");
+        }
+        let everything = format!("{ran}");
+        for real in answers.iter().flat_map(|answer| {
+            ["access_token", "refresh_token"].map(|name| text(answer, &format!("/{name}")))
+        }) {
+            assert!(!everything.contains(real), "it was seen inside or is on record\n{ran}");
+        }
+    }
 }

@@ -261,6 +261,9 @@ pub(crate) struct RunArguments {
     /// Let this host be reached (`host`, `*.host`, `host:port`, `set:NAME`); implies `--network allowlist`.
     #[arg(long, value_name = "HOST", value_parser = allowed)]
     pub allow: Vec<String>,
+    /// Let the keys of your ssh-agent log in at this host (`host`, `*.host`); its port has to be allowed too.
+    #[arg(long = "ssh-agent", value_name = "HOST", value_parser = whole_host)]
+    pub ssh_agent: Vec<String>,
     /// What stands for a real secret: synthetic, block, broker.
     #[arg(long, value_name = "MODE")]
     pub secrets: Option<SecretsMode>,
@@ -314,6 +317,10 @@ fn sink(text: &str) -> Result<String, String> {
 fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.01..=1000.0).contains(&speed) { Ok(speed) } else { Err("it is from 0.01 to 1000".to_owned()) }
+}
+
+fn whole_host(text: &str) -> Result<String, String> {
+    Entry::whole_host(text).map(|_| text.to_owned())
 }
 
 fn allowed(text: &str) -> Result<String, String> {

@@ -103,6 +103,12 @@ pub(crate) fn refuse_what_cannot_be_had(policy: &Policy) -> Result<(), Failure> 
             "use `--network allowlist` with `--allow HOST`, or `--secrets synthetic`",
         );
     }
+    if policy.ssh.has_agent() && policy.isolation != Isolation::Full {
+        return missing(
+            "`ssh` without namespaces",
+            "use `--isolation full`, or leave `ssh` out of the policy",
+        );
+    }
     let asked = policy.origin("files.writes").is_some_and(|origin| origin.layer != Layer::BuiltIn);
     if policy.isolation == Isolation::Landlock && landlock::abi().is_none() {
         return missing(

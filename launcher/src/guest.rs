@@ -37,6 +37,14 @@ pub(crate) const SHIM_PATH: &CStr = c"/run/shieldrun/libshieldrun.so";
 pub(crate) const TABLE_PATH: &CStr = c"/run/shieldrun/table";
 /// Where its ring lies.
 pub(crate) const RING_PATH: &CStr = c"/run/shieldrun/ring";
+/// Where the socket of the ssh-agent lies, where there is one.
+pub(crate) const AGENT: &str = "/run/shieldrun/ssh-agent";
+/// Where the keys of the hosts lie that it logs in at.
+pub(crate) const KNOWN_HOSTS: &str = "/run/shieldrun/known_hosts";
+/// The first of them, for system calls.
+pub(crate) const AGENT_PATH: &CStr = c"/run/shieldrun/ssh-agent";
+/// And the other.
+pub(crate) const KNOWN_HOSTS_PATH: &CStr = c"/run/shieldrun/known_hosts";
 /// Where init lies.
 pub(crate) const INIT_PATH: &CStr = c"/run/shieldrun/init";
 

@@ -29,6 +29,7 @@ mod leak;
 mod network;
 mod notified;
 mod procfs;
+mod ssh;
 mod standby;
 mod supervise;
 mod trial;
@@ -92,6 +93,7 @@ fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode
     if arguments.dry_run {
         let (mut inventory, _) = inventory::take(&policy, &host, &arguments.command_bytes(), Search::First)?;
         let mut plan = plan::make(&policy, &host, &mut inventory, arguments, &runs);
+        drop(ssh::Keys::of(&policy, &host, &mut plan)?);
         drop(network::trusted(&policy, &mut plan, &inventory.registry, host.home.as_deref())?);
         return Ok(verbs::print_plan(&plan, arguments.json));
     }
@@ -122,9 +124,10 @@ fn attempt(
     let (mut inventory, left_over) = inventory::take(policy, host, &arguments.command_bytes(), search)?;
     let directory = RunDir::create(runs, SystemTime::now())?;
     let mut plan = plan::make(policy, host, &mut inventory, arguments, directory.path());
+    let keys = Cell::new(ssh::Keys::of(policy, host, &mut plan)?);
     let trusted = Cell::new(network::trusted(policy, &mut plan, &inventory.registry, host.home.as_deref())?);
     let (plan, inventory, directory) = (&plan, &inventory, &directory);
-    let trial = Trial { arguments, policy, plan, inventory, directory, trusted, place };
+    let trial = Trial { arguments, policy, plan, inventory, directory, trusted, keys, place };
     let started = trial.launch(inherited)?;
     if let Some(search) = left_over
         && !search.confirm(&inventory.registry, policy, host)?

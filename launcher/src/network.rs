@@ -7,10 +7,11 @@ mod belongs;
 mod callers;
 mod databases;
 mod ledger;
+mod renewals;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shieldrun_egress::broker::{self, Authority, Binding, Database, Hosts, Swaps};
@@ -28,6 +29,7 @@ use crate::plan::network::trust;
 
 pub(crate) use callers::Callers;
 use ledger::{Names, Recorder};
+use renewals::Renewals;
 
 /// The network of a run, being served.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(crate) struct Traffic {
     pub(crate) denied: Vec<Denied>,
     /// The real value that was about to leave.
     pub(crate) leak: Option<LeakRecord>,
+    /// What the person has to know beside that.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Network {
@@ -63,14 +67,15 @@ impl Network {
         let upstream = proxy_of_the_host()?;
         let init = init.as_fd().try_clone_to_owned().map_err(failed)?;
         let recorder = Arc::new(Recorder::new(sender, registry, init));
-        let broker = trusted.map(|Trusted { authority, databases, bindings }| {
+        let broker = trusted.map(|Trusted { authority, databases, bindings, kept }| {
             let settings = broker::Settings {
                 bindings,
                 databases,
                 heard: Hosts::new(MODELS),
                 ..broker::Settings::default()
             };
-            brokerage(authority, registry, settings, &recorder)
+            let renewals = Renewals::into(kept, registry);
+            brokerage(authority, registry, settings, Names { recorder: Arc::clone(&recorder), renewals })
         });
         let broker = broker.transpose().map_err(failed)?;
         let settings = Settings { rules: Rules::of(&policy.network), upstream, broker };
@@ -124,6 +129,8 @@ pub(crate) struct Trusted {
     databases: Vec<Database>,
     /// Where secrets belong, beyond what their form tells.
     bindings: Vec<Binding>,
+    /// Where credentials that are renewed may be put.
+    kept: Vec<PathBuf>,
 }
 
 /// The authority of a run whose policy asks for a broker, trusted inside by the plan.
@@ -146,17 +153,17 @@ pub(crate) fn trusted(
     trust(plan, authority.certificate_pem())
         .map_err(failed("cannot let the guest trust the run's authority"))
         .map_err(|failure| failure.with_hint("install `ca-certificates`, or use `--secrets synthetic`"))?;
-    Ok(Some(Trusted { authority, databases, bindings }))
+    Ok(Some(Trusted { authority, databases, bindings, kept: renewals::kept(plan, policy) }))
 }
 
 fn brokerage(
     authority: Authority,
     registry: &Arc<Registry>,
     settings: broker::Settings,
-    recorder: &Arc<Recorder>,
+    names: Names,
 ) -> io::Result<Brokerage> {
     let swaps = Swaps::new(Arc::clone(registry), RunKey::from_bytes(random_key()?));
-    let swaps = swaps.telling(Names(Arc::clone(recorder)));
+    let swaps = swaps.telling(names);
     Ok(Brokerage { authority, swaps, settings })
 }
 

@@ -3,6 +3,7 @@
 mod aliases;
 mod home;
 pub(crate) mod network;
+pub(crate) mod ssh;
 mod system;
 
 use std::ffi::OsStr;
@@ -103,6 +104,7 @@ pub(crate) fn make(
         kept: view.home.iter().flat_map(|home| &home.kept).map(bytes).collect(),
         kept_descriptors: arguments.keep_fd.clone(),
         doors,
+        ssh_agent: None,
         bounds: limits::bounds(policy, tier),
         nesting: if policy.nested { Nesting::Allowed } else { Nesting::Denied },
         timeout_seconds: policy.limits.timeout.map(|timeout| timeout.as_secs()),

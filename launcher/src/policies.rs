@@ -116,6 +116,7 @@ fn overrides(host: &Host, arguments: &RunArguments) -> Result<Overrides, PolicyE
     let implied = (!arguments.allow.is_empty()).then_some(NetworkMode::Allowlist);
     overrides.network = arguments.network.or(implied);
     overrides.allow.clone_from(&arguments.allow);
+    overrides.ssh_hosts.clone_from(&arguments.ssh_agent);
     overrides.secrets = arguments.secrets;
     overrides.writes = arguments.writes;
     overrides.review = arguments.review;

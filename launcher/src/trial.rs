@@ -42,6 +42,7 @@ use crate::notified::{Blocked, Heard, Notified, Told};
 use crate::plan;
 use crate::record::{HostRecord, RunDir, RunRecord, time};
 use crate::spawn::{self, ChildStream, Launched, Prepared, Ready};
+use crate::ssh::{Agent, Keys};
 use crate::standby::Standby;
 use crate::stdio::{Inner, Outer, Stdio};
 use crate::supervise::{self, Each, Exit, Inspection, Limits, Outcome, Running};
@@ -70,6 +71,8 @@ pub(crate) struct Trial<'a> {
     pub directory: &'a RunDir,
     /// Whom the guest was told to trust, until it serves.
     pub trusted: Cell<Option<Trusted>>,
+    /// What the person's keys may be used for.
+    pub keys: Cell<Option<Keys>>,
     /// Where accepted changes go, if not to the workspace.
     pub place: Option<&'a PromoteTo>,
 }
@@ -233,6 +236,7 @@ impl Trial<'_> {
         let callers = self.callers(&ready)?;
         let notified = self.notified(standing.notified, &ready, recording, &heard, callers.clone())?;
         let network = self.network(&mut ready, recording, callers)?;
+        let agent = self.agent(&mut ready, recording)?;
         let drain = self.drain(standing.claims, &ready, recording, tripwire.is_some(), heard)?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
         let last_line = Arc::new(LastLine::default());
@@ -267,7 +271,8 @@ impl Trial<'_> {
         }
         let told = notified.map(Notified::finish).unwrap_or_default();
         let seen = tripwire.map(Tripwire::finish).unwrap_or_default();
-        let traffic = network.map(Network::finish).unwrap_or_default();
+        let mut traffic = network.map(Network::finish).unwrap_or_default();
+        traffic.denied.extend(agent.map(Agent::finish).unwrap_or_default());
         let mut outcome = outcome.map_err(Failure::from)?;
         if let Some(reached) = started.group.as_ref().and_then(Group::ran_out) {
             watcher.ran_out(reached);
@@ -311,7 +316,7 @@ impl Trial<'_> {
                 // Nor does a socket of the host's that goes away take a secret out of hiding.
                 let can_be_lost = |mask: &&Mask| {
                     (ready.tools_are_shared || !self.plan.is_own(&mask.at.0))
-                        && ![sockets::RULE, plan::network::RULE, plan::network::TRUST]
+                        && ![sockets::RULE, plan::network::RULE, plan::network::TRUST, plan::ssh::RULE]
                             .contains(&mask.rule.as_str())
                 };
                 let masks: Vec<_> = self.plan.masks.iter().filter(can_be_lost).cloned().collect();
@@ -347,6 +352,13 @@ impl Trial<'_> {
         let (registry, sender) = (&self.inventory.registry, recording.sender.clone());
         let trusted = self.trusted.take();
         Network::serve(openings, self.policy, registry, trusted, &ready.pidfd, callers, sender).map(Some)
+    }
+
+    /// Answers for the person's ssh-agent, where the guest may use it.
+    fn agent(&self, ready: &mut Ready, recording: &Recording) -> Result<Option<Agent>, Failure> {
+        let Some((socket, keys)) = ready.agent.take().zip(self.keys.take()) else { return Ok(None) };
+        let agent = Agent::serve(socket, keys, &ready.pidfd, recording.sender.clone());
+        agent.map(Some).map_err(|error| Failure::doing("cannot serve the ssh-agent", error))
     }
 
     /// Init waits to be executed until somebody answers.
@@ -422,9 +434,8 @@ impl Trial<'_> {
         }
         for (index, mask) in (0..).zip(&self.plan.masks) {
             // Git opens its packs in every command: that is no attempt on a secret.
-            if [sockets::RULE, history::RULE, plan::network::RULE, plan::network::TRUST]
-                .contains(&mask.rule.as_str())
-            {
+            let of_the_system = [plan::network::RULE, plan::network::TRUST, plan::ssh::RULE];
+            if [sockets::RULE, history::RULE].iter().chain(&of_the_system).any(|rule| *rule == mask.rule) {
                 continue;
             }
             let (treatment, extent) = match mask.cover {

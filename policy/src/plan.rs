@@ -186,6 +186,13 @@ pub struct Mask {
     pub reason: String,
 }
 
+/// An ssh-agent that the launcher answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshAgent {
+    /// What the person knows of the hosts that it logs in at: a file as `known_hosts`.
+    pub known_hosts: Vec<u8>,
+}
+
 /// One variable of the guest's environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
@@ -278,6 +285,8 @@ pub struct Plan {
     pub kept_descriptors: Vec<i32>,
     /// What of the network can be reached; `None` is loopback only.
     pub doors: Option<Doors>,
+    /// The ssh-agent inside, where there is one.
+    pub ssh_agent: Option<SshAgent>,
     /// Whether there may be sandboxes inside.
     pub nesting: Nesting,
     /// When it ends at the latest, seconds.
@@ -453,6 +462,9 @@ impl fmt::Display for Plan {
                     writeln!(out, "network            every public address, through the launcher")?;
                 }
             }
+        }
+        if self.ssh_agent.is_some() {
+            writeln!(out, "ssh-agent          yours, for what `ssh` of the policy says")?;
         }
         if self.nesting == Nesting::Allowed {
             writeln!(out, "sandboxes inside   allowed")?;

@@ -5,7 +5,7 @@ Arguments: a directory for key and certificates, a file for what it was asked, a
 What is asked goes to the file, a JSON object a line. Of AWS requests the signature is checked. `/repo.git` is a
 repository, for those who name themselves.
 """
-import hashlib, hmac, http.server, json, os, ssl, subprocess, sys, threading
+import hashlib, hmac, http.server, json, os, secrets, ssl, subprocess, sys, threading
 
 directory, log, key_id, secret = sys.argv[1:5]
 HOSTS = ["api.anthropic.com", "api.github.com", "api.example.com", "api.openai.com", "github.com",
@@ -87,14 +87,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers = {name.lower(): value for name, value in self.headers.items()}
             json.dump({"method": self.command, "path": self.path, "headers": headers, "body": body.decode("latin-1")}, seen)
             seen.write("\n")
+        kind = "text/plain"
         code, said = 200, ("you are " + str(self.headers.get("Authorization") or self.headers.get("x-api-key"))).encode()
         if self.headers["Host"].startswith("sts."):
             code, said = (200, IDENTITY) if signed(self, body) else (403, DENIED)
+        if self.path == "/login/oauth/access_token":
+            tokens = {name: "made-" + secrets.token_hex(20) for name in ("access_token", "refresh_token")}
+            with open(log, "a") as seen:
+                seen.write(json.dumps({"method": "ANSWER", "path": self.path, "body": tokens}) + "\n")
+            kind, said = "application/json", json.dumps(tokens).encode()
         if self.path.startswith("/repo.git"):
             code, said = from_repository(self)
         self.send_response(code)
         if code == 401:
             self.send_header("WWW-Authenticate", 'Basic realm="suite"')
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
         self.wfile.write(said)

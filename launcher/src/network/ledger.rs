@@ -14,6 +14,7 @@ use shieldrun_policy::verdict::{Denied, LeakRecord};
 use shieldrun_secrets::{Registry, SecretId};
 
 use super::Traffic;
+use super::renewals::{Renewals, Renewed};
 use crate::audit::Sender;
 use crate::procfs;
 
@@ -40,6 +41,7 @@ struct SenderBox(Sender);
 struct Told {
     denied: BTreeSet<(&'static str, String, &'static str)>,
     leak: Option<LeakRecord>,
+    warnings: BTreeSet<String>,
 }
 
 impl Recorder {
@@ -60,7 +62,9 @@ impl Recorder {
             what,
             rule: Some(rule.to_owned()),
         });
-        Traffic { denied: denied.collect(), leak: told.leak.take() }
+        let denied = denied.collect();
+        let warnings = std::mem::take(&mut told.warnings).into_iter().collect();
+        Traffic { denied, leak: told.leak.take(), warnings }
     }
 
     fn deny(&self, action: Action, what: &str, rule: &'static str) {
@@ -85,6 +89,22 @@ impl Recorder {
         Some(process)
     }
 
+    /// That a file holds it now, or that the person has to log in anew.
+    fn renewed(&self, secret: SecretRef, renewed: Renewed) {
+        let path = Text::from_bytes(renewed.file.as_os_str().as_encoded_bytes());
+        let event = Event::new(SystemTime::now(), Action::SecretRenewed, Provider::Egress);
+        let event = event.secret(secret).file(path.clone());
+        match renewed.done {
+            Ok(()) => self.sender.0.send(event),
+            Err(error) => {
+                let message = format!("a renewed login could not be put into `{}`: {error}", path.as_str());
+                self.sender.0.send(event.outcome(audit::Outcome::Failure).message(message.clone()));
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.warnings.insert(message);
+            }
+        }
+    }
+
     fn secret(&self, id: SecretId) -> SecretRef {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         secrets.get(&id).cloned().unwrap_or_else(|| SecretRef {
@@ -95,18 +115,27 @@ impl Recorder {
     }
 }
 
-/// Hears of the credentials that are handed out in answers, so that the record can name them.
-pub(super) struct Names(pub(super) Arc<Recorder>);
+/// Hears of the credentials that are handed out in answers, so that the record can name them and the person's own
+/// files have them.
+pub(super) struct Names {
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) renewals: Renewals,
+}
 
 impl Learn for Names {
     fn learned(&self, learned: Learned<'_>) {
+        let renewed = self.renewals.bring(&learned);
         let named = SecretRef {
             id: learned.secret.to_string(),
             kind: "token".into(),
             name: format!("{} of {}", learned.name, learned.from),
         };
-        let mut secrets = self.0.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        secrets.insert(learned.secret, named);
+        let mut secrets = self.recorder.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.insert(learned.secret, named.clone());
+        drop(secrets);
+        if let Some(renewed) = renewed {
+            self.recorder.renewed(named, renewed);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! the run record, so that the kernel's work and ours overlap. Nothing of the command runs before
 //! the supervisor gives the word.
 
+mod agent;
 mod doors;
 mod error;
 mod home;
@@ -58,6 +59,8 @@ pub(crate) struct Ready {
     pub terminal: Option<OwnedFd>,
     /// The upper layer of the workspace, where it is in memory.
     pub upper: Option<OwnedFd>,
+    /// The socket of the ssh-agent, where the guest has one.
+    pub agent: Option<OwnedFd>,
     /// Whether toolchains of the home are the host's own, read-only, because no overlay could be made.
     pub tools_are_shared: bool,
     /// The sockets of the guest's network, where it reaches further than itself.
@@ -131,13 +134,14 @@ impl Launched {
             }
         };
         match report {
-            Report::Ready(Handed { ring, terminal, upper, tools_are_shared }) => Ok(Ready {
+            Report::Ready(Handed { ring, terminal, upper, agent, tools_are_shared }) => Ok(Ready {
                 pid: self.pid,
                 pidfd: self.pidfd,
                 control: self.control,
                 ring,
                 terminal,
                 upper,
+                agent,
                 tools_are_shared,
                 doors,
             }),

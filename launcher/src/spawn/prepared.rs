@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use rustix::process::{Resource, Rlimit, getrlimit};
 use seccompiler::{BackendError, BpfProgram};
-use shieldrun_policy::plan::{Access, Bounds, Bytes, Cover, Doors, Mount, Plan, Tier};
+use shieldrun_policy::plan::{Access, Bounds, Bytes, Cover, Doors, Mount, Plan, SshAgent, Tier};
 
 use super::ids::MappedBy;
 use super::landlock::Wall;
@@ -48,6 +48,8 @@ pub(crate) struct Prepared<'a> {
     pub(super) superuser: bool,
     /// The doors to the network, where there are any.
     pub(super) doors: Option<&'a Doors>,
+    /// The ssh-agent inside, where there is one.
+    pub(super) ssh_agent: Option<&'a SshAgent>,
     pub(super) mounts: Vec<Step<'a>>,
     /// What the kernel holds each process to.
     pub(super) rlimits: Vec<(Resource, Rlimit)>,
@@ -158,6 +160,7 @@ impl<'a> Prepared<'a> {
             gid_map: format!("{0} {0} 1", plan.gid).into_bytes(),
             superuser: plan.uid == 0,
             doors: plan.doors.as_ref(),
+            ssh_agent: plan.ssh_agent.as_ref(),
             rlimits: rlimits(&plan.bounds),
             pid_max: pid_max(plan),
             memory_size: match plan.bounds.disk {
@@ -317,6 +320,7 @@ fn guest_size(plan: &Plan, table: &[u8]) -> usize {
         })
         .sum();
     masks
+        + pages(plan.ssh_agent.as_ref().map_or(0, |agent| agent.known_hosts.len()))
         + pages(table.len())
         + pages(guest::SHIM.len())
         + pages(guest::INIT.len())

@@ -192,13 +192,15 @@ pub(super) struct Handed<T> {
     pub(super) terminal: Option<T>,
     /// The upper layer of the workspace, where it is in memory.
     pub(super) upper: Option<T>,
+    /// The socket of the ssh-agent.
+    pub(super) agent: Option<T>,
     /// Whether toolchains of the home are the host's own, read-only.
     pub(super) tools_are_shared: bool,
 }
 
 impl<T> Default for Handed<T> {
     fn default() -> Self {
-        Self { ring: None, terminal: None, upper: None, tools_are_shared: false }
+        Self { ring: None, terminal: None, upper: None, agent: None, tools_are_shared: false }
     }
 }
 
@@ -208,13 +210,14 @@ impl Handed<OwnedFd> {
             ring: self.ring.as_ref().map(AsFd::as_fd),
             terminal: self.terminal.as_ref().map(AsFd::as_fd),
             upper: self.upper.as_ref().map(AsFd::as_fd),
+            agent: self.agent.as_ref().map(AsFd::as_fd),
             tools_are_shared: self.tools_are_shared,
         }
     }
 }
 
 /// How many those can be.
-const HANDED: usize = 3;
+const HANDED: usize = 4;
 /// How many descriptors can come with one message: the kernel takes 253.
 pub(super) const DESCRIPTORS: usize = 240;
 /// A bit above those of the descriptors.
@@ -222,7 +225,7 @@ const TOOLS_ARE_SHARED: i32 = 1 << 16;
 
 /// Tells the launcher, with the descriptors. The value says which came, a bit each in the order of the fields.
 pub(super) fn send_ready(control: BorrowedFd<'_>, handed: &Handed<BorrowedFd<'_>>) -> io::Result<()> {
-    let all = [handed.ring, handed.terminal, handed.upper];
+    let all = [handed.ring, handed.terminal, handed.upper, handed.agent];
     let (mut sent, mut count) = ([control; HANDED], 0);
     let mut value = if handed.tools_are_shared { TOOLS_ARE_SHARED } else { 0 };
     for (bit, descriptor) in all.into_iter().enumerate() {
@@ -303,7 +306,13 @@ pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
         Some(Message { tag: tag::READY, value }) => {
             let mut next = |bit| if value & (1 << bit) != 0 { descriptors.next() } else { None };
             let tools_are_shared = value & TOOLS_ARE_SHARED != 0;
-            Report::Ready(Handed { ring: next(0), terminal: next(1), upper: next(2), tools_are_shared })
+            Report::Ready(Handed {
+                ring: next(0),
+                terminal: next(1),
+                upper: next(2),
+                agent: next(3),
+                tools_are_shared,
+            })
         }
         Some(Message { tag: tag::TRIPWIRE, .. }) => descriptors.next().map_or(Report::Gone, Report::Tripwire),
         Some(Message { tag: tag::DOORS, value }) => {

@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
+use super::agent;
 use super::doors;
 use super::home::{self, Tools};
 use super::ids::{self, MappedBy};
@@ -61,6 +62,8 @@ struct Confined<'a>(Entered<'a>);
 /// The guest's directory.
 struct GuestMount {
     ring: OwnedFd,
+    /// The socket of the ssh-agent, where there is one.
+    agent: Option<OwnedFd>,
     /// Whether the masks that tell are mounted in it.
     wired: bool,
 }
@@ -202,7 +205,7 @@ impl<'a> Mapped<'a> {
                 Step::Directory { parents } => make_directories(parents),
                 Step::Guest => {
                     let guest = mount_guest(&self.0, device.take())?;
-                    (handed.ring, wired) = (Some(guest.ring), guest.wired);
+                    (handed.ring, handed.agent, wired) = (Some(guest.ring), guest.agent, guest.wired);
                 }
             }
         }
@@ -394,6 +397,7 @@ fn mount_guest(entered: &Entered<'_>, device: Option<OwnedFd>) -> Done<GuestMoun
             mask.tree.replace(Some(tree));
         }
     }
+    let agent = prepared.ssh_agent.map(agent::make).transpose().map_err(failed(guest::AGENT_PATH))?;
     // Closed again at once: a mount with a file open for writing cannot be made read-only.
     drop(create(guest::RING_PATH, Mode::from_raw_mode(0o600)).map_err(failed(guest::RING_PATH))?);
     let writable = clone_tree(CWD, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
@@ -402,7 +406,7 @@ fn mount_guest(entered: &Entered<'_>, device: Option<OwnedFd>) -> Done<GuestMoun
     attach(&writable, guest::RING_PATH).map_err(failed(guest::RING_PATH))?;
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let ring = rustix::fs::open(guest::RING_PATH, flags, Mode::empty()).map_err(failed(guest::RING_PATH))?;
-    Ok(GuestMount { ring, wired })
+    Ok(GuestMount { ring, agent, wired })
 }
 
 fn make_cover(mask: &MaskStep<'_>) -> io::Result<()> {
@@ -495,7 +499,7 @@ fn make_directories(parents: &[std::ffi::CString]) {
     }
 }
 
-fn create(path: &CStr, mode: Mode) -> io::Result<OwnedFd> {
+pub(super) fn create(path: &CStr, mode: Mode) -> io::Result<OwnedFd> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(CWD, path, flags, mode)?;
     // The umask is the user's, and is left as it is.

@@ -175,6 +175,9 @@ pub(super) fn close(
     }
     say_what_was_blocked(&told, &last_line);
     say_what_was_not_reached(&traffic, &last_line);
+    for warning in &traffic.warnings {
+        say::warning(warning);
+    }
     say_what_happened(
         trial,
         &outcome,

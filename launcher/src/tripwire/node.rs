@@ -6,7 +6,7 @@ use shieldrun_policy::plan::{Cover, Mask, Plan, Tier};
 use super::wire::Attributes;
 use crate::history;
 use crate::inventory::sockets;
-use crate::plan::network;
+use crate::plan::{network, ssh};
 
 /// The root of the mount, which nobody but the set-up child ever sees.
 pub(super) const ROOT: u64 = 1;
@@ -46,10 +46,10 @@ pub(super) enum Kind {
 /// every command of git opens, nor what can be written to.
 pub(crate) fn is_wired(plan: &Plan, mask: &Mask) -> bool {
     let hides_a_secret = |mask: &Mask| {
-        ![sockets::RULE, network::RULE, network::TRUST, crate::plan::RECORDS_RULE]
+        ![sockets::RULE, network::RULE, network::TRUST, ssh::RULE, crate::plan::RECORDS_RULE]
             .contains(&mask.rule.as_str())
     };
-    let is_plain = [sockets::RULE, history::RULE, network::RULE, network::TRUST]
+    let is_plain = [sockets::RULE, history::RULE, network::RULE, network::TRUST, ssh::RULE]
         .contains(&mask.rule.as_str())
         || matches!(mask.cover, Cover::Host { .. } | Cover::Scratch { .. });
     plan.tier == Tier::Full && !is_plain && plan.masks.iter().any(hides_a_secret)

@@ -200,6 +200,12 @@ actions! {
     SecretSwapped = "secret-swapped", "event", ["network"], ["access", "allowed"], Success, Repeats;
     /// A real value in a response became its synthetic.
     SecretScrubbed = "secret-scrubbed", "event", ["network"], ["access", "denied"], Success, Repeats;
+    /// A credential that was renewed on the way is in the file of the one before.
+    SecretRenewed = "secret-renewed", "event", ["configuration"], ["change"], Success, Never;
+    /// A key of the person's ssh-agent signed: a login at a listed host, or a commit.
+    SshKeyUsed = "ssh-key-used", "event", ["authentication"], ["info", "allowed"], Success, Never;
+    /// The person's ssh-agent was asked for what the policy does not let it do.
+    SshKeyDenied = "ssh-key-denied", "event", ["authentication"], ["info", "denied"], Failure, Repeats;
     /// A synthetic left, or is about to.
     SyntheticSeen = "synthetic-seen", "alert", ["intrusion_detection"], ["indicator"], Unknown, Repeats;
     /// A real value was about to leave.

@@ -15,7 +15,7 @@ use super::telling::{Address, Linear, Notify, Reference, SinkName, Webhook};
 use super::value::{Item, Layer, Origin, Value};
 use super::words::{FileMode, History, Isolation, NetworkMode, Notice, Place, Review, SecretsMode, Writes};
 use crate::glob::{NameGlob, PathGlob};
-use crate::network::Binding;
+use crate::network::{Binding, Entry};
 use crate::pattern::Pattern;
 use crate::profiles::Profile;
 
@@ -37,6 +37,8 @@ pub struct Policy {
     pub files: Files,
     /// What can be reached.
     pub network: Network,
+    /// What the person's keys may be used for.
+    pub ssh: Ssh,
     /// Limits of the run.
     pub limits: Limits,
     /// How much may change without a person.
@@ -136,6 +138,15 @@ pub struct Network {
     pub resolve: Vec<String>,
     /// Whose TLS is not looked into.
     pub passthrough: Vec<String>,
+}
+
+/// What the keys of the person's ssh-agent may be used for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ssh {
+    /// Hosts where they may log in: `host`, `*.host`.
+    pub hosts: Vec<String>,
+    /// Whether they may sign commits.
+    pub sign_commits: bool,
 }
 
 /// Limits of a run; none is no limit.
@@ -245,6 +256,10 @@ impl Policy {
                 resolve: read.map("network.resolve", text),
                 passthrough: read.map("network.passthrough", text),
             },
+            ssh: Ssh {
+                hosts: read.map("ssh.hosts", |item| Some(Entry::whole_host(&item.text).ok()?.pattern())),
+                sign_commits: read.flag("ssh.sign_commits"),
+            },
             limits,
             gate: GateLimits {
                 files: read.limit("gate.max_files"),
@@ -284,6 +299,13 @@ impl Policy {
     /// Where the value of a key (`secrets.mode`) comes from. For a list: the layer that changed it last.
     pub fn origin(&self, path: &str) -> Option<&Origin> {
         self.settings.iter().find(|setting| setting.key.path == path).map(|setting| &setting.origin)
+    }
+}
+
+impl Ssh {
+    /// Whether an agent is there inside.
+    pub fn has_agent(&self) -> bool {
+        !self.hosts.is_empty() || self.sign_commits
     }
 }
 

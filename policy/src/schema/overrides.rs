@@ -21,6 +21,8 @@ pub struct Overrides {
     pub network: Option<NetworkMode>,
     /// `--allow`, each.
     pub allow: Vec<String>,
+    /// `--ssh-agent`, each.
+    pub ssh_hosts: Vec<String>,
     /// `--secrets`.
     pub secrets: Option<SecretsMode>,
     /// `--writes`.
@@ -69,32 +71,24 @@ impl Overrides {
             word("--review", "review", self.review.map(Review::word)),
             word("--isolation", "isolation.mode", self.isolation.map(Isolation::word)),
             word("--profile", "profile", self.profile.map(Choice::word)),
-            setting("--sink", "trace.sinks", self.sinks()),
+            setting("--sink", "trace.sinks", items("--sink", &self.sinks)),
+            setting("--ssh-agent", "ssh.hosts", items("--ssh-agent", &self.ssh_hosts)),
         ];
-        let host = |text: &String| Item {
-            text: text.clone(),
-            word: None,
-            places: Vec::new(),
-            origin: Origin::option("--allow"),
-            span: Span::default(),
-        };
-        let hosts = (!self.allow.is_empty()).then(|| Value::Items(self.allow.iter().map(host).collect()));
-        let allow = setting("--allow", "network.allow", hosts);
+        let allow = setting("--allow", "network.allow", items("--allow", &self.allow));
         self.config.iter().cloned().chain(options.into_iter().flatten()).chain(allow).collect()
     }
 }
 
-impl Overrides {
-    fn sinks(&self) -> Option<Value> {
-        let item = |text: &String| Item {
-            text: text.clone(),
-            word: None,
-            places: Vec::new(),
-            origin: Origin::option("--sink"),
-            span: Span::default(),
-        };
-        (!self.sinks.is_empty()).then(|| Value::Items(self.sinks.iter().map(item).collect()))
-    }
+/// What an option said that may be given more than once.
+fn items(option: &str, texts: &[String]) -> Option<Value> {
+    let item = |text: &String| Item {
+        text: text.clone(),
+        word: None,
+        places: Vec::new(),
+        origin: Origin::option(option),
+        span: Span::default(),
+    };
+    (!texts.is_empty()).then(|| Value::Items(texts.iter().map(item).collect()))
 }
 
 fn setting(option: &str, path: &str, value: Option<Value>) -> Option<Setting> {

@@ -314,6 +314,31 @@ pub(crate) const KEYS: &[Key] = &[
         ]
     ),
     section!(
+        "ssh",
+        None,
+        "What the keys of your ssh-agent may be used for. The keys stay there.",
+        &[
+            leaf!(
+                "hosts",
+                "ssh.hosts",
+                Kind::WholeHosts,
+                Order::Grants,
+                r#"["git.example.com"]"#,
+                Some("--ssh-agent"),
+                "Hosts where they may log in, by the keys that your `known_hosts` has of them. `network.allow` needs the port as well: `git.example.com:22`."
+            ),
+            leaf!(
+                "sign_commits",
+                "ssh.sign_commits",
+                Kind::Flag { default: false },
+                Order::False,
+                "false",
+                None,
+                "Whether they may sign commits and tags of git."
+            ),
+        ]
+    ),
+    section!(
         "limits",
         None,
         "Limits of a run; `none` takes one away.",

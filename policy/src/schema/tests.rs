@@ -56,6 +56,7 @@ secrets:
   bindings: {TOKEN: [t.example, "*.u.example"], KEY: ["K.example"]}
 files: {writes: direct, visible: ["~/.v"], persist: ["~/.p"]}
 network: {mode: allowlist, allow: ["h.example", "*.i.example:443"], resolve: ["h.example:443=127.0.0.1:8443"], passthrough: ["p.example"]}
+ssh: {hosts: ["Git.example", "*.g.example"], sign_commits: true}
 limits: {timeout_seconds: 1.5, cpu_seconds: 10, processes: 7, memory: 512MiB, file_size: 1GB, disk: 2G}
 gate: {max_files: 500, max_bytes: 64MiB, max_file_bytes: 8MiB}
 trace: {stdin: true, stdio_size: 1MiB, sinks: [syslog, "otlp:http://127.0.0.1:4318/"], retention: {max_days: 30, max_runs: 200, max_size: 1GiB}}
@@ -90,6 +91,8 @@ review: always
     let bindings: Vec<_> =
         policy.secrets.bindings.iter().map(|bound| (bound.secret.as_str(), bound.host.as_str())).collect();
     assert_eq!(bindings, [("TOKEN", "t.example"), ("TOKEN", "*.u.example"), ("KEY", "k.example")]);
+    assert_eq!(policy.ssh.hosts, ["git.example", "*.g.example"]);
+    assert!(policy.ssh.sign_commits);
     let expected = Limits {
         timeout: Some(std::time::Duration::from_millis(1500)),
         cpu: Some(std::time::Duration::from_secs(10)),
