@@ -64,6 +64,17 @@ impl Models {
         assert!(!ran.said().contains(&format!("not reached: `{host}")), "{ran}");
     }
 
+    /// A login of Claude that holds until then, in place of a key.
+    fn log_in(&mut self, until: u64) -> PathBuf {
+        self.world.environment.retain(|(name, _)| name != "ANTHROPIC_API_KEY");
+        let login = json!({"claudeAiOauth": {
+            "accessToken": self.world.plant("login", made_up::anthropic_of("oat01")),
+            "refreshToken": self.world.plant("refresh", made_up::anthropic_of("ort01")),
+            "expiresAt": until, "scopes": ["user:inference", "user:profile"], "subscriptionType": "max",
+        }});
+        put(&self.world.home.join(".claude/.credentials.json"), login.to_string().as_bytes(), 0o600)
+    }
+
     fn task(&self) -> String {
         fs::read_to_string(self.world.project.join("task.txt")).unwrap_or_default()
     }
@@ -97,19 +108,32 @@ fn claude_works_with_a_synthetic_key() {
 fn claude_works_with_a_synthetic_login() {
     let Some(claude) = claude() else { return };
     let mut models = Models::new();
-    models.world.environment.retain(|(name, _)| name != "ANTHROPIC_API_KEY");
-    let login = json!({"claudeAiOauth": {
-        "accessToken": models.world.plant("login", made_up::anthropic_of("oat01")),
-        "refreshToken": models.world.plant("refresh", made_up::anthropic_of("ort01")),
-        "expiresAt": 4_102_444_800_000_u64, "scopes": ["user:inference", "user:profile"], "subscriptionType": "max",
-    }});
-    let login =
-        put(&models.world.home.join(".claude/.credentials.json"), login.to_string().as_bytes(), 0o600);
+    let login = models.log_in(4_102_444_800_000);
     let before = fs::read(&login).expect("the login");
     let ran = models.shield(&[&claude, "-p", TASK, "--dangerously-skip-permissions"]).run().expect_code(0);
     models.assert_it_worked(&ran, "login", "authorization", "api.anthropic.com");
     assert!(!ran.record.of("secret-file-read").is_empty(), "{ran}");
     assert_eq!(fs::read(&login).expect("the login"), before, "as it was");
+}
+
+#[test]
+fn a_login_that_claude_renews_comes_home() {
+    let Some(claude) = claude() else { return };
+    let mut models = Models::new();
+    let login = models.log_in(1_700_000_000_000);
+    let ran = models.shield(&[&claude, "-p", TASK, "--dangerously-skip-permissions"]).run().expect_code(0);
+    ran.assert_nothing_real();
+    assert_eq!(models.task(), "done\n", "{ran}");
+    let asked = models.server.got();
+    let renewed = asked.iter().find(|said| text(said, "/method") == "ANSWER").expect("it renewed its login");
+    let (access, refresh) = (text(renewed, "/body/access_token"), text(renewed, "/body/refresh_token"));
+    let with_it = |said: &&Value| text(said, "/headers/authorization") == format!("Bearer {access}");
+    assert!(asked.iter().filter(with_it).count() > 1, "{ran}");
+    let now = fs::read_to_string(&login).expect("the login");
+    assert!(now.contains(access) && now.contains(refresh), "{ran}");
+    let everything = format!("{ran}");
+    assert!(!everything.contains(access) && !everything.contains(refresh), "it was seen inside");
+    assert!(!ran.record.of("secret-renewed").is_empty(), "{ran}");
 }
 
 #[test]

@@ -161,6 +161,12 @@ def seen(planted, data):
     return {place for place, value in planted.items() if any(form in data for form in forms(value))}
 
 
+def asked_in(log):
+    """What the stand-in was asked; what it handed out stands between."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [asked for asked in map(json.loads, lines) if asked["method"] != "ANSWER"]
+
+
 class Model:
     """The stand-in, on a port of its own."""
 
@@ -178,7 +184,7 @@ class Model:
         self.process.wait()
 
     def asked(self):
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        return asked_in(self.log)
 
 
 def by_itself(world, program, case):
@@ -197,7 +203,7 @@ def by_itself(world, program, case):
     words = ["unshare", "--user", "--map-root-user", "--net", "--mount", "bash", "-c", script, "bash", program, *case.words]
     ran = run(words, world, {**trust, "COMMAND": COMMAND, "IS_SANDBOX": "1"})
     log = directory / "asked"
-    return ran, [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return ran, asked_in(log)
 
 
 def behind(shieldrun, world, program, case):
