@@ -37,7 +37,7 @@ missing_packages() {
   compgen -G '/usr/lib/*/libc.a' >/dev/null || compgen -G '/usr/lib*/libc.a' >/dev/null || packages+=(libc6-dev)
   compgen -G '/usr/lib/*/libjemalloc.so.2' >/dev/null || packages+=(libjemalloc2)
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
-  [[ -x /usr/bin/java ]] || packages+=(default-jre-headless)
+  [[ -x /usr/bin/javac ]] || packages+=(default-jdk-headless)
   /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
   if ((${#packages[@]})); then printf '%s\n' "${packages[@]}" | sort -u; fi
 }

@@ -23,6 +23,7 @@ mod history;
 mod home;
 mod hosts;
 mod input;
+mod installers;
 mod landlock;
 mod leak;
 mod limits;

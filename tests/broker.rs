@@ -358,3 +358,42 @@ fn a_login_that_is_renewed_comes_home_where_it_is_kept() {
         }
     }
 }
+
+/// A program of Java's own client, which trusts a store of its own.
+const JAVA: &str = r#"
+import java.net.URI;
+import java.net.http.*;
+public class Ask {
+    public static void main(String[] words) throws Exception {
+        HttpRequest request = HttpRequest.newBuilder(URI.create("https://api.anthropic.com/j"))
+            .header("x-api-key", System.getenv("ANTHROPIC_API_KEY")).build();
+        try {
+            System.out.println(HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString()).body());
+        } catch (java.io.IOException refused) {
+            System.out.println(refused.getMessage());
+        }
+    }
+}
+"#;
+
+#[test]
+fn java_sends_the_real_key_and_is_told_nothing_by_a_variable() {
+    let hosts = Hosts::new();
+    hosts.world.write("Ask.java", JAVA);
+    hosts.world.native(["/usr/bin/javac", "Ask.java"]);
+    let ran = hosts.run(["java", "-cp", ".", "Ask"]).expect_clean();
+    assert!(ran.text().starts_with("you are sk-ant-"), "{ran}");
+    assert!(!ran.said().contains("Picked up"), "{ran}");
+    ran.assert_nothing_real();
+    let asked = hosts.asked();
+    assert_eq!(asked.len(), 1, "{ran}");
+    assert_eq!(text(&asked[0], "/headers/x-api-key"), hosts.world.real("ANTHROPIC_API_KEY"));
+    // Where nobody looks into TLS, the store is that of this machine, which does not know the server's authority.
+    let (tls, _) = hosts.server.said.split_once(' ').expect("two ports");
+    let resolve = format!("api.anthropic.com:443=127.0.0.1:{tls}");
+    let network = json!({"network": {"mode": "allowlist", "allow": HOSTS, "resolve": [resolve]}}).to_string();
+    let shield = hosts.world.shield(["java", "-cp", ".", "Ask"]).with(["--config".to_owned(), network]);
+    let ran = shield.run().expect_clean();
+    assert!(ran.text().contains("certification path") || ran.text().contains("trust"), "{ran}");
+    assert_eq!(hosts.asked().len(), 1, "{ran}");
+}

@@ -372,3 +372,102 @@ fn an_open_network_takes_no_port_from_the_guest() {
     let ran = world.shield([PYTHON, "-c", script]).with(["--config", &config]).run().expect_clean();
     assert_eq!(ran.text(), "own\n", "{ran}");
 }
+
+/// Asks over TCP, as a resolver does whose answer was too long, and connects to what it is told.
+const OVER_TCP: &str = "
+import socket, struct, sys
+def ask(name):
+    labels = b''.join(bytes([len(part)]) + part.encode() for part in name.split('.'))
+    question = struct.pack('>HHHHHH', 7, 0x100, 1, 0, 0, 0) + labels + b'\\0' + struct.pack('>HH', 1, 1)
+    s.sendall(struct.pack('>H', len(question)) + question)
+    answer = s.recv(struct.unpack('>H', s.recv(2, socket.MSG_WAITALL))[0], socket.MSG_WAITALL)
+    return answer[3] & 15, socket.inet_ntoa(answer[-4:]) if answer[7] else ''
+s = socket.create_connection(('127.0.0.1', 53))
+code, address = ask('api.example.com')
+print(code, address.startswith('198.18.'), *ask('secret.evil.example'))
+t = socket.create_connection((address, 80)); t.sendall(b'GET /tcp HTTP/1.0\\r\\n\\r\\n'); print(t.recv(999)[-30:])
+";
+
+#[test]
+fn names_are_answered_over_tcp_too_and_only_those_of_the_list() {
+    let (world, server) = (World::new(), Server::http());
+    let ran = world
+        .shield([PYTHON, "-c", OVER_TCP])
+        .with(server.at("api.example.com", "api.example.com:80"))
+        .run()
+        .expect_clean();
+    assert!(ran.text().starts_with("0 True 3 \n") && ran.text().contains("GET /tcp"), "{ran}");
+    assert_eq!(destinations(&ran, "name-denied"), ["secret.evil.example"], "{ran}");
+}
+
+/// Holds connections open, as many as it can, and asks on another for something.
+const HOARDER: &str = "
+import resource, socket, sys, time
+most = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(most + 64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
+def ask(s):
+    s.sendall(b'GET /x HTTP/1.0\\r\\n\\r\\n')
+    try: return b'line=GET' in s.recv(999)
+    except OSError: return False
+held = [socket.create_connection(('198.18.0.1', 80)) for _ in range(most)]
+first = held.pop(0); first.sendall(b'CONNECT api.example.com:80 HTTP/1.0\\r\\n\\r\\n'); first.recv(999)
+print(ask(first))
+last = socket.create_connection(('198.18.0.1', 80))
+try: print(last.recv(1) == b'x')
+except ConnectionResetError: print('reset')
+for s in held: s.close()
+def again():
+    s = socket.create_connection(('198.18.0.1', 80))
+    try: s.sendall(b'CONNECT api.example.com:80 HTTP/1.0\\r\\n\\r\\n'); s.recv(999)
+    except OSError: return False
+    return ask(s)
+print(any(again() or time.sleep(0.2) for _ in range(50)))
+";
+
+#[test]
+fn more_idle_connections_than_there_may_be_are_refused_and_hurt_nobody_else() {
+    let (world, server) = (World::new(), Server::http());
+    let ran = world
+        .shield([PYTHON, "-c", HOARDER, "1024"])
+        .with(server.at("api.example.com", "api.example.com:80"))
+        .run()
+        .expect_clean();
+    // The first works while the others wait, the next one is refused, and when they are gone there is room again.
+    assert_eq!(ran.text(), "True\nreset\nTrue\n", "{ran}");
+    let refused = ran.record.of("connection-denied");
+    assert!(refused.iter().any(|event| text(event, "/rule/name") == "network.limit"), "{ran}");
+}
+
+/// A program of Rust, static, which knows nothing of a proxy.
+const RUST: &str = r#"
+use std::io::{Read, Write};
+fn main() {
+    let host = std::env::args().nth(1).unwrap();
+    match std::net::TcpStream::connect((host.as_str(), 80)) {
+        Ok(mut stream) => {
+            stream.write_all(b"GET /rust HTTP/1.0\r\n\r\n").unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).unwrap();
+            println!("{}", said.lines().last().unwrap());
+        }
+        Err(error) => println!("no: {error}"),
+    }
+}
+"#;
+
+#[test]
+fn a_static_program_of_rust_gets_through() {
+    let (world, server) = (World::new(), Server::http());
+    world.write("client.rs", RUST);
+    let compiled = ["/usr/bin/rustc", "-Ctarget-feature=+crt-static", "-o", "client", "client.rs"];
+    world.native(compiled);
+    for (host, works) in [("api.example.com", true), ("other.example.com", false)] {
+        let ran = world
+            .shield(["./client", host])
+            .with(server.at("api.example.com", "api.example.com:80"))
+            .run()
+            .expect_clean();
+        assert_eq!(ran.text().contains("line=GET /rust"), works, "{ran}");
+        assert_eq!(ran.text().starts_with("no: "), !works, "{ran}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod home;
+mod java;
 pub(crate) mod network;
 pub(crate) mod ssh;
 mod system;

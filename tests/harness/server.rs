@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 const ANSWERS: &str = include_str!("../servers/answers.py");
 const HOSTS: &str = include_str!("../servers/broker.py");
 const MODELS: &str = include_str!("../servers/models.py");
+const INDEX: &str = include_str!("../servers/index.py");
 const RECEIVE: &str = include_str!("../servers/receive.py");
 
 /// A server, ended when dropped.
@@ -47,6 +48,12 @@ impl Server {
         let log = directory.join("asked");
         let words = [directory.as_os_str(), log.as_os_str(), command.as_ref()];
         Self::start(MODELS, &log, words.map(OsStr::to_owned).into_iter())
+    }
+
+    /// A TLS server with a package for pip, npm and cargo.
+    pub(crate) fn of_packages(directory: &Path) -> Self {
+        let words = [directory.as_os_str().to_owned()];
+        Self::start(INDEX, &directory.join("asked"), words.into_iter())
     }
 
     fn start(program: &str, log: &Path, words: impl Iterator<Item = std::ffi::OsString>) -> Self {

@@ -4,10 +4,11 @@ use std::io;
 use std::path::Path;
 
 use shieldrun_policy::network::Rules;
-use shieldrun_policy::plan::{Cover, Doors, Mask, Plan, Reach, Tier, Variable};
+use shieldrun_policy::plan::{Bytes, Cover, Doors, Mask, Mount, Plan, Reach, Tier, Variable};
 use shieldrun_policy::schema::{NetworkMode, Policy};
 
-use super::{bytes, set};
+use super::{bytes, java, set};
+use crate::inventory::path::contains;
 
 /// `rule.name` of the mask over the resolver's file.
 pub(crate) const RULE: &str = "network.resolver";
@@ -96,6 +97,7 @@ pub(super) fn point_at_the_proxy(environment: &mut Vec<Variable>) {
 pub(crate) fn trust(plan: &mut Plan, certificate: &str) -> io::Result<()> {
     let own = of_the_person();
     let mut first = None;
+    let mut whole = Vec::new();
     for path in BUNDLES {
         let Ok(real) = Path::new(path).canonicalize() else { continue };
         let at = bytes(&real);
@@ -106,13 +108,10 @@ pub(crate) fn trust(plan: &mut Plan, certificate: &str) -> io::Result<()> {
         content.extend_from_slice(b"\n");
         content.extend_from_slice(&own);
         content.extend_from_slice(certificate.as_bytes());
-        plan.masks.push(Mask {
-            at,
-            cover: Cover::Synthetic { content, mode: 0o644, modified: (0, 0) },
-            rule: TRUST.to_owned(),
-            reason: "the authority of the run is trusted inside".to_owned(),
-        });
-        first.get_or_insert(path);
+        if first.is_none() {
+            (first, whole) = (Some(path), content.clone());
+        }
+        plan.masks.push(trusting(at, content));
     }
     let bundle = first.ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, "no bundle of trusted authorities is known on this host")
@@ -120,7 +119,32 @@ pub(crate) fn trust(plan: &mut Plan, certificate: &str) -> io::Result<()> {
     for name in TOLD {
         set(&mut plan.environment, name, bundle);
     }
+    let stores =
+        java::stores().into_iter().map(bytes).filter(|store| is_there(plan, store)).collect::<Vec<_>>();
+    if !stores.is_empty() {
+        let store = java::store(&whole);
+        plan.masks.extend(stores.into_iter().map(|at| trusting(at, store.clone())));
+    }
     Ok(())
+}
+
+fn trusting(at: Bytes, content: Vec<u8>) -> Mask {
+    Mask {
+        at,
+        cover: Cover::Synthetic { content, mode: 0o644, modified: (0, 0) },
+        rule: TRUST.to_owned(),
+        reason: "the authority of the run is trusted inside".to_owned(),
+    }
+}
+
+/// Whether a file of the host is there inside by itself, and nothing covers it yet. One beneath a private directory
+/// may be put back or not; a Java there is not told.
+fn is_there(plan: &Plan, path: &Bytes) -> bool {
+    let hides = |mount: &Mount| match mount {
+        Mount::Private { at, .. } | Mount::Home { at, .. } => contains(&at.0, &path.0),
+        _ => false,
+    };
+    !plan.mounts.iter().any(hides) && !plan.masks.iter().any(|mask| mask.at == *path)
 }
 
 /// The authorities that the host's own programs trust by a variable: inside, where nobody looks into TLS, they are
