@@ -5,9 +5,11 @@
 #   ci/bench.sh once_started at_work
 #                          these parts of it (functions of ci/bench/table.py), after the first two
 #   ci/bench.sh record     the record: a million events written, chained and verified
+#   SHIELDRUN_BENCH_TREES=DIR:DIR ci/bench.sh scan_tree
+#                          the scan for secrets beside ripgrep, on these trees (default: the registry's crates)
 #   ci/bench.sh --quick    few rounds and small trees: does everything still measure what it says?
 #
-# Needs bubblewrap, unshare, gcc, node, git and Debian's python3; ci/test.sh installs them.
+# Needs bubblewrap, unshare, gcc, node, git and Debian's python3; ci/test.sh installs them. `scan_tree` needs ripgrep.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}

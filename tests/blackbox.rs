@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod agents;
 mod broker;
 mod builds;
 mod cast;

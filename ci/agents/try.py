@@ -7,7 +7,7 @@ and writes a file. By itself the agent must work, and everything planted must re
 stand-in works and that the search finds what there is. Behind shieldrun the agent must work just so, the key must
 reach its own host in its own header, and nothing else that is real may be seen, neither there nor in the record.
 """
-import base64, json, os, pathlib, random, re, shutil, string, subprocess, sys, tempfile, time, urllib.parse
+import base64, json, os, pathlib, random, re, shutil, string, subprocess, sys, tempfile, urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODELS = HERE.parent.parent / "tests/servers/models.py"
@@ -69,27 +69,28 @@ def codex_login(token):
 CLAUDE = ["-p", TASK, "--dangerously-skip-permissions"]
 CODEX = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", TASK]
 CASES = [
-    Case("claude", "npm/node_modules/.bin/claude", CLAUDE, "ANTHROPIC_API_KEY", ["x-api-key"], "api.anthropic.com",
+    Case("claude", "claude/node_modules/.bin/claude", CLAUDE, "ANTHROPIC_API_KEY", ["x-api-key"], "api.anthropic.com",
          make=anthropic),
-    Case("claude-login", "npm/node_modules/.bin/claude", CLAUDE, None, ["authorization"], "api.anthropic.com",
+    Case("claude-login", "claude/node_modules/.bin/claude", CLAUDE, None, ["authorization"], "api.anthropic.com",
          make=lambda: anthropic("oat01"), files=claude_login),
-    Case("codex", "npm/node_modules/.bin/codex", CODEX, "CODEX_API_KEY", ["authorization"], "api.openai.com", make=openai),
-    Case("codex-login", "npm/node_modules/.bin/codex", CODEX, None, ["authorization"], "chatgpt.com", make=jwt,
+    Case("codex", "codex/node_modules/.bin/codex", CODEX, "CODEX_API_KEY", ["authorization"], "api.openai.com", make=openai),
+    Case("codex-login", "codex/node_modules/.bin/codex", CODEX, None, ["authorization"], "chatgpt.com", make=jwt,
          files=codex_login),
-    Case("gemini", "npm/node_modules/.bin/gemini", ["-p", TASK, "--yolo", "--skip-trust", "-m", "gemini-2.5-flash"],
+    Case("gemini", "gemini/node_modules/.bin/gemini", ["-p", TASK, "--yolo", "--skip-trust", "-m", "gemini-2.5-flash"],
          "GEMINI_API_KEY", ["x-goog-api-key"], "generativelanguage.googleapis.com", make=google),
-    Case("qwen", "npm/node_modules/.bin/qwen", ["-p", TASK, "--yolo", "--auth-type", "openai", "-m", "gpt-4o"],
+    Case("qwen", "qwen/node_modules/.bin/qwen", ["-p", TASK, "--yolo", "--auth-type", "openai", "-m", "gpt-4o"],
          "OPENAI_API_KEY", ["authorization"], "api.openai.com", make=openai,
          environment={"OPENAI_BASE_URL": "https://api.openai.com/v1"}),
-    Case("opencode", "npm/node_modules/.bin/opencode", ["run", "--auto", "-m", "anthropic/claude-sonnet-4-5", TASK],
+    Case("opencode", "opencode/node_modules/.bin/opencode", ["run", "--auto", "-m", "anthropic/claude-sonnet-4-5", TASK],
          "ANTHROPIC_API_KEY", ["x-api-key"], "api.anthropic.com", make=anthropic),
-    Case("aider", "py/aider/bin/aider",
+    Case("aider", "aider/bin/aider",
          ["--yes-always", "--model", "gpt-4o", "--no-check-update", "--analytics-disable", "--no-show-model-warnings",
           "--test-cmd", COMMAND + "; echo FAILED $((6*7)); false", "--auto-test", "--message", TASK],
          "OPENAI_API_KEY", ["authorization"], "api.openai.com", make=openai),
-    Case("mini-swe-agent", "py/mini/bin/mini", ["-y", "--exit-immediately", "-m", "openai/gpt-4o", "-t", TASK],
+    Case("mini-swe-agent", "mini-swe-agent/bin/mini", ["-y", "--exit-immediately", "-m", "openai/gpt-4o", "-t", TASK],
          "OPENAI_API_KEY", ["authorization"], "api.openai.com", make=openai,
-         environment={"MSWEA_CONFIGURED": "true", "MSWEA_COST_TRACKING": "ignore_errors"}, version=None),
+         environment={"MSWEA_CONFIGURED": "true", "MSWEA_COST_TRACKING": "ignore_errors",
+                      "LITELLM_LOCAL_MODEL_COST_MAP": "True"}, version=None),
 ]
 
 
@@ -201,14 +202,11 @@ def behind(shieldrun, world, program, case):
 
 
 def run(words, world, more):
-    began = time.monotonic()
     try:
         return subprocess.run(words, cwd=world.project, env={**world.environment, **more}, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
     except subprocess.TimeoutExpired as late:
         return subprocess.CompletedProcess(words, 124, late.stdout or b"", (late.stderr or b"") + b"\n(too slow)")
-    finally:
-        print(f"# {words[0]} {time.monotonic() - began:.1f} s", file=sys.stderr)
 
 
 def request(asked):
@@ -245,9 +243,8 @@ def record(world):
 
 def version(program, case):
     if case.version is None:
-        pip = pathlib.Path(program).parent / "pip"
-        shown = subprocess.run([pip, "show", "-q", case.name], capture_output=True, text=True).stdout or ""
-        shown = subprocess.run([pip, "show", case.name], capture_output=True, text=True).stdout
+        pip = [pathlib.Path(program).parent / "python", "-m", "pip"]
+        shown = subprocess.run([*pip, "show", case.name], capture_output=True, text=True).stdout
         return re.search(r"Version: (\S+)", shown).group(1)
     with tempfile.TemporaryDirectory() as home:
         ran = subprocess.run([program, *case.version], capture_output=True, text=True, timeout=60,

@@ -9,6 +9,7 @@ import os
 import pathlib
 import pty
 import random
+import shutil
 import statistics
 import string
 import struct
@@ -322,11 +323,43 @@ def output():
             row(f"{name}, {size * times >> 20} MiB, {via}", speed, "GB/s", found["a pipe"] / seconds, "a pipe", aim)
 
 
+TEN = "|".join([
+    "AKIA[0-9A-Z]{16}", "gh[pousr]_[A-Za-z0-9]{36}", "glpat-[A-Za-z0-9_-]{20}", "xox[baprs]-[A-Za-z0-9-]{10,}",
+    "sk_live_[A-Za-z0-9]{24}", "AIza[0-9A-Za-z_-]{35}", "sk-ant-[A-Za-z0-9_-]{20,}", "npm_[A-Za-z0-9]{36}",
+    "-----BEGIN [A-Z ]*PRIVATE KEY", "eyJ[A-Za-z0-9_-]{10,}\\.",
+])  # fmt: skip
+
+
+def scan_tree():
+    """`secrets scan` beside ripgrep, on trees that are there: SHIELDRUN_BENCH_TREES, else the registry's crates."""
+    home = pathlib.Path(os.environ.get("CARGO_HOME", pathlib.Path.home() / ".cargo"))
+    named = os.environ.get("SHIELDRUN_BENCH_TREES")
+    trees = [pathlib.Path(tree) for tree in named.split(":")] if named else [home / "registry/src"]
+    heading("secrets scan of a tree, all cores, beside ripgrep with ten alternations")
+    for tree in trees:
+        if shutil.which("rg") is None or not tree.is_dir():
+            print(f"  {tree}: not there, or no ripgrep")
+            continue
+        # Both say by their exit code whether they found something, which is not what is asked.
+        found = in_turn(
+            {
+                "rg": ["sh", "-c", 'rg --no-ignore --hidden -c -e "$1" "$2"; true', "-", TEN, str(tree)],
+                "shieldrun": ["sh", "-c", '"$1" secrets scan --json "$2"; true', "-", SHIELDRUN, str(tree)],
+            },
+            SCRATCH,
+            environment(0),
+            3 if QUICK else 15,
+        )
+        row(f"{tree}, rg", found["rg"] * 1e3, "ms")
+        speed = found["rg"] / found["shieldrun"]
+        row(f"{tree}, shieldrun", found["shieldrun"] * 1e3, "ms", speed, "rg's speed", "at least 0.5")
+
+
 def main():
     HOME.mkdir()
     load = os.getloadavg()[0]
     print(f"{os.uname().release}, {os.cpu_count()} cores, load {load:.1f}" + (", quick: figures say little" if QUICK else ""))
-    parts = (start_up, walk, through_the_shim, once_started, workspace, at_work, promotion, output)
+    parts = (start_up, walk, through_the_shim, once_started, workspace, at_work, promotion, output, scan_tree)
     wanted = [word for word in sys.argv[3:] if not word.startswith("--")]
     # The first two make what the others work in.
     for part in (part for part in parts if not wanted or part.__name__ in ["start_up", "walk", *wanted]):

@@ -75,7 +75,12 @@ pub(crate) fn openai() -> String {
 }
 
 pub(crate) fn anthropic() -> String {
-    format!("sk-ant-{}-{}AA", "api03", drawn(URL_SAFE, 93))
+    anthropic_of("api03")
+}
+
+/// A key, or a token of a login, by its middle word.
+pub(crate) fn anthropic_of(word: &str) -> String {
+    format!("sk-ant-{word}-{}AA", drawn(URL_SAFE, 93))
 }
 
 pub(crate) fn aws_key_id() -> String {

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 const ANSWERS: &str = include_str!("../servers/answers.py");
 const HOSTS: &str = include_str!("../servers/broker.py");
+const MODELS: &str = include_str!("../servers/models.py");
 const INDEX: &str = include_str!("../servers/index.py");
 const RECEIVE: &str = include_str!("../servers/receive.py");
 
@@ -40,6 +41,13 @@ impl Server {
         let log = directory.join("asked");
         let words = [directory.as_os_str(), log.as_os_str(), key_id.as_ref(), secret.as_ref()];
         Self::start(HOSTS, &log, words.map(OsStr::to_owned).into_iter())
+    }
+
+    /// A TLS server that stands for models, which ask the agent to run this command.
+    pub(crate) fn of_models(directory: &Path, command: &str) -> Self {
+        let log = directory.join("asked");
+        let words = [directory.as_os_str(), log.as_os_str(), command.as_ref()];
+        Self::start(MODELS, &log, words.map(OsStr::to_owned).into_iter())
     }
 
     /// A TLS server with a package for pip, npm and cargo.

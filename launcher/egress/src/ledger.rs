@@ -70,6 +70,15 @@ pub enum Note {
         /// In which part of the request.
         part: Part,
     },
+    /// A synthetic was told to a host that may be told one, and stayed what it is.
+    SyntheticHeard {
+        /// Which secret.
+        secret: SecretId,
+        /// Where to.
+        to: Destination,
+        /// In which part of the request.
+        part: Part,
+    },
     /// A real value was about to leave: the run ends.
     Leak {
         /// Which secret.

@@ -208,12 +208,10 @@ impl Opened {
         candidates: &Candidates,
         mounts: &MountTable,
     ) -> Result<Vec<Vec<u8>>, InventoryError> {
-        let links = self.stat.st_nlink;
-        if self.kind() == FileType::Directory || links < 2 {
+        if self.kind() == FileType::Directory || self.stat.st_nlink < 2 {
             return Ok(Vec::new());
         }
-        let identity = Identity { device: self.stat.st_dev, inode: self.stat.st_ino, links };
-        other_names(&self.path, identity, &candidates.walk, &candidates.root, mounts)
+        other_names(&self.path, Identity::of(&self.stat), &candidates.walk, &candidates.root, mounts)
     }
 
     fn is_at(&self, path: &[u8]) -> bool {

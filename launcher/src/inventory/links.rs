@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, CWD};
+use rustix::fs::{AtFlags, CWD, Stat};
 
 use super::InventoryError;
 use super::candidates::Name;
@@ -20,6 +20,14 @@ pub(super) struct Identity {
     pub inode: u64,
     /// How many names it has.
     pub links: u64,
+}
+
+impl Identity {
+    /// What stat(2) says.
+    #[allow(clippy::useless_conversion, reason = "the count is 32 bits wide on other machines")]
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino, links: stat.st_nlink.into() }
+    }
 }
 
 /// Every other name of the file at `path`. The workspace's walk is asked first; only a name that is

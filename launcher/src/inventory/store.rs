@@ -54,8 +54,13 @@ pub(super) fn look(
             continue;
         }
         if stat.st_nlink > 1 {
-            let identity = Identity { device: stat.st_dev, inode: stat.st_ino, links: stat.st_nlink };
-            names.extend(other_names(&path, identity, &candidates.walk, &candidates.root, mounts)?);
+            names.extend(other_names(
+                &path,
+                Identity::of(&stat),
+                &candidates.walk,
+                &candidates.root,
+                mounts,
+            )?);
         }
         if whose == Owner::User && learned < MOST_LEARNED && stat.st_size <= LARGEST_LEARNED {
             learned += 1;

@@ -184,6 +184,12 @@ impl Ledger for Recorder {
                 self.deny(Action::SyntheticSeen, &to.to_string(), "secrets");
                 send(event(Action::SyntheticSeen).secret(self.secret(secret)).destination(destination(&to)));
             }
+            Note::SyntheticHeard { secret, to, .. } => send(
+                event(Action::SyntheticSeen)
+                    .secret(self.secret(secret))
+                    .destination(destination(&to))
+                    .message("a model was told of it; it stayed a synthetic"),
+            ),
             Note::Leak { secret, encoding, to } => {
                 // Ended first, told afterwards: each moment counts.
                 let _ = pidfd_send_signal(&self.init, Signal::KILL);

@@ -12,8 +12,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 pub(crate) fn up() -> io::Result<()> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let mut name = [0; libc::IFNAMSIZ];
-    name[0] = b'l'.cast_signed();
-    name[1] = b'o'.cast_signed();
+    // Signed on some machines, and not on others.
+    name[0] = libc::c_char::from_ne_bytes([b'l']);
+    name[1] = libc::c_char::from_ne_bytes([b'o']);
     let flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     let request =
         libc::ifreq { ifr_name: name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags } };

@@ -23,7 +23,9 @@ use crate::say;
 /// Larger files are named and passed over.
 const LARGEST: u64 = 256 << 20;
 /// A file with a NUL in its beginning is no text.
-const LOOKED_AT: u64 = 8 << 10;
+const LOOKED_AT: usize = 8 << 10;
+/// As much as most files have: read at once.
+const AT_ONCE: usize = 64 << 10;
 
 /// One finding, without its value.
 struct Found {
@@ -107,21 +109,20 @@ pub(crate) fn synthesize(seed: Option<&str>, invalid_checksum: bool) -> Result<E
 
 /// Walks on this thread, looks on all cores.
 fn scan_tree(root: &Path) -> Vec<Found> {
-    /// Files that are handed over at once: a queue costs more than a small file.
-    const TOGETHER: usize = 32;
-    let (batches, queue) = bounded::<Vec<PathBuf>>(256);
+    /// Files that are handed over at once: a queue costs more than a small file, and large ones are often neighbours.
+    const TOGETHER: usize = 8;
+    let (batches, queue) = bounded::<Vec<PathBuf>>(1024);
     let progress = Progress::new();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..thread::available_parallelism().map_or(1, NonZero::get))
             .map(|_| {
                 let (queue, progress) = (queue.clone(), &progress);
                 scope.spawn(move || {
-                    let (mut found, mut buffer) = (Vec::new(), Vec::new());
+                    let (mut found, mut buffer) = (Vec::new(), vec![0; AT_ONCE]);
                     for path in queue.into_iter().flatten() {
-                        if read(&path, &mut buffer) {
-                            look(&path, &buffer, &mut found);
-                        }
-                        progress.step(buffer.len());
+                        let text = read(&path, &mut buffer).unwrap_or_default();
+                        look(&path, text, &mut found);
+                        progress.step(text.len());
                     }
                     found
                 })
@@ -169,23 +170,39 @@ fn walk(root: &Path, each: &mut dyn FnMut(PathBuf)) {
     }
 }
 
-/// Reads a text file into the buffer; false for what is none, or cannot be read.
-fn read(path: &Path, buffer: &mut Vec<u8>) -> bool {
-    buffer.clear();
-    let Ok(mut file) = File::open(path) else { return false };
-    let Ok(size) = file.metadata().map(|metadata| metadata.len()) else { return false };
+/// What is in a text file; nothing for what is none, or cannot be read. The buffer never shrinks below [`AT_ONCE`].
+fn read<'a>(path: &Path, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    let mut file = File::open(path).ok()?;
+    let filled = fill(&mut file, &mut buffer[..AT_ONCE])?;
+    if buffer[..filled.min(LOOKED_AT)].contains(&0) {
+        return None;
+    }
+    if filled < AT_ONCE {
+        return Some(&buffer[..filled]);
+    }
+    let size = file.metadata().ok()?.len();
     if size > LARGEST {
         say::warning(format_args!("`{}` is larger than {} MiB: passed over", path.display(), LARGEST >> 20));
-        return false;
+        return None;
     }
-    // A file of the kernel's says 0.
-    let first = if size == 0 { LOOKED_AT } else { size.min(LOOKED_AT) };
-    let looked_at = (&mut file).take(first).read_to_end(buffer).is_ok();
-    if !looked_at || buffer.contains(&0) {
-        return false;
+    buffer.truncate(AT_ONCE);
+    buffer.reserve(size as usize);
+    file.take(LARGEST).read_to_end(buffer).ok()?;
+    Some(buffer)
+}
+
+/// Reads until the end of the file or of the buffer.
+fn fill(file: &mut File, buffer: &mut [u8]) -> Option<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
     }
-    // What is as long as it was said to be needs no read that finds its end.
-    size > 0 && buffer.len() as u64 == size || file.take(LARGEST).read_to_end(buffer).is_ok()
+    Some(filled)
 }
 
 fn look(path: &Path, bytes: &[u8], found: &mut Vec<Found>) {

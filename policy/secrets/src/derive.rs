@@ -25,6 +25,16 @@ pub struct RunKey {
 
 impl RunKey {
     /// Takes 32 bytes that nobody inside can guess.
+    ///
+    /// ```
+    /// use shieldrun_secrets::{Checksum, RunKey, synthesize_one};
+    /// let made = |byte| {
+    ///     let key = RunKey::from_bytes([byte; 32]);
+    ///     synthesize_one(key, b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm", None, Checksum::Valid).synthetic
+    /// };
+    /// assert_eq!(made(1), made(1));
+    /// assert_ne!(made(1), made(2));
+    /// ```
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         let bytes = Zeroizing::new(bytes);
         let kinds = Hkdf::new(None, bytes.as_slice());

@@ -6,12 +6,19 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::entropy::{is_placeholder, looks_random, surely_random, tenths_of_bits};
-use crate::mold::{self, Weak};
+use crate::mold::{self, Forms, Weak};
 use crate::names::{NameSays, says};
+use crate::runs::{Watch, go_through};
+use crate::sieve;
 use crate::url::{UrlPart, is_database, percent_decode};
 use crate::{jwt, pem, special, url};
 
 /// How sure a finding is.
+///
+/// ```
+/// use shieldrun_secrets::Confidence;
+/// assert!(Confidence::High > Confidence::Low);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
     /// Could be one.
@@ -23,6 +30,13 @@ pub enum Confidence {
 }
 
 /// What is known of the bytes.
+///
+/// ```
+/// use shieldrun_secrets::{Subject, detect};
+/// let value = b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm";
+/// assert_eq!(detect(value, Subject { name: Some("API_KEY") }).len(), 1);
+/// assert!(detect(value, Subject::default()).is_empty());
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Subject<'a> {
     /// The name of the variable or field, where the bytes are its whole value.
@@ -30,6 +44,12 @@ pub struct Subject<'a> {
 }
 
 /// A secret, where it is and why we think so. Never holds the value.
+///
+/// ```
+/// use shieldrun_secrets::{Subject, detect};
+/// let finding = &detect(b"API_KEY=k3Jd8sLq0ZpXv7Rt2NwYb6Hm", Subject::default())[0];
+/// assert_eq!((finding.kind, finding.span.clone()), ("generic-secret", 8..32));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Where in the bytes.
@@ -53,29 +73,78 @@ pub struct Finding {
 /// assert!(detect(b"API_KEY=changeme", Subject::default()).is_empty());
 /// ```
 pub fn detect(bytes: &[u8], subject: Subject<'_>) -> Vec<Finding> {
-    let mut out = Vec::new();
-    keys(bytes, &mut out);
-    let mut names = Names { bytes, done: 0, found: Vec::new() };
-    forms(bytes, &mut names, &mut out);
-    tokens(bytes, &mut out);
-    urls(bytes, &mut out);
-    if let Some(name) = subject.name {
-        named(bytes, name, &mut out);
+    let mut passes = Passes::over(bytes);
+    go_through(bytes, &mut passes);
+    passes.findings(subject)
+}
+
+/// What looks at a text.
+struct Passes<'a> {
+    bytes: &'a [u8],
+    forms: Forms<'a>,
+    tokens: Tokens<'a>,
+    names: Names<'a>,
+}
+
+impl<'a> Passes<'a> {
+    const fn over(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            forms: Forms::new(bytes),
+            tokens: Tokens { bytes, done: 0, found: Vec::new() },
+            names: Names { bytes, sieved: 0, done: 0, found: Vec::new() },
+        }
     }
-    // Of a value that is one secret, what is inside it tells nothing more.
-    if subject.name.is_none() || out.is_empty() {
-        out.append(&mut names.found);
+
+    /// With those that look by themselves: keys in armour, URLs, and what the name of all of it says.
+    fn findings(mut self, subject: Subject<'_>) -> Vec<Finding> {
+        let mut out = Vec::new();
+        keys(self.bytes, &mut out);
+        forms(self.bytes, self.forms, &mut out);
+        out.append(&mut self.tokens.found);
+        urls(self.bytes, &mut out);
+        if let Some(name) = subject.name {
+            named(self.bytes, name, &mut out);
+        }
+        // Of a value that is one secret, what is inside it tells nothing more.
+        if subject.name.is_none() || out.is_empty() {
+            out.append(&mut self.names.found);
+        }
+        outermost(out)
     }
-    out.sort_by_key(|f| (f.span.start, core::cmp::Reverse((f.confidence, f.span.end))));
+}
+
+impl Watch for Passes<'_> {
+    #[inline]
+    fn start(&mut self, at: usize) {
+        if sieve::BEGIN.may(self.bytes, at) {
+            self.forms.begin(at);
+            self.tokens.begin(at);
+        }
+    }
+
+    #[inline(never)]
+    fn long(&mut self, stretch: Range<usize>) {
+        self.forms.long(stretch);
+    }
+
+    #[inline(never)]
+    fn value(&mut self, stretch: Range<usize>) {
+        self.names.look_through(stretch);
+    }
+}
+
+fn outermost(mut found: Vec<Finding>) -> Vec<Finding> {
+    found.sort_by_key(|f| (f.span.start, core::cmp::Reverse((f.confidence, f.span.end))));
     let mut end = 0;
-    out.retain(|f| {
+    found.retain(|f| {
         let keep = f.span.start >= end;
         if keep {
             end = f.span.end;
         }
         keep
     });
-    out
+    found
 }
 
 fn keys(bytes: &[u8], out: &mut Vec<Finding>) {
@@ -89,8 +158,8 @@ fn keys(bytes: &[u8], out: &mut Vec<Finding>) {
     }
 }
 
-fn forms(bytes: &[u8], names: &mut Names<'_>, out: &mut Vec<Finding>) {
-    for (at, form) in mold::forms_and_names_in(bytes, |at| names.look(at)) {
+fn forms(bytes: &[u8], known: Forms<'_>, out: &mut Vec<Finding>) {
+    for (at, form) in known.found() {
         let text = &bytes[at..at + form.len];
         if form.is_obviously_fake(text) {
             continue;
@@ -121,21 +190,27 @@ fn is_drawn(body: &[u8]) -> bool {
         && body.split(|b| !b.is_ascii_lowercase()).all(|w| w.len() < 14 || crate::entropy::contains(w, b"shieldrun"))
 }
 
-fn tokens(bytes: &[u8], out: &mut Vec<Finding>) {
-    let mut from = 0;
-    while let Some(at) = url::find(bytes, b"eyJ", from) {
-        from = at + 3;
-        if at > 0 && bytes[at - 1].is_ascii_alphanumeric() {
-            continue;
+/// JSON Web Tokens.
+struct Tokens<'a> {
+    bytes: &'a [u8],
+    /// Where the last one ended.
+    done: usize,
+    found: Vec<Finding>,
+}
+
+impl Tokens<'_> {
+    fn begin(&mut self, at: usize) {
+        if at < self.done || at > 0 && self.bytes[at - 1].is_ascii_alphanumeric() {
+            return;
         }
-        if let Some(len) = jwt::token_at(&bytes[at..]) {
-            out.push(Finding {
-                span: at..at + len,
+        if let Some(len) = jwt::token_at(&self.bytes[at..]) {
+            self.done = at + len;
+            self.found.push(Finding {
+                span: at..self.done,
                 kind: "jwt",
                 confidence: Confidence::High,
                 reason: "three segments, the first a header",
             });
-            from = at + len;
         }
     }
 }
@@ -225,12 +300,19 @@ fn named(bytes: &[u8], name: &str, out: &mut Vec<Finding>) {
 /// `name = "value"`, `name: value`, `<name>value</name>` in text of any kind.
 struct Names<'a> {
     bytes: &'a [u8],
+    /// How far the text has been looked at.
+    sieved: usize,
     /// How far names have been read.
     done: usize,
     found: Vec<Finding>,
 }
 
 impl Names<'_> {
+    fn look_through(&mut self, stretch: Range<usize>) {
+        let stretch = stretch.start.max(self.sieved)..stretch.end;
+        self.sieved = sieve::NAMES.places(self.bytes, stretch, |at| self.look(at));
+    }
+
     /// At a place inside a name that may speak of secrets.
     fn look(&mut self, at: usize) {
         const LONGEST: usize = 80;
@@ -303,4 +385,91 @@ fn is_identifier(text: &[u8]) -> bool {
         && words.clone().all(|w| w.len() < 16 && w.iter().filter(|b| b.is_ascii_digit()).count() <= 2)
         || text.iter().filter(|b| b.is_ascii_digit()).count() < 2
         || text.iter().any(|b| b"(){}[]<>$\\ ".contains(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::derive::{RunKey, Stream};
+
+    fn everywhere(bytes: &[u8]) -> Vec<Finding> {
+        let mut passes = Passes::over(bytes);
+        (0..bytes.len()).for_each(|at| passes.start(at));
+        passes.long(0..bytes.len());
+        passes.value(0..bytes.len());
+        passes.findings(Subject::default())
+    }
+
+    /// Lines as they are in files: names, signs, quotes, and values some of which are secrets.
+    fn text(stream: &mut Stream, length: usize) -> Vec<u8> {
+        const PIECES: &[&[u8]] = &[
+            b"api_key",
+            b"PASSWORD",
+            b"db.passwd",
+            b"authToken",
+            b"sig",
+            b"name",
+            b"=",
+            b": ",
+            b" := ",
+            b" => ",
+            b"\"",
+            b"'",
+            b"`",
+            b" ",
+            b"          ",
+            b"\t",
+            b"\n",
+            b"<secret>",
+            b"</secret>",
+            b"]",
+            b", ",
+            b"{",
+            b"(",
+            b"?",
+            b"\xc3\xa9",
+            b"ghp_",
+            b"glpat-",
+            b"xoxa-",
+            b"sk_live_",
+            b"AKIA",
+            b"hf_",
+            b"FlyV1 fm2_",
+            b"re_",
+            b"eyJ",
+            b":A",
+            b"+ASt",
+            b".atlasv1.",
+            b"-us1",
+            b"https://",
+            b"SG.",
+            b"user:",
+        ];
+        let mut out = Vec::new();
+        while out.len() < length {
+            if stream.below(3) > 0 {
+                out.extend_from_slice(PIECES[stream.below(PIECES.len())]);
+                continue;
+            }
+            let alphabets: [&[u8]; 4] =
+                [b"0123456789", b"0123456789abcdef", b"abcXYZ019_-", b"qwertyuiopASDFGHJKL0123456789+/"];
+            let alphabet = alphabets[stream.below(4)];
+            let count = [3, 8, 11, 12, 15, 16, 17, 24, 32, 36, 40, 70, 150][stream.below(13)];
+            out.extend((0..count).map(|_| stream.pick(alphabet)));
+        }
+        out
+    }
+
+    #[test]
+    fn out_of_sight_there_is_nothing_to_find() {
+        let mut stream = RunKey::from_bytes([3; 32]).keyed("stretches", b"", 0);
+        let mut count = 0;
+        for round in 0..20_000 {
+            let text = text(&mut stream, 1 + round % 500);
+            let found = detect(&text, Subject::default());
+            assert_eq!(found, everywhere(&text), "{}", alloc::string::String::from_utf8_lossy(&text));
+            count += found.len();
+        }
+        assert!(count > 2_000, "{count}");
+    }
 }

@@ -9,6 +9,15 @@ use crate::registry::{Place, Registry, SecretId, note};
 use crate::value::{Context, Rule, is_path, rewrite};
 
 /// What to do with a variable that holds a secret.
+///
+/// ```
+/// use shieldrun_secrets::{EnvMode, EnvOptions, EnvOutcome, Registry, RunKey, substitute_env_with};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// let options = EnvOptions { mode: EnvMode::Block, ..EnvOptions::default() };
+/// let vars = [(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())];
+/// let outcome = substitute_env_with(&mut registry, &vars, &options);
+/// assert!(matches!(outcome[0], EnvOutcome::Removed { .. }));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EnvMode {
     /// It shows a synthetic.
@@ -19,6 +28,14 @@ pub enum EnvMode {
 }
 
 /// What the policy says about the environment.
+///
+/// ```
+/// use shieldrun_secrets::{EnvOptions, EnvOutcome, Registry, RunKey, substitute_env_with};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// let options = EnvOptions { secret: &["HOUSE_*"], ..EnvOptions::default() };
+/// let vars = [(b"HOUSE_NUMBER".to_vec(), b"42".to_vec())];
+/// assert_ne!(substitute_env_with(&mut registry, &vars, &options), [EnvOutcome::Unchanged]);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EnvOptions<'a> {
     /// Names (`*` and `?` as in a shell) that are secret whatever they look like.
@@ -30,6 +47,13 @@ pub struct EnvOptions<'a> {
 }
 
 /// What becomes of one variable.
+///
+/// ```
+/// use shieldrun_secrets::{EnvOutcome, Registry, RunKey, substitute_env};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// let vars = [(b"KUBECONFIG".to_vec(), b"/home/me/.kube/other".to_vec())];
+/// assert_eq!(substitute_env(&mut registry, &vars), [EnvOutcome::Pointer]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvOutcome {
     /// No secret: passes byte for byte.

@@ -28,6 +28,7 @@ mod names;
 mod pem;
 mod places;
 mod registry;
+mod runs;
 mod scan;
 mod sieve;
 mod special;

@@ -7,6 +7,7 @@ use core::ops::Range;
 use crate::checksum::{bech32, crc32, crc32_base64, marvin_key, marvin_storage, nkey, radix, sha256_base32};
 use crate::derive::Stream;
 use crate::kinds::{Anchor, Check, INDEX, Kind, Part, Set, anchored};
+use crate::runs::{Watch, go_through};
 use crate::sieve;
 
 const MARKER: &[u8; 9] = b"SHIELDRUN";
@@ -76,30 +77,78 @@ fn anchored_whole(text: &[u8], wanted: impl Fn(&Kind) -> bool) -> Option<Form> {
 
 /// Every known credential inside a text, left to right, none inside another.
 pub(crate) fn forms_in(text: &[u8]) -> Vec<(usize, Form)> {
-    forms_and_names_in(text, |_| {})
+    let mut forms = Forms::new(text);
+    go_through(text, &mut forms);
+    forms.found()
 }
 
-/// The same, and of the same pass each place where a name may speak of secrets.
-pub(crate) fn forms_and_names_in(text: &[u8], mut name: impl FnMut(usize)) -> Vec<(usize, Form)> {
-    let mut found: Vec<(usize, Form)> = Vec::new();
-    let begins = |at: usize| at == 0 || !text[at - 1].is_ascii_alphanumeric();
-    sieve::places(text, |at, hint| {
-        if hint.name() {
-            name(at);
-        }
-        if hint.form() {
-            for start in at.saturating_sub(sieve::FURTHEST)..=at {
-                if begins(start)
-                    && let Some(form) = prefixed(&text[start..], Weak::Ignore, |_| true)
-                {
-                    found.push((start, form));
-                }
+/// The forms in a text, as it is gone through.
+pub(crate) struct Forms<'a> {
+    text: &'a [u8],
+    /// How far anchors have been looked for.
+    done: usize,
+    found: Vec<(usize, Form)>,
+}
+
+impl<'a> Forms<'a> {
+    pub(crate) const fn new(text: &'a [u8]) -> Self {
+        Self { text, done: 0, found: Vec::new() }
+    }
+
+    /// Where something known begins.
+    #[cold]
+    pub(crate) fn begin(&mut self, at: usize) {
+        self.prefixed(at);
+        // What was seen is the beginning of the last word of a prefix.
+        for lead in LEADS {
+            if self.text[..at].ends_with(lead.as_bytes()) {
+                self.prefixed(at - lead.len());
             }
         }
-        if hint.anchor() {
-            found.extend(around_anchor(text, at).filter(|(start, _)| begins(*start)));
+    }
+
+    fn prefixed(&mut self, start: usize) {
+        if begins(self.text, start)
+            && let Some(form) = prefixed(&self.text[start..], Weak::Ignore, |_| true)
+        {
+            self.found.push((start, form));
         }
-    });
+    }
+
+    /// Left to right, none inside another.
+    pub(crate) fn found(self) -> Vec<(usize, Form)> {
+        outermost(self.found)
+    }
+}
+
+impl Watch for Forms<'_> {
+    #[inline]
+    fn start(&mut self, at: usize) {
+        if sieve::BEGIN.may(self.text, at) {
+            self.begin(at);
+        }
+    }
+
+    #[inline(never)]
+    fn long(&mut self, stretch: Range<usize>) {
+        let (text, found) = (self.text, &mut self.found);
+        let stretch = stretch.start.max(self.done)..stretch.end;
+        self.done = sieve::ANCHORS.places(text, stretch, |at| {
+            found.extend(around_anchor(text, at).filter(|(start, _)| begins(text, *start)));
+        });
+    }
+
+    fn value(&mut self, _: Range<usize>) {}
+}
+
+/// The first words of prefixes that have two.
+const LEADS: &[&str] = &["FlyV1 "];
+
+fn begins(text: &[u8], at: usize) -> bool {
+    at == 0 || !text[at - 1].is_ascii_alphanumeric()
+}
+
+fn outermost(mut found: Vec<(usize, Form)>) -> Vec<(usize, Form)> {
     found.sort_by_key(|(at, _)| *at);
     let mut end = 0;
     found.retain(|(at, form)| {
@@ -333,6 +382,15 @@ fn mark(set: Set, body: &mut [u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kinds::KINDS;
+
+    #[test]
+    fn the_first_word_of_a_prefix_of_two_is_a_lead() {
+        for prefix in KINDS.iter().flat_map(|kind| kind.prefixes) {
+            let words = prefix.rsplit_once(' ');
+            assert!(words.is_none_or(|(lead, _)| LEADS.iter().any(|l| l.trim_end() == lead)), "{prefix}");
+        }
+    }
 
     #[test]
     fn a_key_without_a_prefix_is_not_taken_for_a_plainer_form_by_its_first_letters() {

@@ -10,6 +10,11 @@ use crate::words::Words;
 pub use workspace::workspace_place;
 
 /// What a pattern is relative to.
+///
+/// ```
+/// use shieldrun_secrets::{Scope, system_places};
+/// assert!(system_places().all(|place| place.scope == Scope::System && place.pattern.starts_with('/')));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The user's home; the pattern begins with `~/`.
@@ -23,6 +28,12 @@ pub enum Scope {
 }
 
 /// What is done with the file unless the policy says otherwise.
+///
+/// ```
+/// use shieldrun_secrets::{Handling, workspace_place};
+/// assert_eq!(workspace_place(b".env", b"app").unwrap().handling, Handling::Synthetic);
+/// assert_eq!(workspace_place(b"release.jks", b"app").unwrap().handling, Handling::Block);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handling {
     /// Shown with synthetic values.
@@ -32,6 +43,12 @@ pub enum Handling {
 }
 
 /// A place where secrets are kept.
+///
+/// ```
+/// use shieldrun_secrets::{Format, home_places};
+/// let netrc = home_places().find(|place| place.pattern == "~/.netrc").unwrap();
+/// assert_eq!(netrc.format, Format::Netrc);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownPlace {
     /// As in `~/.aws/credentials`, `.env.*`, `/etc/shadow`; `*` stands for any run of characters in a name.

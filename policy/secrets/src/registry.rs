@@ -16,10 +16,24 @@ use crate::derive::Stream;
 use crate::scan::{Scanner, Table, is_needle};
 
 /// The number of a secret in its run; prints as `s3`.
+///
+/// ```
+/// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// assert_eq!(registry.entries()[0].id.to_string(), "s0");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretId(u32);
 
 /// Where a secret was found.
+///
+/// ```
+/// # use shieldrun_secrets::{Place, Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// assert_eq!(registry.entries()[0].places, [Place::Env("A_TOKEN".into())]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// An environment variable, by name.
@@ -36,6 +50,14 @@ pub enum Place {
 }
 
 /// One secret of the run.
+///
+/// ```
+/// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let entry = &registry.entries()[0];
+/// assert_eq!((entry.kind, &*entry.name, entry.real_len()), ("generic-secret", "A_TOKEN", 24));
+/// ```
 pub struct Entry {
     /// Its number in this run.
     pub id: SecretId,
@@ -52,6 +74,13 @@ pub struct Entry {
 }
 
 /// Every secret of one run.
+///
+/// ```
+/// use shieldrun_secrets::{Registry, RunKey, substitute_env};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// assert_eq!(registry.entries().len(), 1);
+/// ```
 pub struct Registry {
     key: RunKey,
     /// The number of the first entry.
@@ -66,6 +95,14 @@ pub struct Registry {
 }
 
 /// Bytes in which real values became synthetic ones.
+///
+/// ```
+/// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let replaced = registry.replace_known(b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm").unwrap();
+/// assert_eq!(replaced.ids, [registry.entries()[0].id]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaced {
     /// The new bytes.

@@ -1,16 +1,12 @@
-//! One fast pass over any text: the places worth a closer look, because a known form may begin there or have
-//! its anchor there, or because a name goes on there that may speak of secrets.
+//! What to look for in the stretches of a text where a credential could be, as tables made by the compiler: how
+//! known forms and tokens begin, the anchors of those that have no beginning of their own, and what is in names
+//! that speak of secrets.
 //!
-//! What it looks for is known by four characters, in either case: of a long prefix by the rarest four near its
-//! beginning. It asks a bitmap about three characters at every
-//! second place only: wherever the four begin, their first three or their last three are at one of those. Decides
-//! nothing: what it points at is mostly nothing, and what it passes over is no credential by its form.
+//! Decides nothing: what it points at is mostly nothing, and what it passes over is no credential by its form.
+
+use core::ops::Range;
 
 use crate::kinds::{Anchor, KINDS, Part};
-
-/// What may be at a place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hint(u8);
 
 /// In the beginning or middle of names that speak of secrets, in lower case: three or four letters.
 const IN_NAMES: &[&[u8]] = &[
@@ -20,10 +16,10 @@ const IN_NAMES: &[&[u8]] = &[
 /// Of those, what must not go on with a letter: there are too many other words.
 const WHOLE_WORDS: &[&[u8]] = &[b"sig", b"pat", b"dsn", b"jwt", b"pwd"];
 
-/// Where the four of a form begin: at most so many characters behind its beginning.
-pub(crate) const FURTHEST: usize = 4;
+/// How every JSON Web Token begins.
+const TOKEN: &[u8] = b"eyJ";
 const BITS: usize = 1 << 18;
-const HINTS: usize = 1 << 16;
+const BEGINNINGS: usize = 1 << 16;
 /// What may follow the shortest prefixes and anchors, in lower case.
 const FOLLOWS: &[u8; 39] = b"abcdefghijklmnopqrstuvwxyz0123456789-_.";
 const ASCII: &[u8; 128] = &{
@@ -48,56 +44,138 @@ const NO_LETTER: &[u8; 128] = &{
 /// Lower case for letters; other characters become others, but always the same.
 const FOLD: u32 = 0x2020_2020;
 
-struct Sieve {
-    /// The first and the last three of every four.
-    threes: [u8; BITS / 8],
-    /// The four, by another number again.
-    bits: [u8; BITS / 8],
-    /// Asked only where a bit is set, so it may be large. By another hash: what shares one seldom shares both.
-    hints: [Hint; HINTS],
+/// How forms and tokens begin: four characters, as they are.
+pub(crate) struct Beginnings {
+    bits: [u8; BEGINNINGS / 8],
 }
 
-static SIEVE: Sieve = {
-    let mut sieve = Sieve { threes: [0; BITS / 8], bits: [0; BITS / 8], hints: [Hint(0); HINTS] };
+pub(crate) static BEGIN: Beginnings = {
+    let mut begin = Beginnings { bits: [0; BEGINNINGS / 8] };
+    begin.add(TOKEN);
     let mut at = 0;
     while at < KINDS.len() {
         let kind = &KINDS[at];
         at += 1;
-        if kind.weak {
-            continue;
-        }
         let mut prefix = 0;
-        while prefix < kind.prefixes.len() {
-            sieve.add(rarest(kind.prefixes[prefix].as_bytes()), FOLLOWS, Hint::FORM);
+        while !kind.weak && prefix < kind.prefixes.len() {
+            begin.add(after_space(kind.prefixes[prefix].as_bytes()));
             prefix += 1;
         }
-        match kind.anchor {
-            Some(Anchor::At(_, text)) => sieve.add(text.as_bytes(), after(kind.parts, text), Hint::ANCHOR),
-            Some(Anchor::AfterDigits(text)) => sieve.add_behind_digits(text.as_bytes()),
-            None => {}
+    }
+    begin
+};
+
+impl Beginnings {
+    const fn add(&mut self, text: &[u8]) {
+        assert!(text.len() >= 3, "three characters at least, or half of all text would be looked at");
+        if text.len() >= 4 {
+            return self.add_four([text[0], text[1], text[2], text[3]]);
+        }
+        let mut next = 0;
+        while next < ASCII.len() {
+            self.add_four([text[0], text[1], text[2], ASCII[next]]);
+            next += 1;
         }
     }
+
+    const fn add_four(&mut self, four: [u8; 4]) {
+        let bit = other_hash(u32::from_le_bytes(four));
+        self.bits[bit >> 3] |= 1 << (bit & 7);
+    }
+
+    /// Whether a form or a token may begin here.
+    #[inline]
+    pub(crate) fn may(&self, text: &[u8], at: usize) -> bool {
+        let Some(four) = text.get(at..).and_then(<[u8]>::first_chunk) else { return false };
+        let bit = other_hash(u32::from_le_bytes(*four));
+        self.bits[bit >> 3] >> (bit & 7) & 1 == 1
+    }
+}
+
+/// What may stand anywhere, known by four characters in either case. It asks a bitmap about three characters at
+/// every second place only: wherever the four begin, their first three or their last three are at one of those.
+pub(crate) struct Sieve {
+    /// The first and the last three of every four.
+    threes: [u8; BITS / 8],
+    /// The four, by two other numbers: what shares one seldom shares both.
+    fours: [u8; BITS / 8],
+    again: [u8; BEGINNINGS / 8],
+}
+
+/// Of the forms without a prefix.
+pub(crate) static ANCHORS: Sieve = {
+    let mut sieve = Sieve::EMPTY;
+    let mut at = 0;
+    while at < KINDS.len() {
+        let kind = &KINDS[at];
+        at += 1;
+        match kind.anchor {
+            Some(Anchor::At(_, text)) if !kind.weak => sieve.add(text.as_bytes(), after(kind.parts, text)),
+            Some(Anchor::AfterDigits(text)) if !kind.weak => sieve.add_behind_digits(text.as_bytes()),
+            _ => {}
+        }
+    }
+    sieve
+};
+
+/// Of names that may speak of secrets.
+pub(crate) static NAMES: Sieve = {
+    let mut sieve = Sieve::EMPTY;
     let mut at = 0;
     while at < IN_NAMES.len() {
-        sieve.add(
-            IN_NAMES[at],
-            if contains(WHOLE_WORDS, IN_NAMES[at]) { NO_LETTER } else { ASCII },
-            Hint::NAME,
-        );
+        sieve.add(IN_NAMES[at], if contains(WHOLE_WORDS, IN_NAMES[at]) { NO_LETTER } else { ASCII });
         at += 1;
     }
     sieve
 };
 
 impl Sieve {
-    const fn add(&mut self, text: &[u8], follows: &[u8], hint: Hint) {
+    const EMPTY: Self = Self { threes: [0; BITS / 8], fours: [0; BITS / 8], again: [0; BEGINNINGS / 8] };
+
+    /// Calls `each` with every place of this stretch that is worth a look, left to right, and perhaps with some
+    /// around it. Gives back where to go on.
+    #[inline]
+    pub(crate) fn places(&self, text: &[u8], stretch: Range<usize>, mut each: impl FnMut(usize)) -> usize {
+        let mut look = |at: usize| {
+            for place in at.saturating_sub(1)..=at {
+                if self.has(text, place) {
+                    each(place);
+                }
+            }
+        };
+        let mut at = stretch.start;
+        while at < stretch.end {
+            // One load holds three places that are asked about; two loads make a round, for one branch.
+            let Some(round) = text.get(at..).and_then(<[u8]>::first_chunk::<14>) else {
+                look(at);
+                at += 2;
+                continue;
+            };
+            let words = [0, 6].map(|from| {
+                let eight = round[from..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+                eight | u64::from(FOLD) << 32 | u64::from(FOLD)
+            });
+            let has = |index: usize| self.has_three((words[index / 3] >> (16 * (index % 3))) as u32);
+            if (has(0) | has(1) | has(2) | has(3) | has(4) | has(5)) & 1 == 1 {
+                for index in 0..6 {
+                    if has(index) & 1 == 1 {
+                        look(at + 2 * index);
+                    }
+                }
+            }
+            at += 12;
+        }
+        at
+    }
+
+    const fn add(&mut self, text: &[u8], follows: &[u8]) {
         assert!(text.len() >= 3, "three characters at least, or half of all text would be looked at");
         if text.len() >= 4 {
-            return self.add_four([text[0], text[1], text[2], text[3]], hint);
+            return self.add_four([text[0], text[1], text[2], text[3]]);
         }
         let mut next = 0;
         while next < follows.len() {
-            self.add_four([text[0], text[1], text[2], follows[next]], hint);
+            self.add_four([text[0], text[1], text[2], follows[next]]);
             next += 1;
         }
     }
@@ -106,16 +184,16 @@ impl Sieve {
         assert!(text.len() == 2, "a digit, this, and what follows are the four");
         let mut digit = b'0';
         while digit <= b'9' {
-            self.add(&[digit, text[0], text[1]], FOLLOWS, Hint::ANCHOR);
+            self.add(&[digit, text[0], text[1]], FOLLOWS);
             digit += 1;
         }
     }
 
-    const fn add_four(&mut self, four: [u8; 4], hint: Hint) {
+    const fn add_four(&mut self, four: [u8; 4]) {
         let four = u32::from_le_bytes(four) | FOLD;
-        let bit = hash(four);
-        self.bits[bit >> 3] |= 1 << (bit & 7);
-        self.hints[other_hash(four)].0 |= hint.0;
+        let (bit, other) = (hash(four), other_hash(four));
+        self.fours[bit >> 3] |= 1 << (bit & 7);
+        self.again[other >> 3] |= 1 << (other & 7);
         let mut part = 0;
         while part < 2 {
             let bit = hash_of_three(four >> (8 * part));
@@ -132,44 +210,21 @@ impl Sieve {
     }
 
     #[inline]
-    fn hint(&self, text: &[u8], at: usize) -> Hint {
-        let Some(four) = text.get(at..).and_then(<[u8]>::first_chunk) else { return Hint::NONE };
+    fn has(&self, text: &[u8], at: usize) -> bool {
+        let Some(four) = text.get(at..).and_then(<[u8]>::first_chunk) else { return false };
         let four = u32::from_le_bytes(*four) | FOLD;
-        let bit = hash(four);
-        if self.bits[bit >> 3] >> (bit & 7) & 1 == 1 { self.hints[other_hash(four)] } else { Hint::NONE }
+        let (bit, other) = (hash(four), other_hash(four));
+        self.fours[bit >> 3] >> (bit & 7) & 1 == 1 && self.again[other >> 3] >> (other & 7) & 1 == 1
     }
 }
 
-/// Of a prefix, the four characters by which it is known: those that other text has least, and which do not begin
-/// further in than [`FURTHEST`].
-const fn rarest(prefix: &'static [u8]) -> &'static [u8] {
-    let (mut best, mut most, mut at) = (0, 0, 0);
-    while at <= FURTHEST && at + 4 <= prefix.len() {
-        let mut rare = 0;
-        let mut next = 0;
-        while next < 4 {
-            // The two in the middle are in both threes.
-            let twice = if next == 1 || next == 2 { 2 } else { 1 };
-            rare += rarity(prefix[at + next]) * twice;
-            next += 1;
-        }
-        if rare > most {
-            (best, most) = (at, rare);
-        }
-        at += 1;
+/// A space is no part of the stretch that the rest of a form makes.
+const fn after_space(prefix: &'static [u8]) -> &'static [u8] {
+    let mut at = prefix.len();
+    while at > 0 && prefix[at - 1] != b' ' {
+        at -= 1;
     }
-    prefix.split_at(best).1
-}
-
-/// How seldom a character stands in text and source, roughly.
-const fn rarity(character: u8) -> u32 {
-    match character | FOLD as u8 {
-        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 1,
-        b'h' | b'l' | b'd' | b'u' | b'c' | b'm' => 2,
-        b'f' | b'p' | b'g' | b'w' | b'y' | b'b' => 4,
-        b'v' | b'k' | b'x' | b'j' | b'q' | b'z' => 7,
-        _ => 5,
-    }
+    prefix.split_at(at).1
 }
 
 /// What may stand behind this anchor.
@@ -221,62 +276,6 @@ const fn other_hash(four: u32) -> usize {
     (four.wrapping_mul(0x85EB_CA6B) >> 16) as usize
 }
 
-impl Hint {
-    const NONE: Self = Self(0);
-    const FORM: Self = Self(1);
-    const ANCHOR: Self = Self(2);
-    const NAME: Self = Self(4);
-
-    /// Whether a form may begin here, or up to [`FURTHEST`] characters before.
-    pub(crate) const fn form(self) -> bool {
-        self.0 & Self::FORM.0 != 0
-    }
-
-    /// Whether the anchor of a form may be here, or its last digit before one.
-    pub(crate) const fn anchor(self) -> bool {
-        self.0 & Self::ANCHOR.0 != 0
-    }
-
-    /// Whether this may be inside a name that speaks of secrets.
-    pub(crate) const fn name(self) -> bool {
-        self.0 & Self::NAME.0 != 0
-    }
-}
-
-/// Calls `each` with every place worth a look, left to right.
-#[inline]
-pub(crate) fn places(text: &[u8], mut each: impl FnMut(usize, Hint)) {
-    let mut look = |at: usize| {
-        for place in at.saturating_sub(1)..=at {
-            let hint = SIEVE.hint(text, place);
-            if hint != Hint::NONE {
-                each(place, hint);
-            }
-        }
-    };
-    let mut at = 0;
-    // One load holds three places that are asked about; two loads make a round, for one branch.
-    while let Some(round) = text.get(at..).and_then(<[u8]>::first_chunk::<14>) {
-        let words = [0, 6].map(|from| {
-            let eight = round[from..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-            eight | u64::from(FOLD) << 32 | u64::from(FOLD)
-        });
-        let has = |index: usize| SIEVE.has_three((words[index / 3] >> (16 * (index % 3))) as u32);
-        if (has(0) | has(1) | has(2) | has(3) | has(4) | has(5)) & 1 == 1 {
-            for index in 0..6 {
-                if has(index) & 1 == 1 {
-                    look(at + 2 * index);
-                }
-            }
-        }
-        at += 12;
-    }
-    while at < text.len() {
-        look(at);
-        at += 2;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,29 +284,42 @@ mod tests {
 
     #[test]
     fn what_is_looked_for_is_met_wherever_it_stands() {
-        let prefixes = KINDS.iter().filter(|kind| !kind.weak).flat_map(|kind| kind.prefixes);
-        let forms = prefixes.map(|text| (text.as_bytes(), Hint::FORM));
-        let names = IN_NAMES.iter().map(|name| (*name, Hint::NAME));
+        let anchors = KINDS.iter().filter(|kind| !kind.weak).filter_map(|kind| match kind.anchor? {
+            Anchor::At(_, text) => Some((&ANCHORS, [text, "0"].concat())),
+            // The last digit is where it is met.
+            Anchor::AfterDigits(text) => Some((&ANCHORS, ["1", text, "0"].concat())),
+        });
+        let names = IN_NAMES
+            .iter()
+            .map(|name| (&NAMES, [core::str::from_utf8(name).expect("letters"), "0"].concat()));
         let mut count = 0;
-        for (text, wanted) in forms.chain(names) {
+        for (sieve, text) in anchors.chain(names) {
             for (before, behind) in (0..30).flat_map(|before| [1, 2, 9, 40].map(|behind| (before, behind))) {
-                let line = [&b" ".repeat(before)[..], text, b"0", &b" ".repeat(behind)[..]].concat();
+                let line = [&b" ".repeat(before)[..], text.as_bytes(), &b" ".repeat(behind)[..]].concat();
                 let mut met = false;
-                let further = if wanted == Hint::FORM { FURTHEST } else { 0 };
-                places(&line, |at, hint| {
-                    met |= (before..=before + further).contains(&at) && hint.0 & wanted.0 != 0;
-                });
-                assert!(met, "{:?} at {before} of {}", core::str::from_utf8(text), line.len());
+                sieve.places(&line, 0..line.len(), |at| met |= at == before);
+                assert!(met, "{text} at {before} of {}", line.len());
                 count += 1;
             }
         }
-        assert!(count > 10_000, "{count}");
+        assert!(count > 2_000, "{count}");
+    }
+
+    #[test]
+    fn every_beginning_is_known_and_few_others() {
+        let prefixes = KINDS.iter().filter(|kind| !kind.weak).flat_map(|kind| kind.prefixes);
+        for prefix in prefixes {
+            let text = [b"x ", after_space(prefix.as_bytes()), b"a"].concat();
+            assert!(BEGIN.may(&text, 2), "{prefix}");
+        }
+        let set: u32 = BEGIN.bits.iter().map(|byte| byte.count_ones()).sum();
+        assert!(set < 3_000, "{set} of {BEGINNINGS}");
     }
 
     #[test]
     fn every_place_is_told_once_and_in_order() {
         let mut stream = RunKey::from_bytes([9; 32]).keyed("sieve", b"", 0);
-        let words: [&[u8]; 8] = [b"key", b"Token", b"secret", b"ghp_", b"sk-", b"SIG=", b"=", b"AKIA"];
+        let words: [&[u8]; 8] = [b"key", b"Token", b"secret", b"1:A", b"-us", b"SIG=", b"=", b"+ASt"];
         for length in 0..400 {
             let mut text = Vec::new();
             while text.len() < length {
@@ -316,13 +328,19 @@ mod tests {
                 text.extend_from_slice(&stream.bytes(some));
             }
             text.truncate(length);
-            let mut found = Vec::new();
-            places(&text, |at, hint| {
-                assert!(SIEVE.hint(&text, at) == hint);
-                found.push(at);
-            });
-            assert!(found.windows(2).all(|two| two[0] < two[1]), "{length}: {found:?}");
-            assert!(length < 40 || !found.is_empty());
+            for (sieve, parts) in [(&ANCHORS, 1), (&NAMES, 3)] {
+                let mut found = Vec::new();
+                let mut done = 0;
+                // As one stretch, or as some that touch.
+                for part in 1..=parts {
+                    done = sieve.places(&text, done..length * part / parts, |at| {
+                        assert!(sieve.has(&text, at));
+                        found.push(at);
+                    });
+                }
+                assert!(found.windows(2).all(|two| two[0] < two[1]), "{length}: {found:?}");
+                assert!(length < 80 || !found.is_empty());
+            }
         }
     }
 }

@@ -16,6 +16,16 @@ use crate::scan::{Encoding, SPELLINGS, Scanner, Table, is_needle};
 use crate::value::{Context, Rule, rewrite};
 
 /// Which value of a pair is looked for.
+///
+/// ```
+/// # use shieldrun_secrets::{Direction, Registry, RunKey, Swap, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let conceal = Swap::new(&[&registry], Direction::Conceal);
+/// assert!(conceal.next(b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm", 0).is_some());
+/// let reveal = Swap::new(&[&registry], Direction::Reveal);
+/// assert!(reveal.next(b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm", 0).is_none());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The synthetic, to put the real one in its place.
@@ -25,6 +35,15 @@ pub enum Direction {
 }
 
 /// Where a value stands that has a counterpart.
+///
+/// ```
+/// # use shieldrun_secrets::{Direction, Encoding, Registry, RunKey, Swap, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let swap = Swap::new(&[&registry], Direction::Conceal);
+/// let spot = swap.next(b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm", 0).unwrap();
+/// assert_eq!((spot.start, spot.end, spot.encoding), (6, 30, Encoding::Raw));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// Whose.
@@ -38,6 +57,14 @@ pub struct Spot {
 }
 
 /// Finds one value of each pair and writes the other. Holds plaintext: never hand it to anything inside.
+///
+/// ```
+/// # use shieldrun_secrets::{Direction, Registry, RunKey, Swap, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let swap = Swap::new(&[&registry], Direction::Conceal);
+/// assert!(format!("{swap:?}").ends_with(" spellings)"));
+/// ```
 pub struct Swap {
     table: Table,
     pairs: BTreeMap<Vec<u8>, Zeroizing<Vec<u8>>>,
@@ -93,17 +120,46 @@ impl Swap {
     }
 
     /// Whether there is nothing to swap.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Direction, Registry, RunKey, Swap, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert!(!Swap::new(&[&registry], Direction::Reveal).is_empty());
+    /// assert!(Swap::new(&[], Direction::Reveal).is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
     /// The first value that begins at `from` or later, in its longest spelling.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Direction, Registry, RunKey, Swap, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let swap = Swap::new(&[&registry], Direction::Conceal);
+    /// let text = b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm";
+    /// assert!(swap.next(text, 0).is_some());
+    /// assert!(swap.next(text, 1).is_none());
+    /// ```
     pub fn next(&self, text: &[u8], from: usize) -> Option<Spot> {
         let found = self.table.find_longest(text, from)?;
         Some(Spot { id: found.id, encoding: found.encoding, start: found.start, end: found.end })
     }
 
     /// Appends the counterpart of what stands at a spot of this text.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Direction, Registry, RunKey, Swap, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let swap = Swap::new(&[&registry], Direction::Conceal);
+    /// let text = b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm";
+    /// let mut out = zeroize::Zeroizing::new(Vec::new());
+    /// swap.write(text, &swap.next(text, 0).unwrap(), &mut out);
+    /// assert_eq!(&out[..], registry.entries()[0].synthetic());
+    /// ```
     pub fn write(&self, text: &[u8], spot: &Spot, out: &mut Zeroizing<Vec<u8>>) {
         let written = text.get(spot.start..spot.end).unwrap_or_default();
         let other = self.pairs.get(written).map_or(written, |other| other.as_slice());
@@ -119,6 +175,15 @@ impl Swap {
     /// How many bytes at the end of a text may be the beginning of a value.
     ///
     /// Unlike a scan, which may let a few bytes of a value go, a swap has to have it whole.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Direction, Registry, RunKey, Swap, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let swap = Swap::new(&[&registry], Direction::Conceal);
+    /// assert_eq!(swap.pending(b"it is k3Jd8"), 5);
+    /// assert_eq!(swap.pending(b"it is not"), 0);
+    /// ```
     pub fn pending(&self, text: &[u8]) -> usize {
         let most = text.len().min(self.table.longest().saturating_sub(1));
         let begins = |tail: &&[u8]| {
@@ -136,11 +201,26 @@ impl Swap {
     }
 
     /// Whether any swap may change the length of a text.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Direction, Registry, RunKey, Swap, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert!(!Swap::new(&[], Direction::Conceal).changes_lengths());
+    /// ```
     pub fn changes_lengths(&self) -> bool {
         !self.uneven.is_empty()
     }
 
     /// Whether a swap of this secret may change the length of a text.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Direction, Registry, RunKey, Swap, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let swap = Swap::new(&[&registry], Direction::Conceal);
+    /// assert_eq!(swap.is_uneven(registry.entries()[0].id), swap.changes_lengths());
+    /// ```
     pub fn is_uneven(&self, id: SecretId) -> bool {
         self.uneven.contains(&id)
     }
@@ -162,6 +242,14 @@ impl core::fmt::Debug for Swap {
 
 impl Scanner {
     /// A leak scanner over the real values of these registries.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, Scanner, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let scanner = Scanner::over(&[&registry]);
+    /// assert!(scanner.first(b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm").is_some());
+    /// ```
     pub fn over(registries: &[&Registry]) -> Self {
         Self::build(
             registries
@@ -172,6 +260,15 @@ impl Scanner {
     }
 
     /// A scanner over their synthetic values: a tripwire.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, Scanner, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let tripwire = Scanner::over_synthetics(&[&registry]);
+    /// assert!(tripwire.first(registry.entries()[0].synthetic()).is_some());
+    /// assert!(tripwire.first(b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm").is_none());
+    /// ```
     pub fn over_synthetics(registries: &[&Registry]) -> Self {
         Self::build(registries.iter().flat_map(|r| r.entries().iter()).map(|e| (e.id, e.kind, e.synthetic())))
     }
@@ -180,6 +277,15 @@ impl Scanner {
 impl Registry {
     /// An empty registry whose numbers go on where this one's end: for what is learned while a run goes on
     /// and the first registry is shared.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let mut later = registry.following(RunKey::from_bytes([2; 32]));
+    /// substitute_env(&mut later, &[(b"B_TOKEN".to_vec(), b"p9QwErTy5UiOpAsDf3GhJkLz".to_vec())]);
+    /// assert_eq!(later.entries()[0].id.to_string(), "s1");
+    /// ```
     pub fn following(&self, key: crate::RunKey) -> Self {
         Self::numbered_from(key, self.next_number())
     }
@@ -203,11 +309,28 @@ impl Registry {
     }
 
     /// The entry whose synthetic is just this text, however short it is.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let entry = &registry.entries()[0];
+    /// assert_eq!(registry.shown_as(entry.synthetic()), Some(entry.id));
+    /// assert_eq!(registry.shown_as(b"another"), None);
+    /// ```
     pub fn shown_as(&self, text: &[u8]) -> Option<SecretId> {
         self.reals().find(|(_, _, synthetic)| !synthetic.is_empty() && *synthetic == text).map(|(id, ..)| id)
     }
 
     /// The entry whose real value is just this text.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert!(registry.hidden_as(b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm").is_some());
+    /// assert!(registry.hidden_as(registry.entries()[0].synthetic()).is_none());
+    /// ```
     pub fn hidden_as(&self, text: &[u8]) -> Option<SecretId> {
         self.reals().find(|(_, real, _)| *real == text).map(|(id, ..)| id)
     }

@@ -9,6 +9,17 @@ use crate::registry::{Place, Registry, RunKey};
 use crate::value::{Context, Rule, rewrite};
 
 /// Whether a synthetic's checksum holds.
+///
+/// ```
+/// use shieldrun_secrets::{Checksum, Confidence, RunKey, Subject, detect, synthesize_one};
+/// let form = ["ghp_", &"k3Jd8sLq0Z".repeat(4)[..36]].concat();
+/// let sure = |checksum| {
+///     let made = synthesize_one(RunKey::from_bytes([1; 32]), form.as_bytes(), None, checksum);
+///     detect(&made.synthetic, Subject::default())[0].confidence
+/// };
+/// assert_eq!(sure(Checksum::Valid), Confidence::High);
+/// assert_eq!(sure(Checksum::Invalid), Confidence::Low);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksum {
     /// As in a real one.
@@ -19,6 +30,12 @@ pub enum Checksum {
 }
 
 /// What stands in for a credential.
+///
+/// ```
+/// use shieldrun_secrets::{Checksum, Confidence, RunKey, synthesize_one};
+/// let made = synthesize_one(RunKey::from_bytes([1; 32]), b"correct horse", Some("PIN"), Checksum::Valid);
+/// assert_eq!((made.kind, made.synthetic.len()), ("password", 13));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Synthesis {
     /// What the credential is; `generic-secret` if its form is unknown.

@@ -68,7 +68,7 @@ impl Found {
     /// A synthetic goes out as it is.
     pub(super) fn see(&self, secret: SecretId, part: Part) {
         if note(&mut self.told(), (Way::AsItIs, secret, part)) {
-            (self.tell)(Note::SyntheticSeen { secret, to: self.to.clone(), part });
+            (self.tell)(Note::SyntheticHeard { secret, to: self.to.clone(), part });
         }
     }
 

@@ -117,7 +117,9 @@ async fn a_synthetic_for_another_host_is_refused_unless_it_is_only_heard_there()
         assert_eq!(response.status().as_u16(), if heard { 200 } else { 403 });
         assert_eq!(world.server_saw(&pair.synthetic), heard);
         assert!(!world.server_saw(&pair.real));
-        assert!(world.notes.all().iter().any(|note| matches!(note, Note::SyntheticSeen { .. })));
+        let notes = world.notes.all();
+        assert_eq!(notes.iter().any(|note| matches!(note, Note::SyntheticHeard { .. })), heard, "{notes:?}");
+        assert_eq!(notes.iter().any(|note| matches!(note, Note::SyntheticSeen { .. })), !heard, "{notes:?}");
     }
 }
 

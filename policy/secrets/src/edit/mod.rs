@@ -29,9 +29,22 @@ use crate::value::{Context, Rule, in_plain_text, last_step, rewrite};
 use style::Style;
 
 /// Larger files are not parsed: the caller makes them unreadable.
+///
+/// ```
+/// use shieldrun_secrets::{Format, MAX_PARSE, Registry, RunKey, edit};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// assert!(edit(&mut registry, Format::Dotenv, ".env", &vec![b'#'; MAX_PARSE + 1]).is_err());
+/// ```
 pub const MAX_PARSE: usize = 16 * 1024 * 1024;
 
 /// How a file is written.
+///
+/// ```
+/// use shieldrun_secrets::{Format, Registry, RunKey, edit};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// assert!(edit(&mut registry, Format::Json, "a.json", br#"{"password": "hunter2"}"#).is_ok());
+/// assert!(edit(&mut registry, Format::Opaque, "a.db", b"anything").is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -84,6 +97,14 @@ pub enum Format {
 }
 
 /// A file's new bytes.
+///
+/// ```
+/// use shieldrun_secrets::{Format, Registry, RunKey, edit};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// let edited = edit(&mut registry, Format::Ini, "a.ini", b"[server]\nport = 80\n").unwrap();
+/// assert!(edited.ids.is_empty());
+/// assert_eq!(edited.bytes, b"[server]\nport = 80\n");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edited {
     /// Shown inside in place of the file.
@@ -93,6 +114,13 @@ pub struct Edited {
 }
 
 /// A file that could not be parsed whole. Never quotes the file.
+///
+/// ```
+/// use shieldrun_secrets::{Format, Registry, RunKey, edit};
+/// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// let error = edit(&mut registry, Format::Json, "a.json", b"{\n  \"password\": ").unwrap_err();
+/// assert_eq!(error.line, 2);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unparsable {
     /// Counted from 1; 0 if no place can be named.

@@ -23,6 +23,15 @@ use crate::registry::SecretId;
 /// The needles of a run, ready to be looked for. Holds plaintext: never hand it to anything inside.
 ///
 /// A copy shares the needles with the original.
+///
+/// ```
+/// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let scanner = registry.scanner();
+/// assert!(scanner.first(b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm").is_some());
+/// assert!(scanner.first(registry.entries()[0].synthetic()).is_none());
+/// ```
 #[derive(Clone)]
 pub struct Scanner {
     pub(crate) table: Arc<Table>,

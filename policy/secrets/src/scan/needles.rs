@@ -18,6 +18,15 @@ const ENOUGH: usize = 64;
 const WINDOW: usize = 16;
 
 /// How a real value was written where it was seen.
+///
+/// ```
+/// # use shieldrun_secrets::{Encoding, Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let scanner = registry.scanner();
+/// let hit = scanner.stream().feed(&scanner, b"mH6bYwN2tR7vXpZ0qLs8dJ3k").unwrap();
+/// assert_eq!(hit.encoding, Encoding::Reversed);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Encoding {

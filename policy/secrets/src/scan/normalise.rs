@@ -20,6 +20,14 @@ const LARGEST: usize = 64 << 20;
 const SHORTEST_RUN: usize = 24;
 
 /// What lay around a real value.
+///
+/// ```
+/// # use shieldrun_secrets::{Layer, Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let hit = registry.scanner().deep(b"k 3 J d 8 s L q 0 Z p X v 7 R t 2 N w Y b 6 H m").unwrap();
+/// assert_eq!(hit.layers, [Layer::Split]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Layer {
@@ -42,6 +50,14 @@ pub enum Layer {
 }
 
 /// A real value below some layers.
+///
+/// ```
+/// # use shieldrun_secrets::{Encoding, Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let hit = registry.scanner().deep(b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm").unwrap();
+/// assert_eq!((hit.encoding, hit.layers.len()), (Encoding::Raw, 0));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeepHit {
     /// Whose.

@@ -19,6 +19,14 @@ use crate::registry::{Registry, SecretId, note};
 const CLOSELY: usize = 1 << 20;
 
 /// What can be shown of a body.
+///
+/// ```
+/// # use shieldrun_secrets::{Redacted, Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let shown = registry.redactor().redact(b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm");
+/// assert!(matches!(shown, Redacted::Shown { ids, .. } if ids.len() == 1));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Redacted {
     /// It holds no real value.
@@ -35,6 +43,14 @@ pub enum Redacted {
 }
 
 /// Shows bodies with the synthetic value wherever a real one stood. Holds plaintext, as the scanner does.
+///
+/// ```
+/// # use shieldrun_secrets::{Redacted, Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let redactor = registry.redactor();
+/// assert!(redactor.redact(b"nothing of interest") == Redacted::Untouched);
+/// ```
 pub struct Redactor<'a> {
     registry: &'a Registry,
     scanner: Scanner,
@@ -59,6 +75,13 @@ impl<'a> Redactor<'a> {
     }
 
     /// The scanner whose hits these are: what it finds nothing in needs no redaction.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert!(!registry.redactor().scanner().is_empty());
+    /// ```
     pub fn scanner(&self) -> &Scanner {
         &self.scanner
     }
@@ -195,6 +218,13 @@ impl Scanner {
     }
 
     /// The length of the longest text that is looked for: how far what is new in a body reaches into what is not.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// assert!(registry.scanner().longest() >= 24);
+    /// ```
     pub fn longest(&self) -> usize {
         self.table.longest()
     }

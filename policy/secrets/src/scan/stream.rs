@@ -9,6 +9,17 @@ use super::{Encoding, Scanner};
 use crate::registry::SecretId;
 
 /// A real value that was seen.
+///
+/// ```
+/// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let scanner = registry.scanner();
+/// let mut stream = scanner.stream();
+/// assert!(stream.feed(&scanner, b"it is k3Jd8sLq0Zp").is_none());
+/// let hit = stream.feed(&scanner, b"Xv7Rt2NwYb6Hm, it is").unwrap();
+/// assert_eq!((hit.start, hit.end), (-11, 13));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// Whose.
@@ -22,6 +33,16 @@ pub struct Hit {
 }
 
 /// One stream's state. Feed it every byte of the stream, in chunks of any size.
+///
+/// ```
+/// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+/// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+/// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+/// let scanner = registry.scanner();
+/// let mut stream = scanner.stream();
+/// let seen = b"it is k3Jd8sLq0ZpXv7Rt2NwYb6Hm".iter().any(|byte| stream.feed(&scanner, &[*byte]).is_some());
+/// assert!(seen);
+/// ```
 pub struct StreamState {
     carry: Zeroizing<Vec<u8>>,
     suspected: Option<Hit>,
