@@ -34,6 +34,7 @@ mod policy;
 mod promotion;
 mod prune;
 mod record;
+mod scan;
 mod selftest;
 mod sinks;
 mod ssh;
