@@ -112,7 +112,6 @@ fn claude_works_with_a_synthetic_login() {
     let before = fs::read(&login).expect("the login");
     let ran = models.shield(&[&claude, "-p", TASK, "--dangerously-skip-permissions"]).run().expect_code(0);
     models.assert_it_worked(&ran, "login", "authorization", "api.anthropic.com");
-    assert!(!ran.record.of("secret-file-read").is_empty(), "{ran}");
     assert_eq!(fs::read(&login).expect("the login"), before, "as it was");
 }
 
@@ -128,7 +127,11 @@ fn a_login_that_claude_renews_comes_home() {
     let renewed = asked.iter().find(|said| text(said, "/method") == "ANSWER").expect("it renewed its login");
     let (access, refresh) = (text(renewed, "/body/access_token"), text(renewed, "/body/refresh_token"));
     let with_it = |said: &&Value| text(said, "/headers/authorization") == format!("Bearer {access}");
-    assert!(asked.iter().filter(with_it).count() > 1, "{ran}");
+    assert!(
+        asked.iter().filter(with_it).any(|said| text(said, "/path").starts_with("/v1/messages")),
+        "{ran}"
+    );
+    assert_eq!(asked.iter().filter(|said| text(said, "/method") == "ANSWER").count(), 1, "once: {ran}");
     let now = fs::read_to_string(&login).expect("the login");
     assert!(now.contains(access) && now.contains(refresh), "{ran}");
     let everything = format!("{ran}");
@@ -187,6 +190,27 @@ fn a_profile_shows_settings_and_no_other_agents() {
     assert!(ran.text().contains("AGENTS.md") && ran.text().contains("IS_SANDBOX=\n"), "{ran}");
     let ran = world.shield([&claude]).with(["--profile=none"]).set("IS_SANDBOX", "mine").run();
     assert!(!ran.text().contains("be brief") && ran.text().contains("IS_SANDBOX=mine\n"), "{ran}");
+}
+
+#[test]
+fn a_login_is_the_agents_own_to_rewrite_and_the_hosts_stays() {
+    let mut models = Models::new();
+    let login = models.log_in(4_102_444_800_000);
+    let before = fs::read_to_string(&login).expect("the login");
+    let script = "cat ~/.claude/.credentials.json; stat -c ' %a' ~/.claude/.credentials.json; cd ~/.claude; \
+        echo new > x && mv x .credentials.json && cat .credentials.json";
+    let claude = stand_in(&models.world, "claude", script);
+    for (visible, rewritten) in [(false, true), (true, false)] {
+        // What a person made visible is the host's, and its login is masked there.
+        let config =
+            json!({"files": {"visible": if visible { vec!["~/.claude"] } else { vec![] }}}).to_string();
+        let ran = models.world.shield([&claude]).with(["--config", &config]).run();
+        ran.assert_nothing_real();
+        assert!(ran.text().contains("sk-ant-oat01-"), "{ran}");
+        assert!(ran.text().contains(" 600\n"), "{ran}");
+        assert_eq!(ran.text().ends_with("new\n"), rewritten, "{ran}");
+        assert_eq!(fs::read_to_string(&login).expect("the login"), before, "{ran}");
+    }
 }
 
 #[test]
