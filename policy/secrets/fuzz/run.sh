@@ -6,11 +6,11 @@
 # Coverage needs stable flags only. There is no address sanitizer, which the crate, having no unsafe code, can do without.
 set -euo pipefail
 
-cd "$(dirname "$0")"
+cd "${FUZZ_DIR:-$(dirname "$0")}"
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ $# -gt 0 ] || targets=(edit detect scan environment)
+[ $# -gt 0 ] || mapfile -t targets < <(basename -s .rs fuzz_targets/*.rs)
 host=$(rustc -vV | sed -n 's/^host: //p')
 build=${CARGO_TARGET_DIR:-target}
 
