@@ -4,18 +4,21 @@ loopback. Direct, through shieldrun without and with its broker, and through the
 
 Arguments: the binary and a scratch directory. With `ask`, it is the client, which runs inside.
 """
-import json, os, socket, ssl, statistics, subprocess, sys, threading, time
+import base64, json, os, shlex, shutil, socket, ssl, statistics, subprocess, sys, threading, time, urllib.parse
 
 HOST, REQUESTS, MEGABYTES = "api.example.com", 400, 256
-BLOCK = bytes(1 << 20)
+# Text, which costs a scan more than zeros do.
+BLOCK = base64.b64encode(os.urandom(3 << 18))
 
 
 def ask(host, port, proxy, authority):
     """The client: prints its figures as JSON."""
     if proxy:
-        name, at = proxy.rsplit(":", 1)
-        plain = socket.create_connection((name, int(at)))
-        plain.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        proxy = urllib.parse.urlsplit(os.environ["HTTPS_PROXY"] if proxy == "told" else proxy)
+        plain = socket.create_connection((proxy.hostname, proxy.port))
+        login = f"{proxy.username}:{proxy.password}".encode()
+        login = f"Proxy-Authorization: Basic {base64.b64encode(login).decode()}\r\n" if proxy.username else ""
+        plain.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{login}\r\n".encode())
         if b" 200" not in plain.recv(4096):
             sys.exit("the proxy refuses")
     else:
@@ -38,11 +41,16 @@ def ask(host, port, proxy, authority):
         head, rest = head.split(b"\r\n\r\n", 1)
         if b" 200 " not in head.split(b"\r\n")[0]:
             sys.exit(f"refused: {head} {rest[:300]}")
+        if b"chunked" in head.lower():
+            # The text has no end of a line in it.
+            while not rest.endswith(b"0\r\n\r\n"):
+                got = tls.recv_into(buffer) or sys.exit("closed")
+                rest = (rest + bytes(buffer[max(0, got - 8):got]))[-8:]
+            return
         length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
         left = length - len(rest)
         while left:
             left -= tls.recv_into(buffer, min(left, len(buffer))) or sys.exit("closed")
-        return length
 
     times = []
     for _ in range(REQUESTS):
@@ -52,7 +60,8 @@ def ask(host, port, proxy, authority):
         times.append(time.perf_counter() - begun)
     begun = time.perf_counter()
     request("/down")
-    down = answer() * 8 / (time.perf_counter() - begun)
+    answer()
+    down = (MEGABYTES << 20) * 8 / (time.perf_counter() - begun)
     begun = time.perf_counter()
     request("/up", MEGABYTES << 20)
     for _ in range(MEGABYTES):
@@ -88,8 +97,13 @@ def listen(directory):
     def openssl(*words):
         subprocess.run(["openssl", *words], check=True, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key", "-out",
-            "cert", "-days", "2", "-subj", "/CN=bench", "-addext", f"subjectAltName=DNS:{HOST},DNS:localhost")
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=bench")
+    openssl("req", *curve, "-keyout", "key", "-out", "request", "-subj", "/CN=bench")
+    with open(os.path.join(directory, "names"), "w") as names:
+        names.write(f"subjectAltName=DNS:{HOST},DNS:localhost")
+    openssl("x509", "-req", "-in", "request", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "cert",
+            "-days", "2", "-extfile", "names")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(os.path.join(directory, "cert"), os.path.join(directory, "key"))
     server = socket.create_server(("127.0.0.1", 0))
@@ -112,13 +126,13 @@ def listen(directory):
 
 
 def client(*words):
-    return ["/usr/bin/python3", os.path.abspath(__file__), "ask", *map(str, words)]
+    return ["/usr/bin/python3", "network.py", "ask", *map(str, words)]
 
 
-def shieldrun(binary, directory, port, secrets):
+def shieldrun(binary, port, secrets):
     network = {"mode": "allowlist", "allow": [HOST], "resolve": [f"{HOST}:443=127.0.0.1:{port}"]}
     config = json.dumps({"network": network, "secrets": {"mode": secrets}})
-    authority = "" if secrets == "broker" else os.path.join(directory, "cert")
+    authority = "" if secrets == "broker" else "ca.pem"
     return [binary, "--config", config, "--", *client(HOST, 443, "", authority)]
 
 
@@ -140,19 +154,29 @@ def mitmproxy(program, directory):
 
 
 def main(binary, directory):
-    project = os.path.join(directory, "network")
-    os.makedirs(project, exist_ok=True)
-    port = listen(directory)
-    cert = os.path.join(directory, "cert")
-    environment = {"PATH": os.environ["PATH"], "HOME": directory, "SSL_CERT_FILE": cert}
+    # All that the client reads lies in the workspace: inside there is nothing else of these directories.
+    project, home = os.path.join(directory, "network"), os.path.join(directory, "home")
+    for made in [project, home]:
+        os.makedirs(made, exist_ok=True)
+    shutil.copy(__file__, os.path.join(project, "network.py"))
+    port = listen(project)
+    cert = os.path.join(project, "ca.pem")
+    environment = {"PATH": os.environ["PATH"], "HOME": home, "SSL_CERT_FILE": cert}
     environment |= {f"SERVICE_{number}_TOKEN": os.urandom(20).hex() for number in range(20)}
     ways = {"direct": client("localhost", port, "", cert)}
     for name, secrets in [("shieldrun", "synthetic"), ("shieldrun, broker", "broker")]:
-        ways[name] = shieldrun(binary, directory, port, secrets)
+        ways[name] = shieldrun(binary, port, secrets)
     other = None
     if os.environ.get("MITMDUMP"):
         other, at, authority = mitmproxy(os.environ["MITMDUMP"], directory)
-        ways["mitmproxy"] = client("localhost", port, f"127.0.0.1:{at}", authority)
+        ways["mitmproxy"] = client("localhost", port, f"http://127.0.0.1:{at}", authority)
+    if os.environ.get("SRT"):
+        settings = os.path.join(directory, "srt.json")
+        with open(settings, "w") as file:
+            network = {"allowedDomains": ["localhost"], "deniedDomains": [], "allowLocalBinding": True}
+            rules = {"denyRead": [], "allowWrite": [project], "denyWrite": []}
+            json.dump({"network": network, "filesystem": rules}, file)
+        ways["srt"] = [os.environ["SRT"], "-s", settings, "-c", shlex.join(client("localhost", port, "told", cert))]
     rounds = {name: [] for name in ways}
     for _ in range(3):
         for name, words in ways.items():
