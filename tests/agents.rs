@@ -11,7 +11,10 @@ use crate::harness::{Ran, World, put, skip, text};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+/// An agent of Python imports for a while where many tests run at a time.
+const LIMIT: Duration = Duration::from_secs(180);
 /// What the model asks for.
 const COMMAND: &str = "cat .env; env; cat ~/.aws/credentials; echo done > task.txt";
 const TASK: &str = "Write the word done into the file task.txt.";
@@ -38,7 +41,11 @@ impl Models {
         let resolve: Vec<_> = HOSTS.iter().map(at).collect();
         let config = json!({"network": {"resolve": resolve}}).to_string();
         let options = ["--network", "allowlist", "--secrets", "broker", "--config", &config];
-        self.world.shield(command).with(options).set("SSL_CERT_FILE", self.directory.join("ca.pem"))
+        self.world
+            .shield(command)
+            .at_most(LIMIT)
+            .with(options)
+            .set("SSL_CERT_FILE", self.directory.join("ca.pem"))
     }
 
     /// What every run of an agent has to keep to: `place` is what it names itself with, in `header` at `host`.
