@@ -4,7 +4,7 @@ loopback. Direct, through shieldrun without and with its broker, and through the
 
 Arguments: the binary and a scratch directory. With `ask`, it is the client, which runs inside.
 """
-import base64, json, os, shlex, shutil, socket, ssl, statistics, subprocess, sys, threading, time, urllib.parse
+import atexit, base64, json, os, shlex, shutil, socket, ssl, statistics, subprocess, sys, threading, time, urllib.parse
 
 HOST, REQUESTS, MEGABYTES = "api.example.com", 400, 256
 # Text, which costs a scan more than zeros do.
@@ -137,17 +137,20 @@ def shieldrun(binary, port, secrets):
 
 
 def mitmproxy(program, directory):
-    """Starts it; the process and its port."""
+    """Starts it; its port, and whom its clients have to trust."""
     home = os.path.join(directory, "mitm")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = ["-q", "--listen-host", "127.0.0.1", "-p", str(port), "--ssl-insecure", "--set", f"confdir={home}",
              "--set", "stream_large_bodies=1m"]
     process = subprocess.Popen([program, *words], stdout=subprocess.DEVNULL)
+    # Also where a figure cannot be had and all ends there.
+    atexit.register(process.wait)
+    atexit.register(process.terminate)
     for _ in range(100):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
-            return process, port, os.path.join(home, "mitmproxy-ca-cert.pem")
+            return port, os.path.join(home, "mitmproxy-ca-cert.pem")
         except OSError:
             time.sleep(0.1)
     sys.exit("mitmproxy does not start")
@@ -166,9 +169,8 @@ def main(binary, directory):
     ways = {"direct": client("localhost", port, "", cert)}
     for name, secrets in [("shieldrun", "synthetic"), ("shieldrun, broker", "broker")]:
         ways[name] = shieldrun(binary, port, secrets)
-    other = None
     if os.environ.get("MITMDUMP"):
-        other, at, authority = mitmproxy(os.environ["MITMDUMP"], directory)
+        at, authority = mitmproxy(os.environ["MITMDUMP"], directory)
         ways["mitmproxy"] = client("localhost", port, f"http://127.0.0.1:{at}", authority)
     if os.environ.get("SRT"):
         settings = os.path.join(directory, "srt.json")
@@ -184,9 +186,6 @@ def main(binary, directory):
             if ran.returncode:
                 sys.exit(f"{name}: {ran.stderr}{ran.stdout}")
             rounds[name].append(json.loads(ran.stdout))
-    if other:
-        other.terminate()
-        other.wait()
     print(f"{'a request, bytes down, bytes up':<34} {'ms':>9} {'Gbit/s':>9} {'Gbit/s':>9}")
     for name, figures in rounds.items():
         request, down, up = (statistics.median(column) for column in zip(*figures))
