@@ -76,6 +76,11 @@ set_up_clients() {
   fi
 }
 
+# The agents that are quick to run. Kept between runs.
+set_up_agents() {
+  SHIELDRUN_AGENTS=$target/agents ci/agents.sh install claude mini-swe-agent
+}
+
 check_style() {
   step "format"
   cargo fmt --all -- --check
@@ -130,7 +135,9 @@ prepare_scratch() {
   install -m 755 "$suite" "$scratch/blackbox"
   install -m 755 "$target/debug/shieldrun" "$scratch/shieldrun"
   cp -a "$target/clients" "$scratch/clients"
-  chmod -R go+rX "$scratch/clients"
+  mkdir "$scratch/agents"
+  cp -a "$target/agents/claude" "$target/agents/mini-swe-agent" "$scratch/agents/"
+  chmod -R go+rX "$scratch/clients" "$scratch/agents"
 }
 
 # run_suite USER COMMAND...: COMMAND changes to that user. The environment is made anew: nothing of the
@@ -148,7 +155,7 @@ run_suite() {
     "$@" env -i \
       HOME="$work/home" USER="$name" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin ${CI:+CI="$CI"} \
       SHIELDRUN_BIN="$scratch/shieldrun" SHIELDRUN_TEST_DIR="$work/worlds" \
-      SHIELDRUN_TEST_PYTHON="$scratch/clients/bin/python" \
+      SHIELDRUN_TEST_PYTHON="$scratch/clients/bin/python" SHIELDRUN_TEST_AGENTS="$scratch/agents" \
       "$scratch/blackbox" --test-threads="$threads" "${suite_arguments[@]}" </dev/null
   )
 }
@@ -188,6 +195,7 @@ if (($# > 1)); then suite_arguments=("${@:2}"); fi
 set_up_packages
 set_up_rust
 set_up_clients
+set_up_agents
 case $only in
   all)
     part check_style

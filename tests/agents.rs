@@ -11,7 +11,10 @@ use crate::harness::{Ran, World, put, skip, text};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+/// An agent of Python imports for a while where many tests run at a time.
+const LIMIT: Duration = Duration::from_secs(180);
 /// What the model asks for.
 const COMMAND: &str = "cat .env; env; cat ~/.aws/credentials; echo done > task.txt";
 const TASK: &str = "Write the word done into the file task.txt.";
@@ -38,7 +41,11 @@ impl Models {
         let resolve: Vec<_> = HOSTS.iter().map(at).collect();
         let config = json!({"network": {"resolve": resolve}}).to_string();
         let options = ["--network", "allowlist", "--secrets", "broker", "--config", &config];
-        self.world.shield(command).with(options).set("SSL_CERT_FILE", self.directory.join("ca.pem"))
+        self.world
+            .shield(command)
+            .at_most(LIMIT)
+            .with(options)
+            .set("SSL_CERT_FILE", self.directory.join("ca.pem"))
     }
 
     /// What every run of an agent has to keep to: `place` is what it names itself with, in `header` at `host`.
@@ -62,6 +69,17 @@ impl Models {
         let swapped = ran.record.of("secret-swapped");
         assert!(swapped.iter().all(|event| text(event, "/destination/domain") == host), "{ran}");
         assert!(!ran.said().contains(&format!("not reached: `{host}")), "{ran}");
+    }
+
+    /// A login of Claude that holds until then, in place of a key.
+    fn log_in(&mut self, until: u64) -> PathBuf {
+        self.world.environment.retain(|(name, _)| name != "ANTHROPIC_API_KEY");
+        let login = json!({"claudeAiOauth": {
+            "accessToken": self.world.plant("login", made_up::anthropic_of("oat01")),
+            "refreshToken": self.world.plant("refresh", made_up::anthropic_of("ort01")),
+            "expiresAt": until, "scopes": ["user:inference", "user:profile"], "subscriptionType": "max",
+        }});
+        put(&self.world.home.join(".claude/.credentials.json"), login.to_string().as_bytes(), 0o600)
     }
 
     fn task(&self) -> String {
@@ -97,19 +115,35 @@ fn claude_works_with_a_synthetic_key() {
 fn claude_works_with_a_synthetic_login() {
     let Some(claude) = claude() else { return };
     let mut models = Models::new();
-    models.world.environment.retain(|(name, _)| name != "ANTHROPIC_API_KEY");
-    let login = json!({"claudeAiOauth": {
-        "accessToken": models.world.plant("login", made_up::anthropic_of("oat01")),
-        "refreshToken": models.world.plant("refresh", made_up::anthropic_of("ort01")),
-        "expiresAt": 4_102_444_800_000_u64, "scopes": ["user:inference", "user:profile"], "subscriptionType": "max",
-    }});
-    let login =
-        put(&models.world.home.join(".claude/.credentials.json"), login.to_string().as_bytes(), 0o600);
+    let login = models.log_in(4_102_444_800_000);
     let before = fs::read(&login).expect("the login");
     let ran = models.shield(&[&claude, "-p", TASK, "--dangerously-skip-permissions"]).run().expect_code(0);
     models.assert_it_worked(&ran, "login", "authorization", "api.anthropic.com");
-    assert!(!ran.record.of("secret-file-read").is_empty(), "{ran}");
     assert_eq!(fs::read(&login).expect("the login"), before, "as it was");
+}
+
+#[test]
+fn a_login_that_claude_renews_comes_home() {
+    let Some(claude) = claude() else { return };
+    let mut models = Models::new();
+    let login = models.log_in(1_700_000_000_000);
+    let ran = models.shield(&[&claude, "-p", TASK, "--dangerously-skip-permissions"]).run().expect_code(0);
+    ran.assert_nothing_real();
+    assert_eq!(models.task(), "done\n", "{ran}");
+    let asked = models.server.got();
+    let renewed = asked.iter().find(|said| text(said, "/method") == "ANSWER").expect("it renewed its login");
+    let (access, refresh) = (text(renewed, "/body/access_token"), text(renewed, "/body/refresh_token"));
+    let with_it = |said: &&Value| text(said, "/headers/authorization") == format!("Bearer {access}");
+    assert!(
+        asked.iter().filter(with_it).any(|said| text(said, "/path").starts_with("/v1/messages")),
+        "{ran}"
+    );
+    assert_eq!(asked.iter().filter(|said| text(said, "/method") == "ANSWER").count(), 1, "once: {ran}");
+    let now = fs::read_to_string(&login).expect("the login");
+    assert!(now.contains(access) && now.contains(refresh), "{ran}");
+    let everything = format!("{ran}");
+    assert!(!everything.contains(access) && !everything.contains(refresh), "it was seen inside");
+    assert!(!ran.record.of("secret-renewed").is_empty(), "{ran}");
 }
 
 #[test]
@@ -166,6 +200,27 @@ fn a_profile_shows_settings_and_no_other_agents() {
 }
 
 #[test]
+fn a_login_is_the_agents_own_to_rewrite_and_the_hosts_stays() {
+    let mut models = Models::new();
+    let login = models.log_in(4_102_444_800_000);
+    let before = fs::read_to_string(&login).expect("the login");
+    let script = "cat ~/.claude/.credentials.json; stat -c ' %a' ~/.claude/.credentials.json; cd ~/.claude; \
+        echo new > x && mv x .credentials.json && cat .credentials.json";
+    let claude = stand_in(&models.world, "claude", script);
+    for (visible, rewritten) in [(false, true), (true, false)] {
+        // What a person made visible is the host's, and its login is masked there.
+        let config =
+            json!({"files": {"visible": if visible { vec!["~/.claude"] } else { vec![] }}}).to_string();
+        let ran = models.world.shield([&claude]).with(["--config", &config]).run();
+        ran.assert_nothing_real();
+        assert!(ran.text().contains("sk-ant-oat01-"), "{ran}");
+        assert!(ran.text().contains(" 600\n"), "{ran}");
+        assert_eq!(ran.text().ends_with("new\n"), rewritten, "{ran}");
+        assert_eq!(fs::read_to_string(&login).expect("the login"), before, "{ran}");
+    }
+}
+
+#[test]
 fn sessions_of_this_project_are_kept_and_those_of_others_are_not_there() {
     let world = World::new();
     let folded = |path: &Path| path.to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
@@ -188,6 +243,15 @@ fn a_person_at_a_terminal_is_told_of_the_profile() {
         assert_eq!(terminal.wait().code(), Some(0), "{}", terminal.text());
         let shown = terminal.text();
         assert_eq!(shown.contains("Claude Code: its settings are there"), told, "{shown}");
+    }
+    // One that brings a sandbox of its own cannot build it.
+    let codex = stand_in(&world, "codex", "echo ran");
+    let nested = ["--config", r#"{"isolation": {"nested": true}}"#];
+    for (options, told) in [(vec![], true), (nested.to_vec(), false)] {
+        let mut terminal = world.shield([&codex]).with(options).on_terminal(&world.project);
+        terminal.await_text("ran");
+        terminal.wait();
+        assert_eq!(terminal.text().contains("--sandbox danger-full-access"), told, "{}", terminal.text());
     }
     // Elsewhere stderr is the command's.
     let ran = world.shield([&claude]).run().expect_clean();

@@ -11,6 +11,7 @@ mod builds;
 mod cast;
 mod changes;
 mod clients;
+mod closed;
 mod crash;
 mod databases;
 mod doctor;

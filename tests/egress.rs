@@ -407,8 +407,11 @@ most = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(most + 64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
 def ask(s):
     s.sendall(b'GET /x HTTP/1.0\\r\\n\\r\\n')
-    try: return b'line=GET' in s.recv(999)
-    except OSError: return False
+    said = b''
+    try:
+        while part := s.recv(999): said += part
+    except OSError: pass
+    return b'line=GET' in said
 held = [socket.create_connection(('198.18.0.1', 80)) for _ in range(most)]
 first = held.pop(0); first.sendall(b'CONNECT api.example.com:80 HTTP/1.0\\r\\n\\r\\n'); first.recv(999)
 print(ask(first))
@@ -470,4 +473,27 @@ fn a_static_program_of_rust_gets_through() {
         assert_eq!(ran.text().contains("line=GET /rust"), works, "{ran}");
         assert_eq!(ran.text().starts_with("no: "), !works, "{ran}");
     }
+}
+
+#[test]
+fn a_body_beyond_every_limit_is_refused_and_a_large_one_costs_the_launcher_no_memory() {
+    let (world, server) = (World::new(), Server::http());
+    std::fs::File::create(world.project.join("large"))
+        .and_then(|file| file.set_len(256 << 20))
+        .expect("a file");
+    let config = server.at("api.example.com", "api.example.com:80");
+    let config = config[1].replace("{\"network\"", "{\"secrets\": {\"mode\": \"broker\"}, \"network\"");
+    // 256 MiB up and back down; then ten gigabytes are announced.
+    let script = "curl -sS --data-binary @large -o out http://api.example.com/; wc -c < out; rm out; \
+        curl -s -m 30 -H 'Content-Length: 10737418240' -d x http://api.example.com/; echo; echo told; read line";
+    let mut running = world.bash(script).with(["--config".to_owned(), config]).start();
+    running.await_text("told");
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("the launcher's status");
+    running.say(b"\n");
+    let ran = running.wait();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(peak < 64 << 10, "{peak} kB\n{ran}");
+    assert!(ran.text().starts_with("2684") && ran.text().contains("larger than the policy allows"), "{ran}");
 }

@@ -2,6 +2,7 @@
 //! read-only disk, against another promotion, against the host's own edits. Never half of it, and nothing is lost.
 
 use crate::changes::{content, git, listed, said, verb, world};
+use crate::closed::closed_before;
 use crate::harness::{World, binary, skip, text};
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// All that promotion is answerable for: kinds, permissions, contents, links, times of files.
-fn tell(root: &Path) -> BTreeMap<PathBuf, String> {
+pub(crate) fn tell(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut told = BTreeMap::new();
     let mut left = vec![root.to_owned()];
     while let Some(path) = left.pop() {
@@ -53,7 +54,7 @@ fn start(world: &World, arguments: &[&str]) -> Child {
 }
 
 /// Nothing of a promotion is left lying about.
-fn assert_tidy(world: &World, tree: &Path) {
+pub(crate) fn assert_tidy(world: &World, tree: &Path) {
     let left: Vec<_> =
         tell(tree).into_keys().filter(|path| path.to_string_lossy().contains(".shieldrun-")).collect();
     assert!(left.is_empty(), "left: {left:?}");
@@ -232,9 +233,12 @@ fn the_runs_own_commits_are_the_branch_where_they_may_go() {
 
 /// A run with many kinds of changes, all of them held.
 fn held(world: &World, files: u32) {
+    closed_before(world);
     let script = format!(
         "for i in $(seq {files}); do echo $i > new-$i.txt; done; echo more >> a.txt; rm b.txt; rm c.txt\n\
-         mkdir c.txt; echo in > c.txt/in; ln -s a.txt link; chmod 600 d.txt; mkdir -p x/y; mv a.txt x/y/a.txt"
+         mkdir c.txt; echo in > c.txt/in; ln -s a.txt link; chmod 600 d.txt; mkdir -p x/y; mv a.txt x/y/a.txt\n\
+         chmod 755 kept; echo more >> kept/k.txt; rm kept/gone.txt; chmod 500 kept; chmod 755 away away/sub; rm -r away\n\
+         mkdir -p shut/deep; echo x > shut/deep/x; chmod 555 shut/deep shut"
     );
     world.bash(&script).with(["--review", "always"]).run().expect_clean();
 }

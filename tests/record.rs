@@ -1,5 +1,6 @@
 //! What was touched is on record: who, what, when, in a chain that shows every change to it.
 
+use crate::harness::documented::{missing_keys, missing_of_event};
 use crate::harness::probe::{ASKER, DYNAMIC, LAUNCHERS, RAW, STATIC};
 use crate::harness::{PYTHON, Ran, Record, World, text};
 use serde_json::Value;
@@ -334,6 +335,38 @@ fn a_trace_ends_with_who_started_whom_and_what_to_do_about_denials() {
     assert!(of("secrets touched").contains(".env"), "{trace}");
     let changes = of("changes");
     assert!(changes.contains("plain.txt") && changes.contains("shieldrun approve"), "{changes}");
+}
+
+#[test]
+fn what_a_record_holds_is_in_the_document() {
+    let world = crate::changes::world();
+    let script = "echo more >> a.txt; mv b.txt moved.txt; rm c.txt; ln -s a.txt link; echo 'all: ; true' > Makefile\n\
+        echo x >> d.txt; git commit --quiet -am more; printf 'odd' > $(printf 'n\\377')";
+    let ran = world.bash(script).run().expect_clean();
+    assert!(!ran.record.events.is_empty(), "{ran}");
+    crate::changes::said(&crate::changes::verb(&world, &["approve", "last", "-m", "fine"]), 0);
+    let record = record_of(&world);
+    let read = |name: &str| fs::read_to_string(record.join(name)).expect("there");
+    let object = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    assert_eq!(missing_keys("run.json", &without_result(object(&read("run.json"))), "policy"), [""; 0]);
+    assert_eq!(missing_keys("verdict.json", &object(&read("verdict.json")), ""), [""; 0]);
+    let changes = read("changes.jsonl");
+    assert!(changes.lines().count() > 5, "{changes}");
+    for line in changes.lines() {
+        assert_eq!(missing_keys("changes.jsonl", &object(line), ""), [""; 0], "{line}");
+    }
+    for line in read("events.jsonl").lines() {
+        assert_eq!(missing_of_event(&object(line)), [""; 0], "{line}");
+    }
+    // The twin: what is not in it is found.
+    assert_eq!(missing_keys("verdict.json", &serde_json::json!({"made_up": 1}), ""), ["made_up"]);
+    assert_eq!(missing_of_event(&serde_json::json!({"event": {"made_up": 1}})).len(), 2);
+}
+
+/// That has a section of its own, to which every run is held.
+fn without_result(mut run: Value) -> Value {
+    run["result"] = Value::Null;
+    run
 }
 
 #[test]

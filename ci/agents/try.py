@@ -60,6 +60,12 @@ def claude_login(token):
     return {".claude/.credentials.json": json.dumps({"claudeAiOauth": oauth})}
 
 
+def claude_settings(key):
+    """Settings with a secret in them, which the agent writes anew while it runs."""
+    server = {"command": "true", "env": {"TRACKER_API_KEY": word(40)}}
+    return {".claude.json": json.dumps({"numStartups": 3, "hasCompletedOnboarding": True, "mcpServers": {"tracker": server}})}
+
+
 def codex_login(token):
     tokens = {"id_token": jwt(), "access_token": token, "refresh_token": "rt_" + word(60), "account_id": "acc-" + word(8)}
     return {".codex/auth.json": json.dumps({"auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": tokens,
@@ -73,6 +79,8 @@ CASES = [
          make=anthropic),
     Case("claude-login", "claude/node_modules/.bin/claude", CLAUDE, None, ["authorization"], "api.anthropic.com",
          make=lambda: anthropic("oat01"), files=claude_login),
+    Case("claude-settings", "claude/node_modules/.bin/claude", CLAUDE, "ANTHROPIC_API_KEY", ["x-api-key"], "api.anthropic.com",
+         make=anthropic, files=claude_settings),
     Case("codex", "codex/node_modules/.bin/codex", CODEX, "CODEX_API_KEY", ["authorization"], "api.openai.com", make=openai),
     Case("codex-login", "codex/node_modules/.bin/codex", CODEX, None, ["authorization"], "chatgpt.com", make=jwt,
          files=codex_login),
@@ -122,7 +130,7 @@ class World:
         for path, text in case.files(self.key).items():
             self.write(path, text).chmod(0o600)
             for found in re.findall(r'"([^"]+)"', text):
-                if len(found) > 40 and found != self.key:
+                if len(found) >= 40 and found != self.key:
                     self.planted[f"~/{path} {len(self.planted)}"] = found
         for words in (["init", "-q", "-b", "main"], ["-c", "user.name=a", "-c", "user.email=a@example.com", "add", "README.md"],
                       ["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "first"]):
@@ -153,6 +161,12 @@ def seen(planted, data):
     return {place for place, value in planted.items() if any(form in data for form in forms(value))}
 
 
+def asked_in(log):
+    """What the stand-in was asked; what it handed out stands between."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [asked for asked in map(json.loads, lines) if asked["method"] != "ANSWER"]
+
+
 class Model:
     """The stand-in, on a port of its own."""
 
@@ -170,7 +184,7 @@ class Model:
         self.process.wait()
 
     def asked(self):
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        return asked_in(self.log)
 
 
 def by_itself(world, program, case):
@@ -189,7 +203,7 @@ def by_itself(world, program, case):
     words = ["unshare", "--user", "--map-root-user", "--net", "--mount", "bash", "-c", script, "bash", program, *case.words]
     ran = run(words, world, {**trust, "COMMAND": COMMAND, "IS_SANDBOX": "1"})
     log = directory / "asked"
-    return ran, [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return ran, asked_in(log)
 
 
 def behind(shieldrun, world, program, case):

@@ -4,7 +4,9 @@ Everything that is compared is run in turn, round by round, so that a change of 
 of it; what is printed are medians and the ratio of medians.
 """
 
+import datetime
 import fcntl
+import json
 import os
 import pathlib
 import pty
@@ -300,6 +302,64 @@ def promotion():
     row("review: one file further, drawn", (scrolled - opened) / 200 * 1e3, "ms")
 
 
+def since_command(words, directory, env):
+    """Milliseconds from the end of the command to the end of the run: its changes are read and judged then."""
+    log = SCRATCH / "events"
+    log.unlink(missing_ok=True)
+    once([words[0], "--review", "always", "--events", str(log), *words[1:]], directory, env)
+    at = {}
+    for line in log.read_text().splitlines():
+        event = json.loads(line)
+        at[event["event"]["action"]] = datetime.datetime.fromisoformat(event["@timestamp"])
+    return (at["run-ended"] - at["process-exited"]).total_seconds() * 1e3
+
+
+def million():
+    """Whether the end of a run costs what changed, and not what there is. Only by name: it makes a million files."""
+    env = environment(10)
+    count = 10_000 if QUICK else 1_000_000
+    root, empty = project("million", 0), project("none", 0)
+    for at in range(count // 1000):
+        (root / f"d{at}").mkdir()
+        for name in range(1000):
+            os.mknod(root / f"d{at}/f{name}")
+    heading(f"10 changed files in a tree of {count:,}: from the end of the command to the end of the run")
+    write = shield("sh", "-c", "mkdir -p d1; for i in 0 1 2 3 4 5 6 7 8 9; do echo $$ > d1/changed$i; done")
+    times = {"there": [], "in an empty tree": []}
+    for _ in range(3 if QUICK else 9):
+        for name, directory in zip(times, (root, empty)):
+            times[name].append(since_command(write, directory, env))
+    found = {name: statistics.median(taken) for name, taken in times.items()}
+    for name, taken in found.items():
+        row(name, taken, "ms")
+    row("the difference", found["there"] - found["in an empty tree"], "ms", aim="at most 15")
+
+
+def building():
+    """What walls and record cost a build. Only by name: it needs cargo and a crate that lies in its registry."""
+    env = environment(10)
+    # The toolchain is in the home, and seen inside only where that is the home.
+    env.update(HOME=str(pathlib.Path.home()), XDG_CACHE_HOME=str(SCRATCH / "cache"))
+    env["PATH"] = f"{env['HOME']}/.cargo/bin:{env['PATH']}"
+    crates = sorted(pathlib.Path.home().glob(".cargo/registry/src/*/regex-syntax-*"))
+    if not crates:
+        sys.exit("bench: no regex-syntax in cargo's registry; `cargo fetch` brings it")
+    root = project("crate", 0)
+    subprocess.run(["cp", "-r", f"{crates[-1]}/.", str(root)], check=True)
+    # Its own list of dependencies is for its tests.
+    (root / "Cargo.toml").write_text('[package]\nname = "regex-syntax"\nversion = "0.0.0"\nedition = "2021"\n'
+                                     '[features]\ndefault = ["std"]\nstd = []\n')
+    (root / "Cargo.lock").unlink(missing_ok=True)
+    (root / ".gitignore").write_text("target\n")
+    script = "rm -rf target; exec cargo build --offline --quiet"
+    commands = {"native": ["sh", "-c", script], "bubblewrap": bwrap(root, "sh", "-c", script)}
+    commands["shieldrun"] = shield("sh", "-c", script)
+    heading("cargo build of regex-syntax, without what it depends on")
+    found = in_turn(commands, root, env, 2 if QUICK else 7)
+    for via, seconds in found.items():
+        row(via, seconds * 1e3, "ms", seconds / found["native"], "native")
+
+
 def output():
     root = SCRATCH / "small"
     size = (16 if QUICK else 256) << 20
@@ -360,9 +420,13 @@ def main():
     load = os.getloadavg()[0]
     print(f"{os.uname().release}, {os.cpu_count()} cores, load {load:.1f}" + (", quick: figures say little" if QUICK else ""))
     parts = (start_up, walk, through_the_shim, once_started, workspace, at_work, promotion, output, scan_tree)
+    only_by_name = (million, building)
     wanted = [word for word in sys.argv[3:] if not word.startswith("--")]
-    # The first two make what the others work in.
-    for part in (part for part in parts if not wanted or part.__name__ in ["start_up", "walk", *wanted]):
+    # The first two make what the others work in, but for those that make their own.
+    names = {part.__name__ for part in only_by_name}
+    first = [] if set(wanted) <= names else ["start_up", "walk"]
+    chosen = [part for part in (*parts, *only_by_name) if part.__name__ in [*first, *wanted]]
+    for part in chosen if wanted else parts:
         part()
         os.chdir(SCRATCH)
 

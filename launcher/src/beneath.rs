@@ -120,6 +120,11 @@ pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// The directories above a path, from the root down.
+pub(crate) fn above(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.iter().enumerate().filter(|(_, byte)| **byte == b'/').filter_map(|(at, _)| path.get(..at))
+}
+
 /// A path beneath a directory.
 pub(crate) fn join(above: &[u8], name: &[u8]) -> Vec<u8> {
     if above.is_empty() {

@@ -44,6 +44,7 @@ mod web;
 
 mod beneath;
 mod changes;
+mod closed;
 mod commits;
 mod deliver;
 mod promote;

@@ -60,6 +60,7 @@ pub(crate) fn make(
     let private = tier.has_namespaces().then(|| home::private(policy, host, &found, layer)).flatten();
     let view = View::of(policy, host, private);
     let mut masks = std::mem::take(&mut inventory.masks);
+    masks.retain(|mask| !view.home.iter().flat_map(|home| &home.logins).any(|own| mask.at == bytes(own)));
     if tier.has_namespaces() {
         masks.extend(system::masks(host.uid, &masks));
         masks.extend(aliases::masks(view.homes(), &host.workspace));

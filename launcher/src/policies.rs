@@ -70,6 +70,12 @@ pub(crate) fn say_profile(policy: &Policy, quiet: bool) {
         "{}: its settings are there, its login is synthetic, {network} (`--profile none`: no profile)",
         profile.title
     ));
+    if let Some(words) = profile.without_its_sandbox.filter(|_| !policy.nested) {
+        say::line(format_args!(
+            "{}: a sandbox of its own finds no namespaces here: start it with `{words}`, or set `isolation.nested`",
+            profile.title
+        ));
+    }
 }
 
 fn source_if_there(path: &Path, layer: Layer) -> Result<Option<Source>, PolicyError> {

@@ -1,6 +1,7 @@
 //! What every test stands on: a world with planted secrets, runs in it, and what they left behind.
 
 pub(crate) mod database;
+pub(crate) mod documented;
 pub(crate) mod host;
 pub(crate) mod made_up;
 pub(crate) mod probe;

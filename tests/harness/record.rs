@@ -2,6 +2,7 @@
 //!
 //! Reads with serde_json and SHA-256 only: nothing of shieldrun's own crates, which are under test.
 
+use super::documented::{missing_keys, missing_of_event};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -25,8 +26,14 @@ impl Record {
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
             .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect();
+            .collect::<Vec<Value>>();
         let result = serde_json::from_slice(&result_bytes).unwrap_or(Value::Null);
+        for event in &events {
+            let missing = missing_of_event(event);
+            assert!(missing.is_empty(), "not in launcher/docs/record.md: {missing:?} of {event}");
+        }
+        let missing = missing_keys("--result FILE", &result, "");
+        assert!(missing.is_empty(), "not in launcher/docs/record.md: {missing:?} of {result}");
         Record { event_bytes, result_bytes, events, result }
     }
 

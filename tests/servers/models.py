@@ -2,11 +2,11 @@
 
 Arguments: a directory for key and certificates, a file for what it was asked, the command that the model asks for, and,
 where it is to be a certain one, the port.
-It speaks Messages (Anthropic), Responses and Chat Completions (OpenAI), and generateContent (Gemini), streamed or not,
-and follows one script: who offers a tool that runs commands is asked to run the command, and who comes back with what
-that printed is told that all is done. What is asked goes to the file, a JSON object a line.
+It speaks Messages (Anthropic), Responses (by WebSocket as well) and Chat Completions (OpenAI), and generateContent
+(Gemini), streamed or not, and follows one script: who offers a tool that runs commands is asked to run the command, and
+who comes back with what that printed is told that all is done. What is asked goes to the file, a JSON object a line.
 """
-import gzip, http.server, json, os, ssl, subprocess, sys, threading, time
+import base64, gzip, hashlib, http.server, json, os, secrets, ssl, string, subprocess, sys, threading, time
 
 directory, log, command = sys.argv[1:4]
 HOSTS = ["api.anthropic.com", "platform.claude.com", "console.anthropic.com", "claude.ai", "api.openai.com", "chatgpt.com",
@@ -79,6 +79,15 @@ def accounts(own):
     return {"accounts": [one], "account_ordering": [own], "default_account_id": own}
 
 
+def handed_out(handler, asked, text):
+    """The answer of a token endpoint: new ones, of the form of Claude's."""
+    new = lambda word: f"sk-ant-{word}-" + "".join(secrets.choice(string.ascii_letters) for _ in range(93)) + "AA"
+    answer = {"token_type": "Bearer", "access_token": new("oat01"), "refresh_token": new("ort01"), "expires_in": 28800,
+              "scope": "user:inference user:profile"}
+    handler.note({"method": "ANSWER", "body": answer})
+    handler.say(200, answer)
+
+
 def plain(coding, body):
     """A body without its compression: what is in it is to be seen."""
     if coding == "zstd":
@@ -102,20 +111,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self):
         body = plain(self.headers.get("Content-Encoding"), self.body())
         headers = {name.lower(): value for name, value in self.headers.items()}
-        with lock, open(log, "a") as seen:
-            json.dump({"method": self.command, "path": self.path, "headers": headers, "body": body.decode("latin-1")}, seen)
-            seen.write("\n")
+        self.note({"method": self.command, "path": self.path, "headers": headers, "body": body.decode("latin-1")})
         path = self.path.partition("?")[0]
         try:
             asked = json.loads(body or b"{}")
         except ValueError:
             asked = {}
+        if self.headers.get("Upgrade") == "websocket" and path.endswith("/responses"):
+            return websocket(self)
         for ending, speak in SPEECHES:
             if self.command == "POST" and path.endswith(ending):
                 return speak(self, asked, body.decode("latin-1"))
         if path.endswith("/accounts/check"):
             return self.say(200, accounts(self.headers.get("chatgpt-account-id")))
         return self.say(404, {"type": "error", "error": {"type": "not_found_error", "message": "not here"}})
+
+    def note(self, what):
+        with lock, open(log, "a") as seen:
+            json.dump(what, seen)
+            seen.write("\n")
 
     def say(self, code, value):
         said = json.dumps(value).encode()
@@ -179,7 +193,8 @@ def offered(tools):
             yield tool
 
 
-def responses(handler, asked, text):
+def response(asked, text):
+    """The whole of a response and the events of its stream."""
     given = asked.get("input") if isinstance(asked.get("input"), list) else []
     more = [tool for item in given if item.get("type") == "additional_tools" for tool in item.get("tools") or []]
     tools = list(offered([*(asked.get("tools") or []), *more]))
@@ -200,17 +215,60 @@ def responses(handler, asked, text):
                 "content": [{"type": "output_text", "text": said, "annotations": []}]}
     usage = {"input_tokens": 10, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 10,
              "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 20}
+    # Who only wants the connection warmed up is told nothing.
+    items = [] if asked.get("generate") is False else [item]
     whole = {"id": "resp_1", "object": "response", "created_at": int(time.time()), "model": asked.get("model"),
-             "status": "completed", "output": [item], "usage": usage}
-    if not asked.get("stream"):
-        return handler.say(200, whole)
+             "status": "completed", "output": items, "usage": usage}
     events = [
         {"type": "response.created", "response": {**whole, "status": "in_progress", "output": [], "usage": None}},
-        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "status": "in_progress"}},
-        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        *({"type": "response.output_item.added", "output_index": 0, "item": {**one, "status": "in_progress"}} for one in items),
+        *({"type": "response.output_item.done", "output_index": 0, "item": one} for one in items),
         {"type": "response.completed", "response": whole},
     ]
-    handler.stream((event["type"], {**event, "sequence_number": at}) for at, event in enumerate(events))
+    return whole, [{**event, "sequence_number": at} for at, event in enumerate(events)]
+
+
+def responses(handler, asked, text):
+    whole, events = response(asked, text)
+    if not asked.get("stream"):
+        return handler.say(200, whole)
+    handler.stream((event["type"], event) for event in events)
+
+
+def message(stream):
+    """The next text of a WebSocket, without its frames; nothing at its end. Who asks for more than texts is let down."""
+    whole, last = b"", False
+    while not last:
+        head = stream.read(2)
+        if len(head) < 2 or head[0] & 15 == 8:
+            return None
+        last, size = head[0] & 128, head[1] & 127
+        size = int.from_bytes(stream.read({126: 2, 127: 8}[size]), "big") if size > 125 else size
+        mask = stream.read(4)
+        text = bytes(byte ^ mask[at % 4] for at, byte in enumerate(stream.read(size)))
+        if head[0] & 15 < 3:
+            whole += text
+        else:
+            last = False
+    return whole
+
+
+def websocket(handler):
+    """Responses over a WebSocket: a request a message, an event a message."""
+    seed = handler.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    handler.send_response(101)
+    handler.send_header("Upgrade", "websocket")
+    handler.send_header("Connection", "Upgrade")
+    handler.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(seed.encode()).digest()).decode())
+    handler.end_headers()
+    handler.close_connection = True
+    while (said := message(handler.rfile)) is not None:
+        text = said.decode()
+        handler.note({"method": "MESSAGE", "path": handler.path, "headers": {"host": handler.headers["Host"]},
+                      "body": said.decode("latin-1")})
+        for event in response(json.loads(text), text)[1]:
+            data = json.dumps(event).encode()
+            handler.wfile.write(b"\x81\x7f" + len(data).to_bytes(8, "big") + data)
 
 
 def chat(handler, asked, text):
@@ -250,6 +308,7 @@ def gemini(handler, asked, text):
 
 
 SPEECHES = [
+    ("/oauth/token", handed_out),
     ("/messages", anthropic),
     ("/messages/count_tokens", lambda handler, asked, text: handler.say(200, {"input_tokens": 10})),
     ("/responses", responses),

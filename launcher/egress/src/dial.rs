@@ -261,3 +261,43 @@ impl fmt::Debug for Upstream {
         write!(out, "Upstream({})", self.address)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shieldrun_policy::schema::{Network, NetworkMode};
+    use tokio::net::TcpListener;
+
+    /// A dialer that has resolved `moving.example` to this address before, with nobody to ask now.
+    fn pinned_to(address: &str, port: u16) -> Dialer {
+        let network = Network {
+            mode: NetworkMode::Allowlist,
+            allow: vec![format!("moving.example:{port}"), format!("127.0.0.1:{port}")],
+            ..Network::default()
+        };
+        let dialer = Dialer::new(Arc::new(Rules::of(&network)), None);
+        let address: IpAddr = address.parse().expect("an address");
+        dialer.0.pinned.lock().expect("not poisoned").insert("moving.example".to_owned(), vec![address]);
+        dialer
+    }
+
+    #[tokio::test]
+    async fn a_name_keeps_the_address_that_was_looked_at_until_nobody_answers_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let port = listener.local_addr().expect("an address").port();
+        let to = Destination { host: HostName::Name("moving.example".to_owned()), port };
+        let dialer = pinned_to("127.0.0.1", port);
+        for _ in 0..2 {
+            assert!(dialer.connect(&to).await.is_ok(), "it goes where it went, whatever the name says now");
+        }
+        drop(listener);
+        assert!(dialer.connect(&to).await.is_err());
+        assert!(
+            dialer.0.pinned.lock().expect("not poisoned").is_empty(),
+            "the next one asks, and looks, again"
+        );
+        // One that was never looked at: the address is judged, not the name.
+        let refused = pinned_to("127.0.0.2", port).connect(&to).await.expect_err("a loopback address");
+        assert_eq!(refused.why, Refusal::Address);
+    }
+}

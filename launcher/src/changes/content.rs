@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, FileType, Mode, Stat, chmodat, readlinkat};
+use rustix::fs::{FileType, Stat, readlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use shieldrun_policy::changes::{Finding, Node, NodeKind};
@@ -16,6 +16,7 @@ use super::eyes::{Eyes, Look};
 use super::text::is_text;
 use super::walk::file_type;
 use crate::beneath::Tree;
+use crate::closed::while_readable;
 
 /// A side of a change, read.
 pub(super) struct Side {
@@ -49,14 +50,15 @@ pub(super) fn read(
     let mut side = Side { node: plain(stat), content: None, found: Vec::new() };
     match file_type(stat) {
         FileType::RegularFile => {
-            let file = match open(tree, path, stat, owner) {
-                Ok(file) => file,
-                // A digest of nothing equals no other: whoever compares sees a change.
-                Err(error) if owner == Owner::User && is_closed(&error) => return Ok(side),
-                Err(error) => return Err(error),
+            let read = |file: File| {
+                side.node.attributes = attributes::digest(&attributes::read(&file)?);
+                read_file(file, stat.st_size, &mut side, eyes)
             };
-            side.node.attributes = attributes::digest(&attributes::read(&file)?);
-            read_file(file, stat.st_size, &mut side, eyes)?;
+            match with_file(tree, path, stat, owner, read) {
+                // A digest of nothing equals no other: whoever compares sees a change.
+                Err(error) if owner == Owner::User && is_closed(&error) => {}
+                read => read?,
+            }
         }
         FileType::Directory => {
             // Only where the owner can open it: attributes of a closed one are not seen.
@@ -82,7 +84,7 @@ pub(super) fn read(
 
 /// The digest alone, to find what moved.
 pub(crate) fn digest(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner) -> io::Result<[u8; 32]> {
-    digest_of(open(tree, path, stat, owner)?)
+    with_file(tree, path, stat, owner, digest_of)
 }
 
 /// The digest of an open file, from where it stands.
@@ -177,19 +179,18 @@ fn read_file(mut file: File, size: i64, side: &mut Side, eyes: Option<&Eyes<'_>>
     Ok(())
 }
 
-/// Opens a file; one that the run closed to its owner is opened for the moment, as the run is over.
-pub(super) fn open(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner) -> io::Result<File> {
-    match tree.file(path) {
-        Err(error) if owner == Owner::Run && is_closed(&error) => {
-            let spot = tree.spot(path)?;
-            let name = spot.name.as_slice();
-            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-            chmodat(spot.directory, name, mode | Mode::RUSR, AtFlags::empty())?;
-            let opened = spot.file();
-            chmodat(spot.directory, name, mode, AtFlags::empty())?;
-            opened
-        }
-        other => other,
+/// Reads a file; one that the run closed to its owner is opened for as long, as the run is over.
+pub(super) fn with_file<T>(
+    tree: &mut Tree<'_>,
+    path: &[u8],
+    stat: &Stat,
+    owner: Owner,
+    read: impl FnOnce(File) -> io::Result<T>,
+) -> io::Result<T> {
+    let spot = tree.spot(path)?;
+    match owner {
+        Owner::User => read(spot.file()?),
+        Owner::Run => while_readable(&spot, stat, || read(spot.file()?)),
     }
 }
 

@@ -62,7 +62,7 @@ impl Layered {
     /// Works in the user's own tree, as somebody outside does.
     pub(crate) fn outside(&self, steps: &[Step]) -> Told {
         let steps = self.steps(steps);
-        worked(Command::new("/usr/bin/python3").arg(self.path("worker.py")).arg(self.lower()).arg(steps))
+        worked(python().arg(self.path("worker.py")).arg(self.lower()).arg(steps))
     }
 
     /// Works in the overlay, as a run does; tells what it saw at its end. None where there is no overlay.
@@ -107,7 +107,28 @@ pub(crate) fn sides(layers: &(OwnedFd, OwnedFd)) -> Sides<'_> {
 pub(crate) fn tell(tree: &Path) -> Told {
     let worker = tempfile::NamedTempFile::new().expect("a file");
     fs::write(worker.path(), WORKER).expect("the worker");
-    worked(Command::new("/usr/bin/python3").arg(worker.path()).arg(tree))
+    worked(python().arg(worker.path()).arg(tree))
+}
+
+fn python() -> Command {
+    past_permissions("/usr/bin/python3")
+}
+
+/// A program that passes what is closed to its owner: root does, and anybody is root of a namespace of their own.
+pub(crate) fn past_permissions(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    command.args(["-Ur", program]);
+    command
+}
+
+impl Drop for Layered {
+    fn drop(&mut self) {
+        // Whoever is not root does not get rid of what is closed.
+        let _ = past_permissions("chmod").args(["-R", "u+rwX"]).arg(self.at.path()).status();
+    }
 }
 
 fn worked(command: &mut Command) -> Told {

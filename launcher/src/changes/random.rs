@@ -20,7 +20,12 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn one() -> impl Strategy<Value = Step> {
+/// What the user's own tree has: all of it can be read.
+const READABLE: &[&str] = &["644", "755", "600", "700", "640", "555", "500"];
+/// What a run gives: files and directories that not even their owner may enter, read or write.
+const ANY: &[&str] = &["644", "755", "600", "700", "555", "000", "111", "300", "444", "2755"];
+
+fn one(modes: &'static [&'static str]) -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (path(), content()).prop_map(|(path, content)| write(&path, &content)),
         2 => (path(), content()).prop_map(|(path, content)| step(&["append", &path, &data_encoding::HEXLOWER.encode(&content)])),
@@ -28,7 +33,7 @@ fn one() -> impl Strategy<Value = Step> {
         3 => (path(), path()).prop_map(|(from, to)| step(&["rename", &from, &to])),
         1 => (path(), path()).prop_map(|(from, to)| step(&["link", &from, &to])),
         2 => (path(), path()).prop_map(|(at, to)| step(&["symlink", &at, &to])),
-        2 => (path(), prop::sample::select(vec!["644", "755", "600", "700", "640"])).prop_map(|(path, mode)| step(&["chmod", &path, mode])),
+        2 => (path(), prop::sample::select(modes)).prop_map(|(path, mode)| step(&["chmod", &path, mode])),
         3 => path().prop_map(|path| step(&["remove", &path])),
         3 => path().prop_map(|path| step(&["clear", &path])),
         1 => path().prop_map(|path| step(&["fifo", &path])),
@@ -39,5 +44,5 @@ fn one() -> impl Strategy<Value = Step> {
 
 /// Steps that make a tree, and steps that change it.
 pub(crate) fn work() -> impl Strategy<Value = (Vec<Step>, Vec<Step>)> {
-    (prop::collection::vec(one(), 0..30), prop::collection::vec(one(), 0..25))
+    (prop::collection::vec(one(READABLE), 0..30), prop::collection::vec(one(ANY), 0..25))
 }

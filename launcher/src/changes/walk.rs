@@ -19,6 +19,7 @@ use shieldrun_policy::changes::LeftOut;
 use shieldrun_policy::plan::Bytes;
 
 use crate::beneath::{Tree, is_absent, join};
+use crate::closed::is_closed;
 
 /// A path that the run touched, as both sides have it now.
 #[derive(Debug)]
@@ -226,17 +227,16 @@ impl Walk<'_> {
     /// Opens a directory of the upper layer. One that the run closed to its owner is opened for as long as the
     /// diff lasts: the layer is the run's, the run is over, and what is in it is reached by its path.
     fn readable(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
-        match self.upper.directory(path) {
-            Err(error) if !path.is_empty() && Errno::from_io_error(&error) == Some(Errno::ACCESS) => {
-                let spot = self.upper.spot(path)?;
-                let Some(stat) = spot.stat()?.filter(is_directory) else { return Err(error) };
-                let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-                chmodat(spot.directory, spot.name.as_slice(), mode | Mode::RWXU, AtFlags::empty())?;
-                self.found.opened.push((path.to_vec(), mode));
-                self.upper.directory(path)
-            }
-            other => other,
+        if path.is_empty() {
+            return self.upper.directory(path);
         }
+        let spot = self.upper.spot(path)?;
+        if let Some(stat) = spot.stat()?.filter(is_closed) {
+            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+            chmodat(spot.directory, spot.name.as_slice(), mode | Mode::RWXU, AtFlags::empty())?;
+            self.found.opened.push((path.to_vec(), mode));
+        }
+        self.upper.directory(path)
     }
 
     fn left_out(&mut self, path: &[u8], error: &io::Error) {

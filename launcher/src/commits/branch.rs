@@ -18,6 +18,7 @@ use super::git::Git;
 use super::look::{view, view_path};
 use super::{CommitsError, Repository};
 use crate::beneath::Tree;
+use crate::closed;
 use crate::promote::open_closed;
 
 /// What was done, for an undo and for the next approval.
@@ -121,9 +122,11 @@ pub(crate) fn branch(repository: &Repository<'_>, load: &Load<'_>) -> Result<Bra
             }
         }
         let mut upper = Tree::new(repository.upper);
-        for change in going() {
-            put(&mut git, &mut upper, change)?;
-        }
+        let ways = closed::leading_to(going().map(|change| change.path.0.as_slice()));
+        let opened = closed::open_all(&mut upper, &ways, |_| Ok(()))?;
+        let written = going().try_for_each(|change| put(&mut git, &mut upper, change));
+        closed::close_all(&mut upper, opened)?;
+        written?;
         writeln!(git, "done")?;
         git.flush()
     })?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use shieldrun_egress::Part;
-use shieldrun_egress::broker::{Binding, Bound, Hosts};
+use shieldrun_egress::broker::{Binding, Bound, Fields, Hosts};
 use shieldrun_policy::glob::NameGlob;
 use shieldrun_policy::profiles::{Profile, Token};
 use shieldrun_policy::schema::Policy;
@@ -16,6 +16,7 @@ pub(super) fn bindings(policy: &Policy, registry: &Registry, home: Option<&Path>
         secret: Bound::Named(bound.secret.clone()),
         hosts: Hosts::new([bound.host.as_str()]),
         parts: parts.clone(),
+        fields: Fields::Any,
     });
     let of_profile = policy.profile.into_iter().flat_map(|profile| {
         registry.entries().iter().flat_map(move |entry| {
@@ -23,6 +24,7 @@ pub(super) fn bindings(policy: &Policy, registry: &Registry, home: Option<&Path>
                 secret: Bound::One(entry.id),
                 hosts: Hosts::new(token.hosts.iter().copied()),
                 parts: vec![Part::Query, Part::Header, Part::Body],
+                fields: Fields::Credentials,
             })
         })
     });

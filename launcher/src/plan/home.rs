@@ -36,6 +36,8 @@ pub(super) struct Home {
     pub(super) shown: Vec<PathBuf>,
     /// What comes back to the host's home when the run is over, where it changed.
     pub(super) kept: Vec<PathBuf>,
+    /// Logins of the agent that are copies with synthetic values, and need no mask.
+    pub(super) logins: Vec<PathBuf>,
 }
 
 /// What of the inventory decides here.
@@ -70,10 +72,12 @@ pub(super) fn private(policy: &Policy, host: &Host, found: &Found<'_>, layer: La
         files: BTreeSet::new(),
         persistent: BTreeSet::new(),
         kept: Vec::new(),
+        logins: Vec::new(),
     };
     view.show_tools(host);
     view.show_what_the_policy_names(policy, host, layer);
     view.show_what_the_command_names(host, found.command);
+    view.copy_logins(policy, found.masks);
     Some(view.finish(layer))
 }
 
@@ -91,6 +95,7 @@ struct View<'a> {
     files: BTreeSet<PathBuf>,
     persistent: BTreeSet<PathBuf>,
     kept: Vec<PathBuf>,
+    logins: Vec<PathBuf>,
 }
 
 impl View<'_> {
@@ -161,6 +166,23 @@ impl View<'_> {
             let path = super::as_path(word);
             if path.is_file() {
                 self.show_one(path);
+            }
+        }
+    }
+
+    /// An agent that renews its login writes it anew, and goes on with what it reads there: a mask would give it the
+    /// old one again. Where nothing of the host is seen at that place, the same synthetic content is a copy of its own.
+    fn copy_logins(&mut self, policy: &Policy, masks: &[Mask]) {
+        for login in policy.profile.iter().flat_map(|profile| profile.logins) {
+            let Some(path) = login.path.strip_prefix("~/").map(|path| self.home.join(path)) else { continue };
+            let seen = self.directories.iter().chain(&self.files).chain(&self.persistent);
+            if path.starts_with(self.workspace) || seen.into_iter().any(|above| path.starts_with(above)) {
+                continue;
+            }
+            let mask = masks.iter().find(|mask| mask.at.0 == path.as_os_str().as_bytes());
+            if let Some(Mask { cover: Cover::Synthetic { content, mode, .. }, .. }) = mask {
+                self.copies.push((path.clone(), content.clone(), mode & 0o777));
+                self.logins.push(path);
             }
         }
     }
@@ -268,7 +290,7 @@ impl View<'_> {
         shown.extend(trees.into_iter().cloned());
         shown.extend(self.files);
         shown.extend(self.persistent);
-        Home { mounts, shown, kept: self.kept }
+        Home { mounts, shown, kept: self.kept, logins: self.logins }
     }
 }
 

@@ -1,21 +1,21 @@
-//! Does the steps of a journal, or takes them back, from wherever it was cut off.
+//! Goes through a journal, there or back, from wherever it was cut off.
 //!
-//! Each step is one rename: a thing of the stage and a thing of the tree change places, or one goes where
-//! nothing is. What came out is looked at afterwards: if it is not what was expected, they change places again,
-//! so what somebody wrote meanwhile is never lost.
+//! Owns the order: what is closed is opened first, steps come then, and permissions last. A step itself is `step`'s.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, openat, renameat_with, statat};
-use rustix::io::Errno;
 use shieldrun_policy::plan::Bytes;
 
 use super::halt;
-use super::journal::{Journal, State, Step, What};
+use super::journal::{Direction, Identity, Journal, State, Step, Way, What};
 use super::stage::{self, Stage};
-use super::{Conflict, keep};
+use super::step::{do_step, failed, undo_step};
+use super::{Conflict, Destination, keep};
 use crate::beneath::Tree;
+use crate::closed;
 
 /// Why it stopped.
 #[derive(Debug)]
@@ -36,14 +36,39 @@ pub(super) struct Work<'a> {
     pub(super) target: Tree<'a>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// One that begins: nothing of it is written down yet.
+    pub(super) fn begin(
+        to: &Destination<'a>,
+        direction: Direction,
+        undoes: Option<u32>,
+        number: u32,
+    ) -> Self {
+        let journal = Journal {
+            run_id: to.run_id.to_owned(),
+            direction,
+            undoes,
+            state: State::Looking,
+            target: to.target_path.as_os_str().as_bytes().to_vec(),
+            stage: super::stage_path(to, number),
+            ways: Vec::new(),
+            steps: Vec::new(),
+        };
+        Self { journal, number, record: to.record, target: Tree::new(to.target) }
+    }
+
     /// Goes on until it is over, one way or the other. The error says why it was taken back.
     pub(super) fn finish(&mut self) -> Result<(), Stopped> {
         let mut stopped = None;
         loop {
             match self.journal.state {
+                State::Looking => {
+                    self.close_ways()?;
+                    self.turn(State::Reverted)?;
+                }
                 State::Staging => {
                     self.remove_stage()?;
+                    self.close_ways()?;
                     self.turn(State::Reverted)?;
                 }
                 State::Applying => match self.forward() {
@@ -85,24 +110,75 @@ impl Work<'_> {
 
     fn forward(&mut self) -> Result<(), Stopped> {
         let stage = self.stage()?;
-        for number in 0..self.journal.steps.len() {
-            let Some(step) = self.journal.steps.get(number) else { break };
+        self.reopen()?;
+        for (number, step) in self.journal.steps.iter().enumerate().filter(|(_, step)| !step.is_set()) {
             do_step(&mut self.target, &stage, number, step)?;
             halt::point();
         }
         // As all of it stands now, so that an undo sees what was changed after it.
         for step in &mut self.journal.steps {
             let there = self.target.stat(&step.path).map_err(|error| failed(step, error))?;
-            step.result = there.as_ref().map(super::journal::Identity::of);
+            step.result = there.as_ref().map(Identity::of);
+        }
+        let mut set: HashMap<Vec<u8>, Option<Identity>> = HashMap::new();
+        for end in ends(&self.journal) {
+            match end {
+                End::Set(number, step) => {
+                    do_step(&mut self.target, &stage, number, step)?;
+                    let there = self.target.stat(&step.path).map_err(|error| failed(step, error))?;
+                    set.insert(step.path.clone(), there.as_ref().map(Identity::of));
+                }
+                End::Close(way) => close(&mut self.target, way)?,
+            }
+            halt::point();
+        }
+        for step in &mut self.journal.steps {
+            if let Some(there) = set.get(&step.path) {
+                step.result = *there;
+            }
         }
         Ok(())
     }
 
     fn backward(&mut self) -> Result<(), Stopped> {
         let stage = self.stage()?;
-        for number in (0..self.journal.steps.len()).rev() {
-            let Some(step) = self.journal.steps.get(number) else { break };
+        self.reopen()?;
+        let steps = self.journal.steps.iter().enumerate();
+        for (number, step) in steps.rev().filter(|(_, step)| !step.is_set()) {
             undo_step(&mut self.target, &stage, number, step)?;
+            halt::point();
+        }
+        for end in ends(&self.journal) {
+            match end {
+                End::Set(number, step) => undo_step(&mut self.target, &stage, number, step)?,
+                End::Close(way) => close(&mut self.target, way)?,
+            }
+            halt::point();
+        }
+        Ok(())
+    }
+
+    /// Opens what a promotion that was cut off may have closed already.
+    fn reopen(&mut self) -> Result<(), Stopped> {
+        for (path, inode) in self.journal.may_be_closed() {
+            closed::open(&mut self.target, path, inode)
+                .map_err(|error| Stopped::Failed { path: Bytes(path.to_vec()), error })?;
+            halt::point();
+        }
+        Ok(())
+    }
+
+    /// Closes what was opened, before any step was done.
+    fn close_ways(&mut self) -> Result<(), Stopped> {
+        let mut ways: Vec<&Way> = self.journal.ways.iter().collect();
+        ways.sort_by(|one, other| one.path.cmp(&other.path));
+        // Cut off here, it may have closed one that leads to others.
+        for way in &ways {
+            closed::open(&mut self.target, &way.path, way.inode)
+                .map_err(|error| Stopped::Failed { path: Bytes(way.path.clone()), error })?;
+        }
+        for way in ways.into_iter().rev() {
+            close(&mut self.target, way)?;
             halt::point();
         }
         Ok(())
@@ -142,193 +218,26 @@ impl Work<'_> {
     }
 }
 
-fn failed(step: &Step, error: io::Error) -> Stopped {
-    Stopped::Failed { path: Bytes(step.path.clone()), error }
+/// What comes last, deepest first: nothing is done any more behind what it closes.
+enum End<'a> {
+    Set(usize, &'a Step),
+    Close(&'a Way),
 }
 
-fn conflict(step: &Step, why: &str) -> Stopped {
-    Stopped::Conflict(Conflict { path: Bytes(step.path.clone()), why: why.to_owned() })
+fn ends(journal: &Journal) -> Vec<End<'_>> {
+    let set = journal.steps.iter().enumerate().filter(|(_, step)| step.is_set());
+    let set: Vec<(&[u8], End<'_>)> =
+        set.map(|(number, step)| (step.path.as_slice(), End::Set(number, step))).collect();
+    // A directory that gets other permissions gets those, and not first its old ones.
+    let of_steps: HashSet<&[u8]> = set.iter().map(|(path, _)| *path).collect();
+    let ways = journal.ways.iter().filter(|way| !of_steps.contains(way.path.as_slice()));
+    let ways = ways.map(|way| (way.path.as_slice(), End::Close(way))).collect::<Vec<_>>();
+    let mut all: Vec<(&[u8], End<'_>)> = set.into_iter().chain(ways).collect();
+    all.sort_by(|(one, _), (other, _)| other.cmp(one));
+    all.into_iter().map(|(_, end)| end).collect()
 }
 
-fn do_step(target: &mut Tree<'_>, stage: &Stage, number: usize, step: &Step) -> Result<(), Stopped> {
-    let fail = |error: io::Error| failed(step, error);
-    let name = stage::name(number);
-    let staged = stage.stat(number).map_err(fail)?;
-    match &step.what {
-        What::Put { inode } => {
-            // Not under this name any more: it is where it belongs, and what was there may be here.
-            if staged.as_ref().is_none_or(|staged| staged.st_ino != *inode) {
-                return Ok(());
-            }
-            let there = target.stat(&step.path).map_err(fail)?;
-            match (&step.expected, there) {
-                (None, _) => place(target, stage, &name, step, RenameFlags::NOREPLACE),
-                // Not by the time of change: of a file with two names that changes when the first goes.
-                (Some(expected), Some(there)) if expected.is_moved(&there) => {
-                    place(target, stage, &name, step, RenameFlags::EXCHANGE)?;
-                    came_out_right(target, stage, number, step, RenameFlags::EXCHANGE)
-                }
-                (Some(_), Some(_)) => Err(conflict(step, "it was changed on the host meanwhile")),
-                (Some(_), None) => Err(conflict(step, "it was removed on the host meanwhile")),
-            }
-        }
-        What::Remove => {
-            if staged.is_some() {
-                return Ok(());
-            }
-            let there = target.stat(&step.path).map_err(fail)?;
-            match (&step.expected, there) {
-                (Some(expected), Some(there)) if expected.is_moved(&there) => {
-                    let spot = target.spot(&step.path).map_err(fail)?;
-                    let moved = renameat_with(
-                        spot.directory,
-                        spot.name.as_slice(),
-                        &stage.directory,
-                        name.as_str(),
-                        RenameFlags::NOREPLACE,
-                    );
-                    moved.map_err(|errno| fail(errno.into()))?;
-                    came_out_right(target, stage, number, step, RenameFlags::NOREPLACE)
-                }
-                (_, Some(_)) => Err(conflict(step, "it was changed on the host meanwhile")),
-                (_, None) => Err(conflict(step, "it was removed on the host meanwhile")),
-            }
-        }
-        What::Set { before, after } => {
-            let there = target.stat(&step.path).map_err(fail)?;
-            let same = |there: &rustix::fs::Stat| {
-                step.expected.as_ref().is_none_or(|expected| expected.inode == there.st_ino)
-            };
-            match there.filter(same) {
-                Some(_) => stage::set(&target.spot(&step.path).map_err(fail)?, before, after).map_err(fail),
-                None => Err(conflict(step, "it was replaced on the host meanwhile")),
-            }
-        }
-    }
-}
-
-fn place(
-    target: &mut Tree<'_>,
-    stage: &Stage,
-    name: &str,
-    step: &Step,
-    flags: RenameFlags,
-) -> Result<(), Stopped> {
-    let spot = target.spot(&step.path).map_err(|error| failed(step, error))?;
-    match renameat_with(&stage.directory, name, spot.directory, spot.name.as_slice(), flags) {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST) => Err(conflict(step, "it was made on the host meanwhile")),
-        Err(Errno::NOENT) => Err(conflict(step, "it was removed on the host meanwhile")),
-        Err(errno) => Err(failed(step, errno.into())),
-    }
-}
-
-/// Looks at what came out of the tree; what is not as expected goes back at once.
-fn came_out_right(
-    target: &mut Tree<'_>,
-    stage: &Stage,
-    number: usize,
-    step: &Step,
-    flags: RenameFlags,
-) -> Result<(), Stopped> {
-    let fail = |error: io::Error| failed(step, error);
-    let name = stage::name(number);
-    let out = stage.stat(number).map_err(fail)?;
-    let expected = step.expected.as_ref();
-    let right = out.as_ref().is_some_and(|out| expected.is_some_and(|expected| expected.is_moved(out)));
-    let why = if !right {
-        "it was changed on the host meanwhile"
-    } else if out.is_some_and(|out| is_directory(out.st_mode)) && !is_empty(stage, &name).map_err(fail)? {
-        "something was put into it on the host meanwhile"
-    } else {
-        return Ok(());
-    };
-    let spot = target.spot(&step.path).map_err(fail)?;
-    renameat_with(&stage.directory, name.as_str(), spot.directory, spot.name.as_slice(), flags)
-        .map_err(|errno| fail(errno.into()))?;
-    Err(conflict(step, why))
-}
-
-/// Takes a step back, if it was done.
-fn undo_step(target: &mut Tree<'_>, stage: &Stage, number: usize, step: &Step) -> Result<(), Stopped> {
-    let fail = |error: io::Error| failed(step, error);
-    let name = stage::name(number);
-    let staged = stage.stat(number).map_err(fail)?;
-    match &step.what {
-        What::Put { inode } => {
-            if staged.as_ref().is_some_and(|staged| staged.st_ino == *inode) {
-                return Ok(());
-            }
-            let spot = target.spot(&step.path).map_err(fail)?;
-            let there = spot.stat().map_err(fail)?;
-            if there.is_none_or(|there| there.st_ino != *inode) {
-                // Somebody took ours away meanwhile: theirs is the last word, and the old one stays staged.
-                return Ok(());
-            }
-            let moved = if staged.is_some() {
-                renameat_with(
-                    &stage.directory,
-                    name.as_str(),
-                    spot.directory,
-                    spot.name.as_slice(),
-                    RenameFlags::EXCHANGE,
-                )
-            } else {
-                renameat_with(
-                    spot.directory,
-                    spot.name.as_slice(),
-                    &stage.directory,
-                    name.as_str(),
-                    RenameFlags::NOREPLACE,
-                )
-            };
-            moved.map_err(|errno| fail(errno.into()))
-        }
-        What::Remove => {
-            if staged.is_none() {
-                return Ok(());
-            }
-            let spot = target.spot(&step.path).map_err(fail)?;
-            match renameat_with(
-                &stage.directory,
-                name.as_str(),
-                spot.directory,
-                spot.name.as_slice(),
-                RenameFlags::NOREPLACE,
-            ) {
-                // Somebody made one there meanwhile: the old one is not put over it.
-                Ok(()) | Err(Errno::EXIST) => Ok(()),
-                Err(errno) => Err(fail(errno.into())),
-            }
-        }
-        What::Set { before, after } => {
-            let Some(there) = target.stat(&step.path).map_err(fail)? else { return Ok(()) };
-            if step.expected.as_ref().is_some_and(|expected| expected.inode != there.st_ino) {
-                return Ok(());
-            }
-            stage::set(&target.spot(&step.path).map_err(fail)?, after, before).map_err(fail)
-        }
-    }
-}
-
-fn is_directory(mode: u32) -> bool {
-    mode & 0o170_000 == 0o040_000
-}
-
-fn is_empty(stage: &Stage, name: &str) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = match openat(stage.directory.as_fd(), name, flags, Mode::empty()) {
-        Ok(directory) => directory,
-        // It cannot be looked into: then it has as many links as its directories, and no other word.
-        Err(Errno::ACCESS) => {
-            return Ok(statat(&stage.directory, name, AtFlags::SYMLINK_NOFOLLOW)?.st_nlink <= 2);
-        }
-        Err(errno) => return Err(errno.into()),
-    };
-    for entry in Dir::read_from(&directory)? {
-        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+fn close(target: &mut Tree<'_>, way: &Way) -> Result<(), Stopped> {
+    closed::close(target, &way.path, way.inode, way.mode)
+        .map_err(|error| Stopped::Failed { path: Bytes(way.path.clone()), error })
 }

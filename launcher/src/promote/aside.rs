@@ -9,7 +9,7 @@ use shieldrun_policy::plan::Bytes;
 
 use super::journal::{Step, What};
 use super::plan::{Planned, Planning, is_already, order, put};
-use crate::beneath::Tree;
+use crate::beneath::{Tree, above};
 use crate::changes::stat_kind;
 
 /// Plans. A removal has nothing to do there: what the run removed is not in the directory.
@@ -51,13 +51,8 @@ pub(super) fn plan(changes: &[&Change], target: &mut Tree<'_>) -> io::Result<Pla
     Ok(planning)
 }
 
-/// The directories above a path, from the root down.
-fn above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.iter().enumerate().filter(|(_, byte)| **byte == b'/').filter_map(|(at, _)| path.get(..at))
-}
-
 /// One that the run did not make, as the layer has it.
 fn directory(path: &[u8]) -> Planned {
     let step = Step { path: path.to_vec(), what: What::Put { inode: 0 }, expected: None, result: None };
-    Planned { step, source: Some(path.to_vec()), digest: None }
+    Planned { step, source: Some(path.to_vec()), digest: None, mode: None }
 }

@@ -3,6 +3,7 @@
 //! Owns its form and its place in the run's record. Whoever finds one that is not finished can finish it, or
 //! take it back, without anything but the journal and the trees.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
+use crate::closed::Closed;
 use crate::record::{read_at, replace_at};
 
 /// `promotion-N.json`. A run has one for each time that something of it was promoted or taken back.
@@ -27,6 +29,9 @@ pub(crate) struct Journal {
     /// The directory of staged things, relative to the target.
     #[serde(with = "bytes")]
     pub(crate) stage: Vec<u8>,
+    /// Directories of the tree that are closed to their owner, and open while it lasts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ways: Vec<Way>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -42,7 +47,9 @@ pub(crate) enum Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// Things are being staged; nothing of the tree is touched.
+    /// What is there is being looked at; of the tree only closed directories were opened.
+    Looking,
+    /// Things are being staged; nothing else of the tree is touched.
     Staging,
     /// Everything is staged; steps are being done.
     Applying,
@@ -54,6 +61,15 @@ pub(crate) enum State {
     Done,
     /// Over, nothing of it done.
     Reverted,
+}
+
+/// A directory of the tree that was closed to its owner, and the permissions that it had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Way {
+    #[serde(with = "bytes")]
+    pub(crate) path: Vec<u8>,
+    pub(crate) inode: u64,
+    pub(crate) mode: u32,
 }
 
 /// One step: at one path one thing takes the place of another.
@@ -107,6 +123,19 @@ pub(crate) struct Identity {
     pub(crate) size: i64,
     pub(crate) modified: (i64, i64),
     pub(crate) changed: (i64, i64),
+}
+
+impl Way {
+    pub(crate) fn of(closed: &Closed) -> Self {
+        Self { path: closed.path.clone(), inode: closed.inode, mode: closed.mode }
+    }
+}
+
+impl Step {
+    /// Whether it leaves the thing that is there, and comes last.
+    pub(crate) fn is_set(&self) -> bool {
+        matches!(self.what, What::Set { .. })
+    }
 }
 
 /// A journal's name in the record.
@@ -166,6 +195,34 @@ impl Journal {
     /// Writes it, whole or not at all.
     pub(crate) fn write(&self, record: BorrowedFd<'_>, number: u32) -> io::Result<()> {
         replace_at(record, &name(number), self)
+    }
+
+    /// The permissions that directories had before they were opened.
+    pub(crate) fn closed(&self) -> HashMap<Vec<u8>, u32> {
+        self.ways.iter().map(|way| (way.path.clone(), way.mode)).collect()
+    }
+
+    /// Directories of the tree that this closes, or has to have open, from the root down.
+    pub(crate) fn may_be_closed(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        let mut closed: BTreeMap<&[u8], u64> =
+            self.ways.iter().map(|way| (way.path.as_slice(), way.inode)).collect();
+        let mut made = HashSet::new();
+        for step in &self.steps {
+            let What::Set { before, after } = &step.what else { continue };
+            if before.mode & after.mode & 0o700 == 0o700 {
+                continue;
+            }
+            match &step.expected {
+                Some(expected) => drop(closed.insert(&step.path, expected.inode)),
+                None => drop(made.insert(step.path.as_slice())),
+            }
+        }
+        for step in self.steps.iter().filter(|step| made.contains(step.path.as_slice())) {
+            if let What::Put { inode } = step.what {
+                closed.insert(&step.path, inode);
+            }
+        }
+        closed.into_iter()
     }
 
     /// Whether nothing is left to do.

@@ -3,13 +3,13 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{FileType, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
+use rustix::fs::{Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
 use rustix::io::Errno;
 use shieldrun_policy::plan::Bytes;
 
 use super::apply::{Stopped, Work};
 use super::halt;
-use super::stage::{self, Stage};
+use super::stage::{self, How, Stage};
 use crate::beneath::Tree;
 
 /// Where the things that a promotion replaced are, in the record.
@@ -50,6 +50,7 @@ fn copy(stage: &Stage, work: &Work<'_>, name: &str) -> io::Result<()> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let kept = openat(work.record, name, flags, Mode::empty())?;
+    stage::make_directories(kept.as_fd(), work.journal.steps.len())?;
     let mut from = Tree::new(stage.directory.as_fd());
     for number in 0..work.journal.steps.len() {
         let Some(stat) = stage.stat(number)? else { continue };
@@ -57,9 +58,7 @@ fn copy(stage: &Stage, work: &Work<'_>, name: &str) -> io::Result<()> {
         // One that was begun is begun again.
         stage::remove(kept.as_fd(), own.as_bytes())?;
         let spot = from.spot(own.as_bytes())?;
-        let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        let source = if file { Some(stage::open_closed(&spot, &stat)?) } else { None };
-        stage::copy(&spot, &stat, source, kept.as_fd(), own.as_bytes())?;
+        stage::copy(&spot, &stat, How::default(), kept.as_fd(), own.as_bytes())?;
         halt::point();
     }
     Ok(())

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 
-use super::stage::{self, open_closed};
+use super::stage::{self, How};
 use crate::beneath::{Spot, Tree, join};
+use crate::closed;
 
 /// Copies a layer into an empty directory.
 ///
@@ -32,9 +33,11 @@ pub(crate) fn keep_layer(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result
                 FileType::Directory => pending.push(join(&path, name)),
                 _ => {}
             }
-            let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-            let source = if is_file { Some(open_closed(&spot, &stat)?) } else { None };
-            stage::copy(&spot, &stat, source, target.as_fd(), name)?;
+            stage::copy(&spot, &stat, How::default(), target.as_fd(), name)?;
+            if closed::is_closed(&stat) {
+                // What is copied stays open: the list of changes has its permissions, and the layer goes.
+                closed::permit(&spot, stat.st_ino, stat.st_mode | 0o700)?;
+            }
         }
     }
     Ok(())

@@ -13,9 +13,11 @@ mod layer;
 mod plan;
 mod recover;
 mod stage;
+mod staging;
+mod step;
 mod undo;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -24,15 +26,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, flock, linkat};
-use shieldrun_policy::changes::Change;
+use rustix::fs::{FlockOperation, flock};
+use shieldrun_policy::changes::{Change, Node};
 use shieldrun_policy::plan::Bytes;
 
 use crate::beneath::Tree;
+use crate::closed;
 use apply::{Stopped, Work};
-use journal::{Direction, Journal, State, What};
-use plan::Planned;
+use journal::{Direction, Journal, State, Way};
+use plan::{Ours, Planned, Planning};
 use stage::Stage;
+use staging::stage_all;
 
 pub(crate) use layer::keep_layer;
 pub(crate) use plan::select;
@@ -163,14 +167,14 @@ fn promote_locked(
     since: SystemTime,
     check: Check,
 ) -> Result<Receipt, PromoteError> {
-    let mut target = Tree::new(to.target);
     let journals = Journal::read_all(to.record).map_err(PromoteError::Record)?;
     let ours = undo::given_back(&journals, to.target_path.as_os_str().as_bytes());
-    let planned = match to.form {
-        Form::Tree => plan::plan(changes, &mut target, since, &ours),
-        Form::Files => aside::plan(changes, &mut target),
-    };
-    let mut planning = planned.map_err(PromoteError::Target)?;
+    let mut work = Work::begin(to, Direction::Promote, None, journals.len() as u32 + 1);
+    let planned = prepare(to, &mut work, changes, since, &ours);
+    if planned.as_ref().map_or(true, Planning::is_nothing) {
+        give_up(to, &mut work)?;
+    }
+    let mut planning = planned?;
     if check == Check::JustRead {
         planning.steps.iter_mut().for_each(|planned| planned.digest = None);
     }
@@ -185,44 +189,83 @@ fn promote_locked(
     if planning.steps.is_empty() {
         return Ok(Receipt { promoted, conflicts: Vec::new() });
     }
-    match carry_out(to, Direction::Promote, None, planning.steps, Tree::new(upper))? {
+    match carry_out(to, work, planning.steps, upper)? {
         None => Ok(Receipt { promoted, conflicts: Vec::new() }),
         Some(conflict) => Ok(Receipt { promoted: Vec::new(), conflicts: vec![conflict] }),
     }
 }
 
+/// Plans, with what is closed on the way opened.
+fn prepare(
+    to: &Destination<'_>,
+    work: &mut Work<'_>,
+    changes: &[&Change],
+    since: SystemTime,
+    ours: &Ours,
+) -> Result<Planning, PromoteError> {
+    let paths = changes.iter().flat_map(|change| change.from.iter().chain([&change.path]));
+    let mut wanted = closed::leading_to(paths.map(|path| path.0.as_slice()));
+    // One that goes is looked into first.
+    let goes = |change: &&&Change| {
+        let stays = change.from.is_none() && change.after.as_ref().is_some_and(Node::is_directory);
+        change.before.as_ref().is_some_and(Node::is_directory) && !stays
+    };
+    let gone = changes.iter().filter(goes).map(|change| change.from.as_ref().unwrap_or(&change.path));
+    wanted.extend(gone.map(|path| path.0.clone()));
+    open_ways(to, work, &wanted)?;
+    let planned = match to.form {
+        Form::Tree => plan::plan(changes, &mut work.target, since, ours, &work.journal.closed()),
+        Form::Files => aside::plan(changes, &mut work.target),
+    };
+    planned.map_err(PromoteError::Target)
+}
+
+/// Opens what is closed among these directories of the tree, and writes that down first.
+fn open_ways(
+    to: &Destination<'_>,
+    work: &mut Work<'_>,
+    wanted: &BTreeSet<Vec<u8>>,
+) -> Result<(), PromoteError> {
+    let Work { journal, target, number, .. } = work;
+    let opened = closed::open_all(target, wanted, |closed| {
+        Marker::set(to.record_path)?;
+        halt::point();
+        journal.ways.extend(closed.iter().map(Way::of));
+        journal.write(to.record, *number)?;
+        halt::point();
+        Ok(())
+    });
+    opened.map(drop).map_err(PromoteError::Target)
+}
+
+/// Ends one that came no further than looking.
+fn give_up(to: &Destination<'_>, work: &mut Work<'_>) -> Result<(), PromoteError> {
+    if work.journal.ways.is_empty() {
+        return Ok(());
+    }
+    work.finish().map_err(PromoteError::from)?;
+    Marker::of(to.record_path).map_err(PromoteError::Record)?.clear();
+    Ok(())
+}
+
 /// Stages, writes down, does. A conflict comes back as a value: then all of it was taken back.
 fn carry_out(
     to: &Destination<'_>,
-    direction: Direction,
-    undoes: Option<u32>,
+    mut work: Work<'_>,
     planned: Vec<Planned>,
-    mut sources: Tree<'_>,
+    sources: BorrowedFd<'_>,
 ) -> Result<Option<Conflict>, PromoteError> {
-    let number = Journal::read_all(to.record).map_err(PromoteError::Record)?.len() as u32 + 1;
-    let stage_path = stage_path(to, number);
-    let mut work = Work {
-        journal: Journal {
-            run_id: to.run_id.to_owned(),
-            direction,
-            undoes,
-            state: State::Staging,
-            target: to.target_path.as_os_str().as_bytes().to_vec(),
-            stage: stage_path.clone(),
-            steps: planned.iter().map(|planned| planned.step.clone()).collect(),
-        },
-        number,
-        record: to.record,
-        target: Tree::new(to.target),
-    };
+    let stage_path = work.journal.stage.clone();
+    work.journal.state = State::Staging;
+    work.journal.steps = planned.iter().map(|planned| planned.step.clone()).collect();
     // Whoever comes after a kill looks here first.
     let marker = Marker::set(to.record_path).map_err(PromoteError::Record)?;
     halt::point();
-    work.journal.write(to.record, number).map_err(PromoteError::Record)?;
+    work.journal.write(to.record, work.number).map_err(PromoteError::Record)?;
     halt::point();
-    let staged = Stage::create(&mut work.target, &stage_path)
+    let staged = Stage::create(&mut work.target, &stage_path, planned.len())
         .map_err(|source| PromoteError::Stage { path: Bytes(stage_path.clone()), source })
-        .and_then(|stage| stage_all(&stage, &planned, &mut sources, &mut work));
+        .and_then(|stage| stage_all(&stage, &planned, sources, &mut work));
     let done = match staged {
         Ok(()) => work.turn(State::Applying).and_then(|()| work.finish()),
         Err(error) => {
@@ -242,8 +285,7 @@ fn carry_out(
     match done {
         Ok(()) => Ok(None),
         Err(Stopped::Conflict(conflict)) => Ok(Some(conflict)),
-        Err(Stopped::Failed { path, error }) => Err(PromoteError::Step { path, source: error }),
-        Err(Stopped::Record(error)) => Err(PromoteError::Record(error)),
+        Err(other) => Err(other.into()),
     }
 }
 
@@ -257,62 +299,6 @@ fn stage_path(to: &Destination<'_>, number: u32) -> Vec<u8> {
     };
     let prefix = if git.is_ok_and(|git| same(&git)) { ".git/" } else { "" };
     format!("{prefix}{name}").into_bytes()
-}
-
-/// Makes everything that goes into the tree.
-fn stage_all(
-    stage: &Stage,
-    planned: &[Planned],
-    sources: &mut Tree<'_>,
-    work: &mut Work<'_>,
-) -> Result<(), PromoteError> {
-    // Several names of one file stay names of one file.
-    let mut links: HashMap<(u64, u64), usize> = HashMap::new();
-    for (number, planned) in planned.iter().enumerate() {
-        let Some(source) = &planned.source else { continue };
-        let fail = |source: io::Error| PromoteError::Stage { path: Bytes(planned.step.path.clone()), source };
-        let spot = sources.spot(source).map_err(fail)?;
-        let stat = spot.stat().map_err(fail)?.ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?;
-        let step = work.journal.steps.get_mut(number);
-        let Some(step) = step else { continue };
-        if let What::Set { before, after } = &mut step.what {
-            // Of a file that is closed to its owner the attributes are not seen: they stay.
-            after.attributes = if stat.st_mode & 0o400 == 0 {
-                before.attributes.clone()
-            } else {
-                stage::properties(&spot, &stat).map_err(fail)?.attributes
-            };
-            continue;
-        }
-        let name = stage::name(number);
-        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        let first = (stat.st_nlink > 1 && is_file)
-            .then(|| *links.entry((stat.st_dev, stat.st_ino)).or_insert(number))
-            .filter(|first| *first != number);
-        let made = match first {
-            Some(first) => {
-                let (from, to) = (stage::name(first), name.as_str());
-                linkat(&stage.directory, from, &stage.directory, to, AtFlags::empty())
-                    .map_err(io::Error::from)
-                    .and_then(|()| stage.stat(number))
-                    .and_then(|stat| stat.ok_or_else(|| io::ErrorKind::NotFound.into()))
-            }
-            None => {
-                let file = if is_file { Some(stage::open_closed(&spot, &stat).map_err(fail)?) } else { None };
-                stage::copy(&spot, &stat, file, stage.directory.as_fd(), name.as_bytes())
-            }
-        };
-        halt::point();
-        let made = made.map_err(fail)?;
-        if let Some(wanted) = planned.digest.filter(|_| is_file) {
-            let own = crate::changes::digest_of(stage.file(number).map_err(fail)?).map_err(fail)?;
-            if own != wanted {
-                return Err(PromoteError::Another(Bytes(planned.step.path.clone())));
-            }
-        }
-        step.what = What::Put { inode: made.st_ino };
-    }
-    Ok(())
 }
 
 /// A file that says that a run's promotion is under way.
@@ -344,6 +330,19 @@ impl Marker {
 /// Where markers are: beside the directory of all runs.
 fn unfinished(record: &Path) -> Option<PathBuf> {
     Some(record.parent()?.parent()?.join("unfinished"))
+}
+
+impl From<Stopped> for PromoteError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            // Whoever asks looks for one first.
+            Stopped::Conflict(Conflict { path, why }) => {
+                PromoteError::Step { path, source: io::Error::other(why) }
+            }
+            Stopped::Failed { path, error } => PromoteError::Step { path, source: error },
+            Stopped::Record(error) => PromoteError::Record(error),
+        }
+    }
 }
 
 impl fmt::Display for PromoteError {

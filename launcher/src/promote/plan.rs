@@ -24,6 +24,8 @@ pub(super) struct Planned {
     pub(super) source: Option<Vec<u8>>,
     /// What it must hold, if it is a file.
     pub(super) digest: Option<[u8; 32]>,
+    /// The permissions that it gets, whatever the source has by now: that may have been opened to be read.
+    pub(super) mode: Option<u32>,
 }
 
 /// Things that an undo put back: newer than the run, and not the user's doing.
@@ -90,6 +92,8 @@ pub(crate) fn select(set: &ChangeSet, may_go: impl Fn(usize, &Change) -> bool) -
 struct Base<'a> {
     since: SystemTime,
     ours: &'a Ours,
+    /// Directories that are open only now, and their own permissions.
+    ways: &'a HashMap<Vec<u8>, u32>,
 }
 
 impl Base<'_> {
@@ -108,9 +112,10 @@ pub(super) fn plan(
     target: &mut Tree<'_>,
     since: SystemTime,
     ours: &Ours,
+    ways: &HashMap<Vec<u8>, u32>,
 ) -> io::Result<Planning> {
     let mut planning = Planning::default();
-    let base = Base { since, ours };
+    let base = Base { since, ours, ways };
     for change in changes {
         one(change, target, &base, &mut planning)?;
     }
@@ -162,7 +167,10 @@ fn one(change: &Change, target: &mut Tree<'_>, base: &Base<'_>, planning: &mut P
                     planning.against(path, "it was changed on the host since the run began");
                 }
             } else if in_place {
-                let before = properties(&target.spot(&path.0)?, &there)?;
+                let mut before = properties(&target.spot(&path.0)?, &there)?;
+                if let Some(mode) = base.ways.get(&path.0) {
+                    before.mode = *mode;
+                }
                 set(path, identity, before, after, planning);
             } else {
                 put(path, Some(identity), after, planning);
@@ -189,7 +197,7 @@ fn removal(
         planning.against(path, "it was changed on the host since the run began, and the run removed it");
     } else {
         let step = Step { path: path.0.clone(), what: What::Remove, expected: Some(identity), result: None };
-        planning.steps.push(Planned { step, source: None, digest: None });
+        planning.steps.push(Planned { step, source: None, digest: None, mode: None });
     }
     Ok(())
 }
@@ -197,15 +205,23 @@ fn removal(
 pub(super) fn put(path: &Bytes, expected: Option<Identity>, after: &Node, planning: &mut Planning) {
     // The inode is known once it is staged.
     let step = Step { path: path.0.clone(), what: What::Put { inode: 0 }, expected, result: None };
-    planning.steps.push(Planned { step, source: Some(path.0.clone()), digest: after.digest });
-    if after.is_directory() && after.mode & 0o700 != 0o700 {
-        // It stays open to its owner until it is filled.
-        let open = Properties { mode: after.mode | 0o700, modified: None, attributes: Vec::new() };
-        let closed = Properties { mode: after.mode, ..open.clone() };
-        let what = What::Set { before: open, after: closed };
-        let step = Step { path: path.0.clone(), what, expected: None, result: None };
-        planning.steps.push(Planned { step, source: None, digest: None });
+    let mode = Some(after.mode);
+    planning.steps.push(Planned { step, source: Some(path.0.clone()), digest: after.digest, mode });
+    if after.is_directory() {
+        planning.steps.extend(closing(&path.0, after.mode));
     }
+}
+
+/// The step that closes a made directory to its owner: it stays open until it is filled.
+pub(super) fn closing(path: &[u8], mode: u32) -> Option<Planned> {
+    if mode & 0o700 == 0o700 {
+        return None;
+    }
+    let open = Properties { mode: mode | 0o700, modified: None, attributes: Vec::new() };
+    let closed = Properties { mode, ..open.clone() };
+    let what = What::Set { before: open, after: closed };
+    let step = Step { path: path.to_vec(), what, expected: None, result: None };
+    Some(Planned { step, source: None, digest: None, mode: None })
 }
 
 /// `after` names permissions and time; attributes are the layer's and filled in when it is staged.
@@ -218,7 +234,7 @@ fn set(path: &Bytes, expected: Identity, before: Properties, after: &Node, plann
         expected: Some(expected),
         result: None,
     };
-    planning.steps.push(Planned { step, source: Some(path.0.clone()), digest: None });
+    planning.steps.push(Planned { step, source: Some(path.0.clone()), digest: None, mode: None });
 }
 
 /// Whether the user's tree has just what the run would put there.
@@ -259,6 +275,11 @@ fn kind(node: &Node) -> &'static str {
 }
 
 impl Planning {
+    /// Whether nothing is to be done by it.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.steps.is_empty() || !self.conflicts.is_empty()
+    }
+
     pub(super) fn against(&mut self, path: &Bytes, why: &str) {
         self.conflicts.push(Conflict { path: path.clone(), why: why.to_owned() });
     }

@@ -4,8 +4,8 @@
 //! All that takes room is done here, so a full disk is met before the tree is touched; what is left is renames.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
@@ -13,25 +13,50 @@ use rustix::fs::{
     setxattr, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 
 use super::journal::{Attribute, Properties};
 use crate::beneath::{Spot, Tree};
 use crate::changes::attributes::{self, Attributes};
 use crate::changes::extents;
+use crate::closed::{by_descriptor, handle, while_readable};
 
-/// The directory of staged things. Each is named by the number of its step.
+/// The directory of staged things. Each is named by the number of its step, in directories that stay small.
 pub(crate) struct Stage {
     pub(crate) directory: OwnedFd,
 }
 
+/// Files up to this size are read at once.
+const SMALL: u64 = 1 << 20;
+
+/// How many are in one directory.
+const EACH: usize = 256;
+
+/// What a copy is to be like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct How {
+    /// Its permissions, if not those of the thing.
+    pub(crate) mode: Option<u32>,
+    /// Whether the digest of what is written is wanted.
+    pub(crate) hashed: bool,
+}
+
+/// What was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) inode: u64,
+    /// Of what was written, where that was wanted and is known without another look.
+    pub(crate) digest: Option<[u8; 32]>,
+}
+
 /// The name of a staged thing.
 pub(crate) fn name(number: usize) -> String {
-    number.to_string()
+    format!("{}/{number}", number / EACH)
 }
 
 impl Stage {
-    /// Makes the directory, empty.
-    pub(crate) fn create(target: &mut Tree<'_>, path: &[u8]) -> io::Result<Self> {
+    /// Makes the directory, for so many things.
+    pub(crate) fn create(target: &mut Tree<'_>, path: &[u8], count: usize) -> io::Result<Self> {
         let spot = target.spot(path)?;
         mkdirat(spot.directory, spot.name.as_slice(), Mode::RWXU)?;
         // An access list that the directory above hands down is not for this one, nor for what is made in it.
@@ -39,6 +64,7 @@ impl Stage {
         for name in ["system.posix_acl_default", "system.posix_acl_access"] {
             let _ = rustix::fs::fremovexattr(&stage.directory, name);
         }
+        make_directories(stage.directory.as_fd(), count)?;
         Ok(stage)
     }
 
@@ -70,77 +96,105 @@ impl Stage {
     }
 }
 
+/// Makes the directories that so many things are named in. Twice does no harm.
+pub(super) fn make_directories(stage: BorrowedFd<'_>, count: usize) -> io::Result<()> {
+    for number in 0..count.div_ceil(EACH) {
+        match mkdirat(stage, number.to_string(), Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Copies one thing, and all that belongs to it, to a new name. A directory comes alone, without what is in it.
-///
-/// `source` is opened for reading by the caller where it is a file.
 pub(crate) fn copy(
     from: &Spot<'_>,
     stat: &Stat,
-    source: Option<File>,
+    how: How,
     to: BorrowedFd<'_>,
     name: &[u8],
-) -> io::Result<Stat> {
+) -> io::Result<Made> {
+    while_readable(from, stat, || copy_readable(from, stat, how, to, name))
+}
+
+fn copy_readable(
+    from: &Spot<'_>,
+    stat: &Stat,
+    how: How,
+    to: BorrowedFd<'_>,
+    name: &[u8],
+) -> io::Result<Made> {
+    let mode = Mode::from_raw_mode(how.mode.unwrap_or(stat.st_mode) & 0o7777);
     let modified =
         Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or_default() };
     let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     let times = Timestamps { last_access: omit, last_modification: modified };
-    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
     let (user, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {
-            let mut source = source.ok_or(Errno::INVAL)?;
+            let mut source = from.file()?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut file = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
             let size = u64::try_from(stat.st_size).unwrap_or_default();
             let blocks = u64::try_from(stat.st_blocks).unwrap_or_default();
-            if blocks.saturating_mul(512) < size {
+            let mut digest = None;
+            if size <= SMALL {
+                // Shared blocks are not worth a second reading.
+                let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+                source.read_to_end(&mut content)?;
+                digest = how.hashed.then(|| Sha256::digest(&content).into());
+                file.write_all(&content)?;
+            } else if blocks.saturating_mul(512) < size {
                 extents::copy(&mut source, &mut file, size)?;
             } else {
                 // Where the file system can, the blocks are shared.
                 io::copy(&mut source, &mut file)?;
             }
-            own(fstat(&file)?, stat, || fchown(&file, Some(user), Some(group)))?;
+            let made = fstat(&file)?;
+            own(&made, stat, || fchown(&file, Some(user), Some(group)))?;
             for (name, value) in attributes::read(&source)? {
                 fsetxattr(&file, name.as_slice(), &value, XattrFlags::empty())?;
             }
             fchmod(&file, mode)?;
             futimens(&file, &times)?;
-            Ok(fstat(&file)?)
+            Ok(Made { inode: made.st_ino, digest })
         }
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(from.directory, from.name.as_slice(), Vec::new())?;
             symlinkat(target.as_c_str(), to, name)?;
             utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-            stat_of(to, name)
+            made_at(to, name)
         }
         FileType::Directory => {
             mkdirat(to, name, Mode::RWXU)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory = openat(to, name, flags, Mode::empty())?;
-            own(fstat(&directory)?, stat, || fchown(&directory, Some(user), Some(group)))?;
+            let made = fstat(&directory)?;
+            own(&made, stat, || fchown(&directory, Some(user), Some(group)))?;
             let old = openat(from.directory, from.name.as_slice(), flags, Mode::empty());
             for (name, value) in old.map_or_else(|_| Ok(Attributes::new()), attributes::read)? {
                 fsetxattr(&directory, name.as_slice(), &value, XattrFlags::empty())?;
             }
             // Whoever fills it must be able to; one that is closed to its owner is closed at the end.
             fchmod(&directory, mode | Mode::RWXU)?;
-            Ok(fstat(&directory)?)
+            Ok(Made { inode: made.st_ino, digest: None })
         }
         FileType::Fifo => {
             mknodat(to, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-            own(stat_of(to, name)?, stat, || {
+            own(&stat_of(to, name)?, stat, || {
                 chownat(to, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
             })?;
             chmodat(to, name, mode, AtFlags::empty())?;
             utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-            stat_of(to, name)
+            made_at(to, name)
         }
         _ => Err(Errno::INVAL.into()),
     }
 }
 
 /// Gives it its owner, where that is another one.
-fn own(made: Stat, wanted: &Stat, give: impl FnOnce() -> rustix::io::Result<()>) -> io::Result<()> {
+fn own(made: &Stat, wanted: &Stat, give: impl FnOnce() -> rustix::io::Result<()>) -> io::Result<()> {
     if (made.st_uid, made.st_gid) == (wanted.st_uid, wanted.st_gid) {
         return Ok(());
     }
@@ -151,6 +205,10 @@ fn own(made: Stat, wanted: &Stat, give: impl FnOnce() -> rustix::io::Result<()>)
     }
 }
 
+fn made_at(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Made> {
+    Ok(Made { inode: stat_of(directory, name)?.st_ino, digest: None })
+}
+
 fn stat_of(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
     Ok(statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?)
 }
@@ -158,10 +216,8 @@ fn stat_of(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
 /// Permissions, time and attributes of what is at a spot.
 pub(crate) fn properties(spot: &Spot<'_>, stat: &Stat) -> io::Result<Properties> {
     let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    let attributes = match handle(spot) {
-        Ok(file) => readable(&file).map_or_else(|_| Ok(Attributes::new()), attributes::read)?,
-        Err(error) => return Err(error),
-    };
+    let file = handle(spot)?;
+    let attributes = readable(&file).map_or_else(|_| Ok(Attributes::new()), attributes::read)?;
     Ok(Properties {
         mode: stat.st_mode & 0o7777,
         modified: (!directory)
@@ -173,10 +229,13 @@ pub(crate) fn properties(spot: &Spot<'_>, stat: &Stat) -> io::Result<Properties>
 /// Sets them. Doing it twice is as doing it once.
 pub(crate) fn set(spot: &Spot<'_>, before: &Properties, after: &Properties) -> io::Result<()> {
     let file = handle(spot)?;
-    // By the kernel's own name for the open file: a link cannot come in between, and it need not be readable.
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = by_descriptor(&file);
     let is_link = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::Symlink;
     if !is_link {
+        if before.attributes != after.attributes && after.mode & 0o600 != 0o600 {
+            // Attributes are written like content.
+            chmodat(CWD, &path, Mode::from_raw_mode(after.mode | 0o600), AtFlags::empty())?;
+        }
         for old in &before.attributes {
             if !after.attributes.iter().any(|new| new.name == old.name) {
                 match removexattr(&path, old.name.as_slice()) {
@@ -199,18 +258,12 @@ pub(crate) fn set(spot: &Spot<'_>, before: &Properties, after: &Properties) -> i
     Ok(())
 }
 
-/// The thing itself, whatever it is and whoever may read it.
-fn handle(spot: &Spot<'_>) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(spot.directory, spot.name.as_slice(), flags, Mode::empty())?)
-}
-
 fn readable(file: &OwnedFd) -> io::Result<OwnedFd> {
     let kind = FileType::from_raw_mode(fstat(file)?.st_mode);
     if !matches!(kind, FileType::RegularFile | FileType::Directory) {
         return Err(Errno::INVAL.into());
     }
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = by_descriptor(file);
     Ok(openat(CWD, &path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?)
 }
 
@@ -243,15 +296,5 @@ pub(crate) fn remove(above: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
 
 /// Opens a file of ours for reading, also one that is closed to its owner.
 pub(crate) fn open_closed(spot: &Spot<'_>, stat: &Stat) -> io::Result<File> {
-    match spot.file() {
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::ACCESS) => {
-            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-            let name = spot.name.as_slice();
-            chmodat(spot.directory, name, mode | Mode::RUSR, AtFlags::empty())?;
-            let opened = spot.file();
-            chmodat(spot.directory, name, mode, AtFlags::empty())?;
-            opened
-        }
-        other => other,
-    }
+    while_readable(spot, stat, || spot.file())
 }

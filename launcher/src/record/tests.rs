@@ -403,3 +403,11 @@ fn an_addition_that_was_cut_off_anywhere_leaves_a_whole_chain() {
     fs::write(&log, &after[..before.len() + 20]).expect("cut");
     assert!(matches!(add(1), Err(RecordError::Broken { .. })));
 }
+
+#[test]
+fn every_action_is_in_the_document() {
+    let document = include_str!("../../docs/record.md");
+    for action in shieldrun_policy::audit::Action::ALL {
+        assert!(document.contains(&format!("`{}`", action.word())), "{action:?}");
+    }
+}

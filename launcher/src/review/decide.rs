@@ -1,5 +1,6 @@
 //! Approve, reject, undo: the decision is written down first, then done.
 
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::time::SystemTime;
 
@@ -8,7 +9,7 @@ use shieldrun_policy::changes::{COMMITS, Change};
 use shieldrun_policy::plan::Bytes;
 use shieldrun_policy::verdict::{Answer, Decision, PromoteTo, Verdict};
 
-use super::{Standing, Waiting, is_named, part, standing, standings, verdict_now};
+use super::{Standing, Standings, Waiting, is_named, part, verdict_now};
 use crate::commits::{self, Repository};
 use crate::deliver::{self, Delivered, Freshness, Goods, PlaceArguments};
 use crate::failure::Failure;
@@ -60,8 +61,8 @@ pub(crate) fn approve(late: Late, request: &Request) -> Result<Decided, Failure>
         )
         .with_hint("name the files that may go: `shieldrun approve RUN FILE…`"));
     }
-    let is_refused = |file: &String| waiting.verdict.refused.contains(file);
-    if let Some(file) = files.iter().find(|file| is_refused(file)) {
+    let all_refused: HashSet<&String> = waiting.verdict.refused.iter().collect();
+    if let Some(file) = files.iter().find(|file| all_refused.contains(file)) {
         return Err(Failure::plain(format!("`{file}` was refused by the policy and cannot be approved"))
             .with_hint("the reasons: `shieldrun review RUN`"));
     }
@@ -69,7 +70,8 @@ pub(crate) fn approve(late: Late, request: &Request) -> Result<Decided, Failure>
         return approve_part(waiting, &files, request, place);
     }
     // A decision over what goes anyway is none.
-    files.retain(|file| standing(&waiting.verdict, file) != Standing::Goes || (refused && !partial));
+    let stands = Standings::new(&waiting.verdict);
+    files.retain(|file| stands.of(file) != Standing::Goes || (refused && !partial));
     if !files.is_empty() {
         waiting.decide(Answer::Approve, files.clone(), request)?;
     }
@@ -88,7 +90,7 @@ fn approve_part(
     let [file] = files else {
         return Err(Failure::plain("`--hunks` is about one file, and needs its name"));
     };
-    if standing(&waiting.verdict, file) == Standing::Stays {
+    if Standings::new(&waiting.verdict).of(file) == Standing::Stays {
         return Err(Failure::plain(format!("`{file}` was decided on already")));
     }
     let change = waiting.set.changes.iter().find(|change| change.path.to_string() == *file);
@@ -160,7 +162,8 @@ impl Waiting {
     /// The files that are meant, as the record writes them.
     fn named(&self, request: &Request) -> Result<Vec<String>, Failure> {
         if request.files.is_empty() {
-            let waits = |file: &&String| standing(&self.verdict, file) == Standing::Waits;
+            let stands = Standings::new(&self.verdict);
+            let waits = |file: &&String| stands.of(file) == Standing::Waits;
             return Ok(self.verdict.held.iter().filter(waits).cloned().collect());
         }
         let find = |wanted: &String| {
@@ -249,17 +252,18 @@ impl Waiting {
     }
 
     fn promote(&self, only: Option<&[String]>, place: Option<&PromoteTo>) -> Result<Delivered, Failure> {
-        let stands = standings(&self.verdict);
+        let stands = Standings::new(&self.verdict);
+        let only: Option<HashSet<&str>> = only.map(|only| only.iter().map(String::as_str).collect());
+        let is_meant = |file: &str| only.as_ref().is_none_or(|only| only.contains(file));
         let goes = |change: &Change| {
-            stands(change) == Standing::Goes
-                && only.is_none_or(|only| change.is_directory() || only.contains(&change.path.to_string()))
+            stands.of_change(change) == Standing::Goes
+                && (change.is_directory() || is_meant(&change.path.to_string()))
         };
         let going = promote::select(&self.set, |_, change| goes(change));
         let upper = self.upper()?;
         let layer = self.late.path().join(UPPER);
         let goods = self.goods(&upper, &layer);
-        let may_go = standing(&self.verdict, COMMITS) == Standing::Goes
-            && only.is_none_or(|only| only.iter().any(|own| own == COMMITS));
+        let may_go = stands.of(COMMITS) == Standing::Goes && is_meant(COMMITS);
         let mut delivered = goods.deliver(place, &going, self.set.commits.as_ref().filter(|_| may_go))?;
         if let Some(carried) = delivered.commits.take() {
             if !carried.map_err(|error| Failure::new(error, None))? {
@@ -286,13 +290,9 @@ impl Waiting {
             let message = format!("{} of the run's files{to}{at}", promoted.len());
             events.push(self.event(Action::Promoted).message(message));
         }
-        let held: Vec<String> = self
-            .verdict
-            .held
-            .iter()
-            .filter(|file| standing(&self.verdict, file) == Standing::Waits)
-            .cloned()
-            .collect();
+        let stands = Standings::new(&self.verdict);
+        let waits = |file: &&String| stands.of(file) == Standing::Waits;
+        let held: Vec<String> = self.verdict.held.iter().filter(waits).cloned().collect();
         let waiting = held.len();
         self.late.add(&events, |run| {
             if let Some(result) = &mut run.result {

@@ -11,13 +11,13 @@ mod show;
 mod threeway;
 mod writers;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde_json::Value as Json;
 use shieldrun_policy::changes::{Change, ChangeSet};
-use shieldrun_policy::verdict::{Answer, Decision, Verdict, VerdictRecord};
+use shieldrun_policy::verdict::{Answer, Verdict, VerdictRecord};
 
 use crate::failure::Failure;
 use crate::layers::UPPER;
@@ -93,51 +93,42 @@ impl Waiting {
 }
 
 /// How each file stands, the last decision over it counting.
-pub(crate) fn standing(verdict: &VerdictRecord, file: &str) -> Standing {
-    let decided =
-        verdict.decisions.iter().rev().find(|decision| decision.files.iter().any(|own| own == file));
-    if decided.is_some_and(Decision::is_part) {
-        // The part went; the rest of it does not.
-        return Standing::Stays;
-    }
-    match decided.map(|decision| decision.decision) {
-        Some(Answer::Approve) => Standing::Goes,
-        Some(Answer::Reject) => Standing::Stays,
-        None if verdict.accepted.iter().any(|own| own == file) => Standing::Goes,
-        None if verdict.held.iter().any(|own| own == file) => Standing::Waits,
-        None => Standing::Stays,
-    }
-}
+pub(crate) struct Standings<'a>(HashMap<&'a str, Standing>);
 
-/// The same for all, fast.
-pub(crate) fn standings(verdict: &VerdictRecord) -> impl Fn(&Change) -> Standing {
-    let names = |files: &[String]| files.iter().cloned().collect::<HashSet<String>>();
-    let (mut goes, mut waits) = (names(&verdict.accepted), names(&verdict.held));
-    for decision in &verdict.decisions {
-        for file in &decision.files {
-            waits.remove(file);
-            match decision.decision {
-                Answer::Approve if !decision.is_part() => drop(goes.insert(file.clone())),
-                Answer::Approve | Answer::Reject => drop(goes.remove(file)),
-            }
+impl<'a> Standings<'a> {
+    pub(crate) fn new(verdict: &'a VerdictRecord) -> Self {
+        let held = verdict.held.iter().map(|file| (file.as_str(), Standing::Waits));
+        let accepted = verdict.accepted.iter().map(|file| (file.as_str(), Standing::Goes));
+        let mut stands: HashMap<&str, Standing> = held.chain(accepted).collect();
+        for decision in &verdict.decisions {
+            let standing = match decision.decision {
+                Answer::Approve if !decision.is_part() => Standing::Goes,
+                // Of a part that went the rest does not.
+                Answer::Approve | Answer::Reject => Standing::Stays,
+            };
+            stands.extend(decision.files.iter().map(|file| (file.as_str(), standing)));
         }
+        Self(stands)
     }
-    move |change| {
-        let file = change.path.to_string();
-        if waits.contains(&file) {
-            Standing::Waits
-            // Directories go with what is in them.
-        } else if change.is_directory() || goes.contains(&file) {
-            Standing::Goes
-        } else {
-            Standing::Stays
+
+    /// A file, as the record writes its name.
+    pub(crate) fn of(&self, file: &str) -> Standing {
+        self.0.get(file).copied().unwrap_or(Standing::Stays)
+    }
+
+    /// A change; directories go with what is in them.
+    pub(crate) fn of_change(&self, change: &Change) -> Standing {
+        match self.of(&change.path.to_string()) {
+            Standing::Stays if change.is_directory() => Standing::Goes,
+            standing => standing,
         }
     }
 }
 
 /// One word for what the whole comes to.
 pub(crate) fn verdict_now(verdict: &VerdictRecord) -> Verdict {
-    let waits = verdict.held.iter().any(|file| standing(verdict, file) == Standing::Waits);
+    let stands = Standings::new(verdict);
+    let waits = verdict.held.iter().any(|file| stands.of(file) == Standing::Waits);
     match verdict.verdict {
         Verdict::Hold if !waits => Verdict::Accept,
         other => other,

@@ -19,7 +19,7 @@ use shieldrun_policy::changes::{COMMITS, ChangeSet};
 use shieldrun_policy::verdict::{Answer, Verdict, VerdictRecord};
 
 use super::threeway::ThreeWay;
-use super::{Standing, standing};
+use super::{Standing, Standings};
 use crate::changes::{patch_header, sections};
 use diff::{Shown, View, lay_out};
 
@@ -129,7 +129,7 @@ impl Review {
             let text = format!("{line}{} [{}]{note}", reason.message, reason.rule);
             reasons.entry(reason.file.as_deref().unwrap_or_default()).or_default().push(text);
         }
-        let stands = super::standings(verdict);
+        let stands = Standings::new(verdict);
         let mut rows: Vec<Row> = set
             .changes
             .iter()
@@ -138,7 +138,7 @@ impl Review {
                 let lines = change.lines.map(|l| format!(" +{} -{}", l.added, l.removed)).unwrap_or_default();
                 Row {
                     what: format!("{}{lines}", change.kind().word()),
-                    standing: stands(change),
+                    standing: stands.of_change(change),
                     refused: false,
                     mark: None,
                     reasons: reasons.remove(file.as_str()).unwrap_or_default(),
@@ -155,7 +155,7 @@ impl Review {
             rows.push(Row {
                 file: COMMITS.to_owned(),
                 what: format!("{} new commits", commits.count),
-                standing: standing(verdict, COMMITS),
+                standing: stands.of(COMMITS),
                 refused: false,
                 mark: None,
                 reasons: reasons.remove(COMMITS).unwrap_or_default(),

@@ -8,7 +8,7 @@ use shieldrun_policy::verdict::{Reason, Verdict};
 
 use super::threeway::{ThreeWay, conflicts};
 use super::writers::{ran, writers};
-use super::{Review, Standing, Waiting, standing};
+use super::{Review, Standing, Standings, Waiting};
 use crate::failure::Failure;
 use crate::record::{EVENTS, Late, PATCH};
 
@@ -94,6 +94,7 @@ fn word(standing: Standing) -> &'static str {
 
 fn people(waiting: &Waiting, patch: &[u8], conflicts: &[ThreeWay], out: &mut impl Write) -> io::Result<()> {
     let verdict = &waiting.verdict;
+    let stands = Standings::new(verdict);
     writeln!(out, "run       {}", verdict.run_id)?;
     writeln!(out, "command   {}", waiting.run.command.join(" "))?;
     writeln!(out, "workspace {}", waiting.run.workspace)?;
@@ -103,7 +104,7 @@ fn people(waiting: &Waiting, patch: &[u8], conflicts: &[ThreeWay], out: &mut imp
     }
     for change in waiting.set.changes.iter().filter(|change| !change.is_directory()) {
         let file = change.path.to_string();
-        let word = word(standing(verdict, &file));
+        let word = word(stands.of(&file));
         let lines =
             change.lines.map(|lines| format!(" +{} -{}", lines.added, lines.removed)).unwrap_or_default();
         writeln!(out, "{word}  {:<8} {file}{lines}", change.kind().word())?;
@@ -115,7 +116,7 @@ fn people(waiting: &Waiting, patch: &[u8], conflicts: &[ThreeWay], out: &mut imp
         }
     }
     if let Some(commits) = &waiting.set.commits {
-        let word = word(standing(verdict, COMMITS));
+        let word = word(stands.of(COMMITS));
         let moved: Vec<&str> = commits.references.iter().map(|reference| reference.name.as_str()).collect();
         writeln!(out, "{word}  commits  {COMMITS}: {} new, on {}", commits.count, moved.join(", "))?;
         for reason in verdict.reasons.iter().filter(|reason| reason.file.as_deref() == Some(COMMITS)) {

@@ -39,14 +39,14 @@ pub(crate) fn conflicts(waiting: &Waiting, patch: &[u8], upper: &impl AsFd) -> V
     let since = began(&waiting.run.started_at).duration_since(UNIX_EPOCH).unwrap_or_default();
     let since = (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), u64::from(since.subsec_nanos()));
     let already = crate::promote::promoted(&waiting.destination()).unwrap_or_default();
-    let stands = super::standings(&waiting.verdict);
+    let stands = super::Standings::new(&waiting.verdict);
     let mut host = Tree::new(waiting.target.as_fd());
     let mut layer = Tree::new(upper.as_fd());
     let mut by_head = None;
     let mut found = Vec::new();
     let open = |change: &&Change| {
         !change.is_directory()
-            && stands(change) != super::Standing::Stays
+            && stands.of_change(change) != super::Standing::Stays
             && !already.contains(&change.path.0)
             && change.from.is_none()
     };

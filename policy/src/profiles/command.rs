@@ -81,7 +81,10 @@ fn by_package_argument(words: &[&str]) -> Option<&'static Profile> {
 /// The directory of a package on the way to the script says whose it is; a module's name does too.
 fn by_script_argument(words: &[&str]) -> Option<&'static Profile> {
     match argument(words)? {
-        Argument::Package(module) => by_package(module).or_else(|| by_command(module)),
+        Argument::Package(module) => {
+            let module = module.split('.').next().unwrap_or(module);
+            by_package(module).or_else(|| by_command(module))
+        }
         Argument::First(script) => {
             let of_package = script.rsplit_once("node_modules/").and_then(|(_, inside)| {
                 let owns = |package: &&&str| {

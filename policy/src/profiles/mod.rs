@@ -35,6 +35,8 @@ pub struct Profile {
     pub persist: &'static [&'static str],
     /// Variables it needs inside, where the user has not set them.
     pub switches: &'static [Switch],
+    /// How it is to be started where there are no namespaces for a sandbox of its own.
+    pub without_its_sandbox: Option<&'static str>,
 }
 
 /// A secret, and where it belongs.

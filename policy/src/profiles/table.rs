@@ -60,6 +60,7 @@ pub const PROFILES: &[Profile] = &[
         persist: &["~/.claude/projects/{workspace}"],
         // Without it the agent refuses to work unattended where the user is root.
         switches: &[Switch { variable: "IS_SANDBOX", value: "1" }],
+        without_its_sandbox: None,
     },
     Profile {
         name: "codex",
@@ -80,6 +81,7 @@ pub const PROFILES: &[Profile] = &[
         visible: &["~/.codex/config.toml", "~/.codex/AGENTS.md", "~/.codex/prompts", "~/.codex/skills"],
         persist: &[],
         switches: &[],
+        without_its_sandbox: Some("--sandbox danger-full-access"),
     },
     Profile {
         name: "gemini",
@@ -99,6 +101,7 @@ pub const PROFILES: &[Profile] = &[
         visible: &["~/.gemini/settings.json", "~/.gemini/GEMINI.md", "~/.gemini/commands"],
         persist: &[],
         switches: &[],
+        without_its_sandbox: None,
     },
     Profile {
         name: "opencode",
@@ -140,6 +143,7 @@ pub const PROFILES: &[Profile] = &[
         ],
         persist: &[],
         switches: &[],
+        without_its_sandbox: None,
     },
     Profile {
         name: "qwen",
@@ -169,6 +173,7 @@ pub const PROFILES: &[Profile] = &[
         visible: &["~/.qwen/settings.json", "~/.qwen/QWEN.md", "~/.qwen/commands"],
         persist: &[],
         switches: &[],
+        without_its_sandbox: None,
     },
     Profile {
         name: "copilot",
@@ -188,6 +193,7 @@ pub const PROFILES: &[Profile] = &[
         visible: &["~/.copilot/settings.json", "~/.copilot/agents", "~/.copilot/skills"],
         persist: &[],
         switches: &[],
+        without_its_sandbox: None,
     },
     Profile {
         name: "cline",
@@ -215,6 +221,7 @@ pub const PROFILES: &[Profile] = &[
         visible: &["~/.cline/data/settings/global-settings.json", "~/.cline/rules", "~/.cline/skills"],
         persist: &[],
         switches: &[],
+        without_its_sandbox: None,
     },
     Profile {
         name: "aider",
@@ -230,6 +237,7 @@ pub const PROFILES: &[Profile] = &[
         visible: &["~/.aider.conf.yml", "~/.aider.model.settings.yml", "~/.aider.model.metadata.json"],
         persist: &[],
         switches: &[],
+        without_its_sandbox: None,
     },
     Profile {
         name: "mini-swe-agent",
@@ -245,6 +253,7 @@ pub const PROFILES: &[Profile] = &[
         visible: &[],
         persist: &[],
         switches: &[],
+        without_its_sandbox: None,
     },
     Profile {
         name: "goose",
@@ -265,6 +274,7 @@ pub const PROFILES: &[Profile] = &[
         persist: &[],
         // There is no keyring inside: without this it waits for one.
         switches: &[Switch { variable: "GOOSE_DISABLE_KEYRING", value: "1" }],
+        without_its_sandbox: None,
     },
     Profile {
         name: "cursor-agent",
@@ -284,6 +294,7 @@ pub const PROFILES: &[Profile] = &[
         visible: &["~/.cursor/cli-config.json", "~/.config/cursor/cli-config.json"],
         persist: &[],
         switches: &[],
+        without_its_sandbox: None,
     },
     Profile {
         name: "amp",
@@ -299,5 +310,6 @@ pub const PROFILES: &[Profile] = &[
         visible: &["~/.config/amp/settings.json", "~/.config/amp/AGENTS.md"],
         persist: &[],
         switches: &[],
+        without_its_sandbox: None,
     },
 ];

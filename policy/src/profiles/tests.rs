@@ -26,6 +26,7 @@ fn the_command_tells_the_agent() {
         (&["node", "/x/node_modules/@google/gemini-cli-other/index.js"], None),
         (&["node", "/usr/local/bin/copilot"], Some("copilot")),
         (&["python3", "-m", "aider"], Some("aider")),
+        (&["python3", "-m", "minisweagent.run.mini"], Some("mini-swe-agent")),
         (&["python3", "claude.py"], None),
         (&["echo", "claude"], None),
         (&["sh", "-c", "claude"], None),

@@ -46,7 +46,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub use authority::Authority;
 pub use postgres::{Database, Protection};
 pub use secrets::{Learn, Learned, Swaps};
-pub use settings::{Binding, Bound, Hosts, Limits, Settings, TokenEndpoint};
+pub use settings::{Binding, Bound, Fields, Hosts, Limits, Settings, TokenEndpoint};
 
 use crate::flow::{Destination, Dial, Origin};
 use crate::ledger::{Ledger, Note, Refusal};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use shieldrun_secrets::{Direction, Entry, Place, Registry, RunKey, Scanner, SecretId, Swap};
 use zeroize::Zeroizing;
 
-use super::settings::{Binding, Hosts};
+use super::settings::{Binding, Fields, Hosts};
 use crate::flow::HostName;
 use crate::ledger::Part;
 
@@ -97,8 +97,11 @@ impl Swaps {
             return if here && part != Part::Path { Use::Named } else { Use::Not };
         };
         let ours = |b: &&Binding| b.secret.is(entry) && b.hosts.contains(at) && b.parts.contains(&part);
-        if bindings.iter().any(|binding| ours(&binding)) {
-            return Use::Any;
+        let mut bound = bindings.iter().filter(ours).map(|binding| binding.fields).peekable();
+        if bound.peek().is_some() {
+            let only_named =
+                matches!(part, Part::Query | Part::Body) && bound.all(|of| of == Fields::Credentials);
+            return if only_named { Use::Named } else { Use::Any };
         }
         if !by_kind(entry).is_some_and(|hosts| hosts.contains(at)) {
             return Use::Not;

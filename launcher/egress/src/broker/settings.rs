@@ -24,8 +24,19 @@ pub struct Binding {
     pub secret: Bound,
     /// At these hosts.
     pub hosts: Hosts,
-    /// In these parts of a request. In a query and in a body it has to be the whole value of a field.
+    /// In these parts of a request. In a query and in a body it has to be the whole value of a field,
     pub parts: Vec<Part>,
+    /// of these fields.
+    pub fields: Fields,
+}
+
+/// In which fields of a query or of a body a secret is swapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fields {
+    /// In those that are named like a credential: what else is said there may be a conversation.
+    Credentials,
+    /// In any.
+    Any,
 }
 
 /// The secret of a binding.

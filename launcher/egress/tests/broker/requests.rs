@@ -1,7 +1,7 @@
 //! What becomes of a secret in each part of a request and of an answer.
 
 use hyper::Response;
-use shieldrun_egress::broker::{Binding, Bound, Hosts};
+use shieldrun_egress::broker::{Binding, Bound, Fields, Hosts};
 use shieldrun_egress::{Note, Part};
 
 use crate::harness::{Plan, full, gzip, pieces};
@@ -127,14 +127,35 @@ async fn a_synthetic_for_another_host_is_refused_unless_it_is_only_heard_there()
 async fn policy_binds_a_secret_to_a_host() {
     let mut plan = Plan::github().at("git.example.com");
     let hosts = Hosts::new(["git.example.com"]);
-    plan.settings.bindings =
-        vec![Binding { secret: Bound::Named("GITHUB_TOKEN".into()), hosts, parts: vec![Part::Header] }];
+    let (secret, parts) = (Bound::Named("GITHUB_TOKEN".into()), vec![Part::Header]);
+    plan.settings.bindings = vec![Binding { secret, hosts, parts, fields: Fields::Any }];
     let world = plan.build().await;
     let pair = &world.pairs[0];
     let request = world.request("GET", "/").header("private-token", &pair.synthetic);
     let (response, _) = world.ask(request.body(full("")).expect("a request")).await;
     assert_eq!(response.status().as_u16(), 200);
     assert_eq!(world.asked_once().headers["private-token"], pair.real);
+}
+
+#[tokio::test]
+async fn a_binding_to_credential_fields_leaves_a_conversation_alone() {
+    for (fields, field, swapped) in [
+        (Fields::Credentials, "refresh_token", true),
+        (Fields::Credentials, "text", false),
+        (Fields::Any, "text", true),
+    ] {
+        let mut plan = Plan::github().at("model.example.com").heard();
+        let (secret, hosts) = (Bound::Named("GITHUB_TOKEN".into()), Hosts::new(["model.example.com"]));
+        plan.settings.bindings = vec![Binding { secret, hosts, parts: vec![Part::Body], fields }];
+        let world = plan.build().await;
+        let pair = &world.pairs[0];
+        let body = full(format!(r#"{{"{field}":"{}"}}"#, pair.synthetic));
+        let request = world.request("POST", "/").header("content-type", "application/json").body(body);
+        let (response, _) = world.ask(request.expect("a request")).await;
+        assert_eq!(response.status().as_u16(), 200);
+        assert_eq!(world.server_saw(&pair.real), swapped, "{fields:?} {field}");
+        assert_eq!(world.server_saw(&pair.synthetic), !swapped, "{fields:?} {field}");
+    }
 }
 
 #[tokio::test]
