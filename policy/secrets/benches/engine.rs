@@ -166,6 +166,21 @@ fn detect(c: &mut Criterion) {
     });
 }
 
+/// What the look below encodings costs a request that holds nothing: code as an agent sends it to its model.
+fn deep(c: &mut Criterion) {
+    let (registry, _) = registry(20);
+    let scanner = registry.scanner();
+    let code = "let x = \"a\" + foo(b, 'c'); // and % so on\n".repeat(480);
+    let said = format!("{{\"content\":\"{}\"}}", code.replace('"', "\\\"").replace('\n', "\\n"));
+    let mut group = c.benchmark_group("below encodings, 20 KiB");
+    group.sample_size(20);
+    for (name, body) in [("code", &code), ("code in JSON", &said)] {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(name, |b| b.iter(|| scanner.deep(black_box(body.as_bytes()))));
+    }
+    group.finish();
+}
+
 /// The armour of an RSA-2048 key, as far as its size is read: a version and a modulus.
 fn rsa_armour(tail: u8) -> Vec<u8> {
     let mut der = vec![0x30, 0x82, 1, 8, 2, 1, 0, 2, 0x82, 1, 1, 0, 0xc1];
@@ -192,6 +207,6 @@ fn keys(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = criterion::Criterion::default().with_measurement(ProcessorTime);
-    targets = scan, detect, keys
+    targets = scan, deep, detect, keys
 }
 criterion_main!(benches);

@@ -387,15 +387,21 @@ fn keys_are_real_keys_of_the_same_kind() {
     }
 }
 
+/// Nanoseconds that this thread has run: what else the machine does is not in it.
+fn processor_time() -> u64 {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").expect("read");
+    times.split(' ').next().and_then(|ran| ran.parse().ok()).expect("a number")
+}
+
 #[test]
 fn time_grows_with_the_length_of_a_file_and_no_faster() {
     let took = |lines: usize| {
         let text: String = (0..lines)
             .map(|n| format!("A_TOKEN=abcdefgh{n:08}\nNOTHING=\"quoted\"\n# comment {{\n"))
             .collect();
-        let start = std::time::Instant::now();
+        let start = processor_time();
         edit(&mut registry(), Format::Dotenv, ".env", text.as_bytes()).expect("edited");
-        start.elapsed()
+        processor_time() - start
     };
     // Other work on the machine only ever adds: the best of some, and of more where that is not enough.
     let (mut small, mut large) = (took(500), took(4_000));
@@ -405,7 +411,7 @@ fn time_grows_with_the_length_of_a_file_and_no_faster() {
         }
         (small, large) = (small.min(took(500)), large.min(took(4_000)));
     }
-    assert!(large < small * 40, "{small:?} for 500 lines, {large:?} for 4,000");
+    assert!(large < small * 40, "{small} ns for 500 lines, {large} for 4,000");
     let text = "x".repeat(MAX_PARSE + 1);
     assert!(edit(&mut registry(), Format::Dotenv, ".env", text.as_bytes()).is_err());
 }

@@ -159,10 +159,10 @@ fn gzip_data(member: &[u8]) -> Option<&[u8]> {
 
 fn zlib(body: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    for (at, pair) in body.windows(2).enumerate() {
-        // The method is deflate and the two bytes are a multiple of 31.
-        let header = pair[0] & 0x8f == 8 && (u16::from(pair[0]) << 8 | u16::from(pair[1])) % 31 == 0;
-        if header && pair[0] == 0x78 {
+    for at in memchr::memchr_iter(b'x', body) {
+        // Deflate with the usual window, by its four levels. The second byte makes the two a multiple of 31; where
+        // it has the bit of a preset dictionary nobody can inflate what follows, and text is full of `x `.
+        if matches!(body.get(at + 1), Some(0x01 | 0x5e | 0x9c | 0xda)) {
             out.extend(inflate(&body[at..], TINFL_FLAG_PARSE_ZLIB_HEADER));
             if out.len() >= LARGEST {
                 break;
@@ -229,17 +229,30 @@ fn escapes(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn percent(body: &[u8]) -> Option<Vec<u8>> {
-    memchr::memchr2(b'%', b'+', body)?;
-    let spaced: Vec<u8> = body.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    let (escaped, spaced) = (memchr::memchr(b'%', body), memchr::memchr(b'+', body));
+    // A `%` that begins no escape changes nothing, and the body itself has been looked at.
+    let plain = escaped.map(|_| crate::url::percent_decode(body)).filter(|text| text.len() < body.len());
     // A value may hold a `+` of its own: both readings, one after the other.
-    Some([crate::url::percent_decode(body), crate::url::percent_decode(&spaced)].join(&b'\n'))
+    let spaced = spaced.map(|_| {
+        let spaced: Vec<u8> = body.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+        if plain.is_some() { crate::url::percent_decode(&spaced) } else { spaced }
+    });
+    match (plain, spaced) {
+        (Some(plain), Some(spaced)) => Some([plain, spaced].join(&b'\n')),
+        (plain, spaced) => plain.or(spaced),
+    }
 }
 
 /// The text without white space and what list syntax puts between pieces.
 fn joined(body: &[u8]) -> Option<Vec<u8>> {
     let bare: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
     let unlisted: Vec<u8> = bare.iter().copied().filter(|b| !b"\"',;`[]()|>".contains(b)).collect();
-    (unlisted.len() < body.len()).then(|| [bare, unlisted].join(&b'\n'))
+    match (bare.len() < body.len(), unlisted.len() < bare.len()) {
+        (true, true) => Some([bare, unlisted].join(&b'\n')),
+        (true, false) => Some(bare),
+        (false, true) => Some(unlisted),
+        (false, false) => None,
+    }
 }
 
 fn base64_runs(body: &[u8]) -> Option<Vec<u8>> {
@@ -280,4 +293,26 @@ fn hex_runs(body: &[u8]) -> Option<Vec<u8>> {
         }
     }
     (!out.is_empty()).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each layer that is there for nothing is a copy of the body, and below it all the others are tried once more.
+    #[test]
+    fn what_has_no_layer_unfolds_to_nothing() {
+        for (unfold, without, with) in [
+            (zlib as Unfold, &b"let x = 1; x @ 2; x"[..], &b"\x78\x9c\x4b\x4c\x04\x00"[..]),
+            (percent, b"100 % of it", b"100%25"),
+            (joined, b"one-word", b"two words"),
+            (escapes, b"plain", b"\\x41"),
+            (base64_runs, b"short/words+only", b"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="),
+        ] {
+            assert!(unfold(without).is_none(), "{}", without.escape_ascii());
+            assert!(unfold(with).is_some(), "{}", with.escape_ascii());
+        }
+        assert_eq!(percent(b"a+b").as_deref(), Some(&b"a b"[..]));
+        assert_eq!(joined(b"a b").as_deref(), Some(&b"ab"[..]));
+    }
 }
