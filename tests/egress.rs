@@ -385,7 +385,7 @@ def ask(name):
 s = socket.create_connection(('127.0.0.1', 53))
 code, address = ask('api.example.com')
 print(code, address.startswith('198.18.'), *ask('secret.evil.example'))
-t = socket.create_connection((address, 80)); t.sendall(b'GET /tcp HTTP/1.0\\r\\n\\r\\n'); print(t.recv(999)[-30:])
+t = socket.create_connection((address, 80)); t.sendall(b'GET /tcp HTTP/1.0\\r\\n\\r\\n'); print(t.makefile('rb').read()[-30:])
 ";
 
 #[test]

@@ -43,7 +43,9 @@ impl Drop for Scratch {
 
 fn lines(path: &Path) -> Vec<Json> {
     let text = fs::read_to_string(path).expect("a log");
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    // One that is being written has no end yet.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn claim(pid: u32, name: &str) -> Event {
