@@ -160,6 +160,6 @@ pub(crate) fn surely_random(value: &[u8]) -> bool {
         && longest_letters(value) < 12
 }
 
-fn longest_letters(value: &[u8]) -> usize {
+pub(crate) fn longest_letters(value: &[u8]) -> usize {
     value.split(|b| !b.is_ascii_lowercase()).map(<[u8]>::len).max().unwrap_or(0)
 }

@@ -10,7 +10,7 @@ use core::ops::Range;
 use data_encoding::{BASE64, BASE64_NOPAD};
 use zeroize::Zeroizing;
 
-use crate::entropy::{is_placeholder, looks_random, surely_random};
+use crate::entropy::{is_placeholder, longest_letters, looks_random, surely_random, tenths_of_bits};
 use crate::generic::{self, Symbols};
 use crate::kinds::Set;
 use crate::mold::Weak;
@@ -381,22 +381,65 @@ fn is_flag(value: &[u8]) -> bool {
         .any(|w| value.eq_ignore_ascii_case(w.as_bytes()))
 }
 
-/// Whether it reads like a path: it starts like one, and no step of it looks drawn.
+/// Whether it reads like a path: it starts like one, and neither a step of it nor all of them look drawn.
 pub(crate) fn is_path(value: &[u8]) -> bool {
     let starts = value.starts_with(b"/")
         || value.starts_with(b"~/")
         || value.starts_with(b"./")
         || value.starts_with(b"../");
     let plain = starts && value.len() > 1 && !value.contains(&b'=');
-    plain && (has_known_root(value) || !value.split(|b| *b == b'/').any(looks_random))
+    plain && (has_known_root(value) || !(value.split(|b| *b == b'/').any(looks_random) || is_drawn(value)))
+}
+
+/// Whether what begins with `/` is base64 all the same: one value in 64 does, and one of those in eighty has its
+/// slashes so that no step is long. Steps of a path are words, and not half of them in capitals.
+fn is_drawn(value: &[u8]) -> bool {
+    let count = |is: fn(&u8) -> bool| value.iter().filter(|b| is(b)).count();
+    let (upper, lower) = (count(u8::is_ascii_uppercase), count(u8::is_ascii_lowercase));
+    let letters = upper + lower;
+    value.starts_with(b"/")
+        && value.len() >= 20
+        && value.iter().all(|b| Set::Base64.has(*b))
+        && upper.min(lower) * 5 >= letters
+        && (value.iter().any(|b| b.is_ascii_digit() || *b == b'+')
+            || (value.len() >= 32 && upper.min(lower) * 4 >= letters))
+        && tenths_of_bits(value) >= 38
+        && longest_letters(value) < 12
 }
 
 /// Whether a path begins as those of every Linux machine do: then a random name in it (a temporary
 /// directory's) makes it no secret. A random value begins so once in sixteen million times.
 fn has_known_root(path: &[u8]) -> bool {
     const ROOTS: &[&[u8]] = &[
-        b"bin", b"boot", b"dev", b"etc", b"home", b"lib", b"lib64", b"media", b"mnt", b"nix", b"opt",
-        b"proc", b"root", b"run", b"sbin", b"snap", b"srv", b"sys", b"tmp", b"usr", b"var",
+        b"Users",
+        b"Volumes",
+        b"app",
+        b"bin",
+        b"boot",
+        b"builds",
+        b"data",
+        b"dev",
+        b"etc",
+        b"home",
+        b"lib",
+        b"lib64",
+        b"media",
+        b"mnt",
+        b"nix",
+        b"opt",
+        b"private",
+        b"proc",
+        b"root",
+        b"run",
+        b"sbin",
+        b"snap",
+        b"srv",
+        b"sys",
+        b"tmp",
+        b"usr",
+        b"var",
+        b"workspace",
+        b"workspaces",
     ];
     let mut steps = path.split(|byte| *byte == b'/');
     // A root of three letters and a single step is still within the reach of chance.

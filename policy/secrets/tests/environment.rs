@@ -196,3 +196,30 @@ fn debug_shows_no_real_value() {
     let text = format!("{reg:?} {:?} {:?}", reg.entries()[0], reg.scanner());
     assert!(!text.contains("k3Jd8sLq"), "{text}");
 }
+
+/// One AWS secret in 64 begins with a slash, and some of those have their slashes as a path would.
+#[test]
+fn a_drawn_value_with_slashes_is_no_path() {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ALPHABET[(state >> 20) as usize % ALPHABET.len()]
+    };
+    let mut steps = 0;
+    for _ in 0..40_000 {
+        let value = [vec![b'/'], (1..40).map(|_| next()).collect()].concat();
+        steps += usize::from(value.split(|byte| *byte == b'/').all(|step| step.len() < 16));
+        let value = String::from_utf8(value).expect("text");
+        let (_, shown) = one("AWS_SECRET_ACCESS_KEY", &value);
+        assert!(shown.is_some_and(|shown| shown != value), "{value} passed");
+    }
+    assert!(steps > 100, "only {steps} looked like a path");
+    for path in
+        ["/data/secrets/key", "/some/where/else/Or/Other", "/Users/JohnDoe/MyProject/KeyStore2/Api", "/a/b"]
+    {
+        assert_eq!(one("SIGNING_SECRET", path).1, None, "{path}");
+    }
+}
