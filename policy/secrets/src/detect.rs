@@ -5,6 +5,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use memchr::{memrchr, memrchr_iter};
+
 use crate::entropy::{is_placeholder, looks_random, surely_random, tenths_of_bits};
 use crate::mold::{self, Forms, Weak};
 use crate::names::{NameSays, says};
@@ -77,6 +79,44 @@ pub fn detect(bytes: &[u8], subject: Subject<'_>) -> Vec<Finding> {
     go_through(bytes, &mut passes);
     passes.findings(subject)
 }
+
+/// How much of the beginning of a text that goes on can be looked at by itself: [`detect`] finds in the parts what it
+/// finds in the whole. `None` where that cannot be said, as in the middle of an armoured key.
+///
+/// ```
+/// use shieldrun_secrets::separable;
+/// assert_eq!(separable(b"first line\nsecond li"), Some(11));
+/// assert_eq!(separable(b"-----BEGIN PRIVATE KEY-----\nMC4C"), None);
+/// ```
+#[must_use]
+pub fn separable(bytes: &[u8]) -> Option<usize> {
+    let armour = pem::armour(bytes);
+    let mut upto = armour.open.unwrap_or(bytes.len());
+    loop {
+        let end = last_end(&bytes[..upto])?;
+        match armour.blocks.iter().find(|block| block.span.start < end && end < block.span.end) {
+            Some(block) => upto = block.span.start,
+            None => return Some(end),
+        }
+    }
+}
+
+/// Behind the last line; of a line that is longer than all this, behind a bracket. No form, name or value goes on there,
+/// but a URL may.
+fn last_end(bytes: &[u8]) -> Option<usize> {
+    if let Some(end) = memrchr(b'\n', bytes) {
+        return Some(end + 1);
+    }
+    let ends_url = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
+    memrchr_iter(b'{', bytes).take(LINE_CUTS).map(|at| at + 1).find(|end| {
+        let word = bytes[..*end].iter().rev().take(LONGEST_WORD).position(ends_url);
+        word.is_some_and(|length| url::find(&bytes[end - length..*end], b"://", 0).is_none())
+    })
+}
+
+/// Of a line without an end: so many places are tried, and words up to so long are gone back through.
+const LINE_CUTS: usize = 16;
+const LONGEST_WORD: usize = 4096;
 
 /// What looks at a text.
 struct Passes<'a> {
@@ -444,6 +484,10 @@ mod tests {
             b"https://",
             b"SG.",
             b"user:",
+            b"@host",
+            b"-----BEGIN ",
+            b"-----BEGIN PRIVATE KEY-----",
+            b"-----END PRIVATE KEY-----",
         ];
         let mut out = Vec::new();
         while out.len() < length {
@@ -458,6 +502,59 @@ mod tests {
             out.extend((0..count).map(|_| stream.pick(alphabet)));
         }
         out
+    }
+
+    #[test]
+    fn spaces_and_signs_between_a_name_and_its_value_may_be_any_number() {
+        for (sign, value) in
+            [("=", "k3Jd8sLq0ZpXv7Rt2NwYb6Hm"), (": ", "qPzmvKdhxWbRtYngLcsj45Jd8sLq0ZpXv7Rt2NwYb6Hm")]
+        {
+            for count in (0..80).chain([500, 620, 630, 640, 650, 690, 700, 704, 710, 768, 1_000, 5_000]) {
+                for between in [" ", "=", "\t"] {
+                    let text = ["x\napi_key", sign, &between.repeat(count), value, "\n"].concat();
+                    let found = detect(text.as_bytes(), Subject::default());
+                    assert_eq!(found, everywhere(text.as_bytes()), "{count} of {between:?}");
+                    assert_eq!(found.len(), 1, "{count} of {between:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn parts_hold_what_the_whole_holds() {
+        let mut stream = RunKey::from_bytes([4; 32]).keyed("parts", b"", 0);
+        let (mut cuts, mut brackets, mut count) = (0, 0, 0);
+        for round in 0..10_000 {
+            let mut text = text(&mut stream, 400 + round % 800);
+            if round % 2 == 0 {
+                // One line, with nested URLs: the other rule.
+                text.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'{');
+            }
+            let (mut at, mut found) = (0, Vec::new());
+            while at < text.len() {
+                let upto = at + 1 + stream.below(256);
+                // At the end, and where it cannot be cut, all the rest is one part.
+                let part = text.get(at..upto).and_then(separable);
+                cuts += usize::from(part.is_some());
+                let end = part.map_or(text.len(), |part| at + part);
+                brackets += usize::from(part.is_some() && text[end - 1] == b'{');
+                found.extend(detect(&text[at..end], Subject::default()).into_iter().map(|f| moved(f, at)));
+                at = end;
+            }
+            count += found.len();
+            assert_eq!(
+                found,
+                detect(&text, Subject::default()),
+                "{}",
+                alloc::string::String::from_utf8_lossy(&text)
+            );
+        }
+        assert!(cuts > 1_000 && brackets > 500 && count > 5_000, "{cuts} {brackets} {count}");
+    }
+
+    fn moved(mut finding: Finding, by: usize) -> Finding {
+        finding.span = finding.span.start + by..finding.span.end + by;
+        finding
     }
 
     #[test]

@@ -38,7 +38,7 @@ mod url;
 mod value;
 mod words;
 
-pub use detect::{Confidence, Finding, Subject, detect};
+pub use detect::{Confidence, Finding, Subject, detect, separable};
 pub use edit::{Edited, Format, MAX_PARSE, Unparsable, edit, learn};
 pub use env::{EnvMode, EnvOptions, EnvOutcome, substitute_env, substitute_env_with};
 pub use places::{
