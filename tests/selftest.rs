@@ -7,6 +7,7 @@ use std::process::Command;
 /// Ways that lead nowhere for an ordinary user, or without a program or a device that not every host has.
 /// All others must lead out without shieldrun, or the list has rotted.
 const MAY_BE_UNAVAILABLE: &[&str] = &[
+    "address-ipv6",
     "bpf",
     "block-device",
     "capabilities",
@@ -20,6 +21,7 @@ const MAY_BE_UNAVAILABLE: &[&str] = &[
     "tcp6",
     "userfaultfd",
     "vsock",
+    "x32",
 ];
 
 #[test]
