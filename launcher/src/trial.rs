@@ -85,6 +85,7 @@ pub(crate) struct Started {
     closed: i32,
     layers: Option<Layers>,
     group: Option<Group>,
+    tripwire: Option<Tripwire>,
 }
 
 /// The record, being written.
@@ -151,9 +152,21 @@ impl Trial<'_> {
                 .map_err(|error| Failure::doing("cannot put the shim into the run's directory", error))?;
         }
         let group = Group::of_run(self.policy, &self.plan.bounds, self.directory.id());
-        let launched = spawn::launch(&prepared, group.as_ref().map(Group::as_fd))?;
+        let mut launched = spawn::launch(&prepared, group.as_ref().map(Group::as_fd))?;
+        let tripwire = self.tripwire(&mut launched)?;
         // `stdio.inside` is dropped here: the child has its copy, and ours would keep the pipes open.
-        Ok(Started { launched, streams: stdio.outer, signals, closed, layers, group })
+        Ok(Started { launched, streams: stdio.outer, signals, closed, layers, group, tripwire })
+    }
+
+    /// Whoever answers for the masks that tell, if there are any.
+    fn tripwire(&self, launched: &mut Launched) -> Result<Option<Tripwire>, Failure> {
+        if !self.plan.masks.iter().any(|mask| is_wired(self.plan, mask)) {
+            return Ok(None);
+        }
+        let failed = |error| Failure::doing("cannot serve the masks over secret files", error);
+        let (tripwire, serve) = Tripwire::of(Nodes::of(self.plan, now()), launched.init().map_err(failed)?);
+        launched.serve_masks(serve).map_err(failed)?;
+        Ok(Some(tripwire))
     }
 
     /// Ends a child that has run nothing yet, and removes what was made for it.
@@ -217,14 +230,11 @@ impl Trial<'_> {
         let init =
             started.launched.init().map_err(|error| Failure::doing("cannot hold on to init", error))?;
         let standing = Standing::new().map_err(|error| Failure::doing("cannot start a thread", error))?;
-        let mut tripwire = None;
-        let mut ready = started.launched.ready(|device| {
-            let nodes = Nodes::of(self.plan, now());
-            tripwire = Some(Tripwire::serve(device, nodes, init.try_clone()?, recording.sender.clone())?);
-            Ok(())
-        })?;
-        if tripwire.is_none() {
-            self.say_that_masks_are_silent(recording)?;
+        let mut ready = started.launched.ready()?;
+        match &started.tripwire {
+            Some(tripwire) if ready.wired => tripwire.tell(recording.sender.clone()),
+            Some(_) => self.say_that_masks_are_silent(recording)?,
+            None => {}
         }
         let mut layers = started.layers;
         if let Some(layers) = &mut layers {
@@ -237,7 +247,7 @@ impl Trial<'_> {
         let notified = self.notified(standing.notified, &ready, recording, &heard, callers.clone())?;
         let network = self.network(&mut ready, recording, callers)?;
         let agent = self.agent(&mut ready, recording)?;
-        let drain = self.drain(standing.claims, &ready, recording, tripwire.is_some(), heard)?;
+        let drain = self.drain(standing.claims, &ready, recording, ready.wired, heard)?;
         let stream = |_| scanner.as_ref().map_or_else(crate::leak::nothing, LeakScanner::stream);
         let last_line = Arc::new(LastLine::default());
         let cast = Arc::new(self.recording_of_output(scanner.as_ref())?);
@@ -261,6 +271,7 @@ impl Trial<'_> {
             go: flags,
             stdio: started.streams,
             pty: ready.terminal,
+            spent: ready.spent,
             signals: started.signals,
         };
         let limits = Limits { timeout: self.policy.limits.timeout };
@@ -270,7 +281,7 @@ impl Trial<'_> {
             layers.keep(self.directory)?;
         }
         let told = notified.map(Notified::finish).unwrap_or_default();
-        let seen = tripwire.map(Tripwire::finish).unwrap_or_default();
+        let seen = started.tripwire.map(Tripwire::finish).unwrap_or_default();
         let mut traffic = network.map(Network::finish).unwrap_or_default();
         traffic.denied.extend(agent.map(Agent::finish).unwrap_or_default());
         let mut outcome = outcome.map_err(Failure::from)?;
@@ -391,12 +402,10 @@ impl Trial<'_> {
             .map_err(|error| Failure::doing("cannot answer the filter of system calls", error))
     }
 
-    /// Where there are masks that could have told.
+    /// Of masks that could have told.
     fn say_that_masks_are_silent(&self, recording: &mut Recording) -> Result<(), Failure> {
-        if self.plan.masks.iter().any(|mask| is_wired(self.plan, mask)) {
-            recording.record.gaps.push(SILENT_MASKS.to_owned());
-            self.directory.write_run(&recording.record)?;
-        }
+        recording.record.gaps.push(SILENT_MASKS.to_owned());
+        self.directory.write_run(&recording.record)?;
         Ok(())
     }
 

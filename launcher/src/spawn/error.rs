@@ -36,8 +36,6 @@ pub(crate) enum SpawnError {
     },
     /// The socket between launcher and child failed.
     Socket(io::Error),
-    /// Nobody could be made to serve the masks that tell.
-    Tripwire(io::Error),
     /// The child ended without a word.
     Gone,
 }
@@ -106,7 +104,7 @@ impl SpawnError {
             Self::MountBeneath { .. } => {
                 Some("with `--writes direct` the workspace itself is written; or unmount it for the run")
             }
-            Self::Socket(_) | Self::Tripwire(_) | Self::Gone => None,
+            Self::Socket(_) | Self::Gone => None,
         }
     }
 }
@@ -208,7 +206,6 @@ impl fmt::Display for SpawnError {
                 "cannot mount an overlay at `{directory}`: `{mount}` is mounted in it, and the kernel then refuses"
             ),
             Self::Socket(_) => write!(out, "cannot talk to the set-up process"),
-            Self::Tripwire(_) => write!(out, "cannot serve the masks over secret files"),
             Self::Gone => write!(out, "the set-up process ended without a word"),
         }
     }
@@ -217,10 +214,7 @@ impl fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Namespaces { error, .. }
-            | Self::Step { error, .. }
-            | Self::Socket(error)
-            | Self::Tripwire(error) => Some(error),
+            Self::Namespaces { error, .. } | Self::Step { error, .. } | Self::Socket(error) => Some(error),
             Self::Gone | Self::MountBeneath { .. } => None,
         }
     }

@@ -150,8 +150,9 @@ impl<'a> Mapped<'a> {
                     put(made.tree)?;
                 }
                 Step::Home(step) => {
-                    let tools = home::make(step, &prepared.memory_size, &mut put)?;
-                    handed.tools_are_shared = tools == Tools::ReadOnly;
+                    let made = home::make(step, &prepared.memory_size, &mut put)?;
+                    handed.tools_are_shared = made.tools == Tools::ReadOnly;
+                    handed.spent = made.spent;
                 }
                 _ => {}
             }
