@@ -5,6 +5,7 @@ use crate::harness::made_up::{base64_standard, github, github_checksum_holds, wo
 use crate::harness::probe::{DYNAMIC, OPENERS, RAW, STATIC};
 use crate::harness::{PYTHON, Ran, World, binary, put};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 /// Runs a script natively, where it must show the planted value, and inside, where it must not.
