@@ -36,8 +36,6 @@ pub(crate) enum SpawnError {
     },
     /// The socket between launcher and child failed.
     Socket(io::Error),
-    /// Nobody could be made to serve the masks that tell.
-    Tripwire(io::Error),
     /// The child ended without a word.
     Gone,
 }
@@ -59,6 +57,8 @@ pub(crate) enum Cause {
     NoOverlay,
     /// A directory is another one than a moment ago.
     Replaced,
+    /// A file that is to be masked is no more where it was when the run was planned.
+    Vanished,
     /// `mount_setattr` is missing.
     OldKernel,
     /// None of these.
@@ -75,6 +75,7 @@ impl SpawnError {
         let cause = match (place, error.raw_os_error()) {
             (_, Some(libc::ENOSYS)) => Some(Cause::OldKernel),
             (Place::Overlay, Some(libc::ESTALE)) => Some(Cause::Replaced),
+            (Place::Mask, Some(libc::ENOENT | libc::ENOTDIR)) => Some(Cause::Vanished),
             (Place::Overlay, Some(_)) => Some(Cause::NoOverlay),
             (Place::Proc, Some(libc::EPERM)) => Some(Cause::CoveredProc),
             // AppArmor lets the clone pass and takes the capabilities away afterwards.
@@ -103,7 +104,7 @@ impl SpawnError {
             Self::MountBeneath { .. } => {
                 Some("with `--writes direct` the workspace itself is written; or unmount it for the run")
             }
-            Self::Socket(_) | Self::Tripwire(_) | Self::Gone => None,
+            Self::Socket(_) | Self::Gone => None,
         }
     }
 }
@@ -141,6 +142,7 @@ impl Cause {
             Self::CoveredProc => "`/proc` is partly covered here, as in a container",
             Self::NoOverlay => "the kernel allows no overlay over this directory by an ordinary user",
             Self::Replaced => "the directory was replaced while the run was being set up",
+            Self::Vanished => "it was removed while the run was being set up",
             Self::OldKernel => "this kernel is older than Linux 5.12",
             Self::Unknown => "the kernel or a security module forbids user namespaces here",
         }
@@ -169,7 +171,7 @@ impl Cause {
                  or `--isolation landlock` or `--isolation preload` for a weaker mode"
             }
             Self::NoOverlay => "with `--writes direct` the workspace itself is written",
-            Self::Replaced => "start the run again",
+            Self::Replaced | Self::Vanished => "start the run again",
             Self::OldKernel => {
                 "use Linux 5.12 or newer, or `--isolation landlock` or `--isolation preload` for a weaker mode"
             }
@@ -204,7 +206,6 @@ impl fmt::Display for SpawnError {
                 "cannot mount an overlay at `{directory}`: `{mount}` is mounted in it, and the kernel then refuses"
             ),
             Self::Socket(_) => write!(out, "cannot talk to the set-up process"),
-            Self::Tripwire(_) => write!(out, "cannot serve the masks over secret files"),
             Self::Gone => write!(out, "the set-up process ended without a word"),
         }
     }
@@ -213,11 +214,28 @@ impl fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Namespaces { error, .. }
-            | Self::Step { error, .. }
-            | Self::Socket(error)
-            | Self::Tripwire(error) => Some(error),
+            Self::Namespaces { error, .. } | Self::Step { error, .. } | Self::Socket(error) => Some(error),
             Self::Gone | Self::MountBeneath { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_went_away_is_named_and_the_run_is_to_be_started_again() {
+        let gone = io::Error::from_raw_os_error(libc::ENOENT);
+        let error = SpawnError::step(Place::Mask, gone, b"/etc/group.4711".to_vec());
+        let said = error.to_string();
+        assert!(
+            said.contains("`/etc/group.4711`") && said.contains("while the run was being set up"),
+            "{said}"
+        );
+        assert_eq!(error.hint(), Some("start the run again"));
+        let forbidden = io::Error::from_raw_os_error(libc::EACCES);
+        let error = SpawnError::step(Place::Mask, forbidden, b"/etc/group".to_vec());
+        assert_eq!(error.hint(), None);
     }
 }

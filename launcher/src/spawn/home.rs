@@ -35,15 +35,23 @@ pub(super) enum Tools {
     ReadOnly,
 }
 
+/// What was made.
+pub(super) struct Made {
+    pub(super) tools: Tools,
+    /// What the home and the toolchains were made of: see [`super::report::Handed`].
+    pub(super) spent: [Option<OwnedFd>; 2],
+}
+
 /// Gives the home and then each of its toolchains to `put`, detached.
 pub(super) fn make(
     step: &HomeStep<'_>,
     size: &CString,
     put: &mut dyn FnMut(OwnedFd) -> Result<(), Failure>,
-) -> Result<Tools, Failure> {
-    put(own(step, size).map_err(Place::Home.failed_at(&step.at))?)?;
+) -> Result<Made, Failure> {
+    let (home, skeleton) = own(step, size).map_err(Place::Home.failed_at(&step.at))?;
+    put(home)?;
     if step.tools.is_empty() {
-        return Ok(Tools::Writable);
+        return Ok(Made { tools: Tools::Writable, spent: [skeleton, None] });
     }
     let above = match overlay::make(&step.pinned.tools, size) {
         Ok(made) => Some(made.tree),
@@ -74,12 +82,12 @@ pub(super) fn make(
     if attached {
         unmount(step.at.as_c_str(), UnmountFlags::DETACH).map_err(Place::Home.failed_at(&step.at))?;
     }
-    Ok(tools)
+    Ok(Made { tools, spent: [skeleton, above.filter(|_| !attached)] })
 }
 
 /// The home itself: mount points, copies and links in memory, and above them the layer on disk, where
-/// caches of hundreds of megabytes can go.
-fn own(step: &HomeStep<'_>, size: &CString) -> io::Result<OwnedFd> {
+/// caches of hundreds of megabytes can go. Second the former by itself, where it is still detached.
+fn own(step: &HomeStep<'_>, size: &CString) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
     let skeleton = overlay::memory(size)?;
     // What fsmount gives is good for names beneath it only.
     let root = rustix::fs::openat(&skeleton, c".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -88,11 +96,11 @@ fn own(step: &HomeStep<'_>, size: &CString) -> io::Result<OwnedFd> {
     for point in &step.points {
         put(&skeleton, point)?;
     }
-    let Some(written) = &step.pinned.own else { return Ok(skeleton) };
+    let Some(written) = &step.pinned.own else { return Ok((skeleton, None)) };
     // Opened before the skeleton lies over a home that the record may be in.
     let (upper, work) = overlay::open(written)?;
     if let Ok(made) = overlay::mount(&skeleton, &upper, &work) {
-        return Ok(made);
+        return Ok((made, Some(skeleton)));
     }
     attach_for_a_moment(&skeleton, step)?;
     let made = match overlay::mount(&skeleton, &upper, &work) {
@@ -101,7 +109,7 @@ fn own(step: &HomeStep<'_>, size: &CString) -> io::Result<OwnedFd> {
         other => other?,
     };
     unmount(step.at.as_c_str(), UnmountFlags::DETACH)?;
-    Ok(made)
+    Ok((made, None))
 }
 
 /// The part of a path that lies beneath a directory.

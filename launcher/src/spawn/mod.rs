@@ -5,6 +5,7 @@
 //! the supervisor gives the word.
 
 mod agent;
+mod covers;
 mod doors;
 mod error;
 mod home;
@@ -21,7 +22,9 @@ mod tripwire;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
 
+use crossbeam_channel::{Receiver, bounded};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
@@ -42,6 +45,16 @@ pub(crate) struct Launched {
     pid: i32,
     pidfd: OwnedFd,
     control: OwnedFd,
+    /// From the thread that listens first, where there is one.
+    first: Option<Receiver<First>>,
+}
+
+/// What the child said first.
+#[derive(Debug)]
+struct First {
+    doors: Option<Openings>,
+    /// What ended the listening. `None`: the device of the masks, which is being served.
+    last: Option<io::Result<Report>>,
 }
 
 /// A child behind its walls, waiting for the word.
@@ -63,6 +76,11 @@ pub(crate) struct Ready {
     pub agent: Option<OwnedFd>,
     /// Whether toolchains of the home are the host's own, read-only, because no overlay could be made.
     pub tools_are_shared: bool,
+    /// Whether the masks tell of attempts.
+    pub wired: bool,
+    /// Mounts that were only needed to make others. To let go of one takes the kernel a moment, so that is for
+    /// when the command runs.
+    pub spent: Vec<OwnedFd>,
     /// The sockets of the guest's network, where it reaches further than itself.
     pub doors: Option<Openings>,
 }
@@ -89,7 +107,7 @@ pub(crate) fn launch(prepared: &Prepared<'_>, group: Option<BorrowedFd<'_>>) -> 
                 // A child that is gone by now has said why.
                 let _ = ids::map_all(pid, ours.as_fd());
             }
-            Ok(Launched { pid, pidfd, control: ours })
+            Ok(Launched { pid, pidfd, control: ours, first: None })
         }
         Cloned::Child => {
             // Our copy of the launcher's end would keep alive what was sent to it, after it is gone itself.
@@ -119,22 +137,54 @@ impl Launched {
         Ok(())
     }
 
-    /// Waits until every wall stands. `serve` gets the device of the masks that tell, if the child could
-    /// mount them: the child waits for the kernel's questions about them to be answered.
+    /// Listens to the child in a thread of its own, up to the device of the masks that tell, which `serve`
+    /// serves there: the child waits for the kernel's questions about them to be answered, and the launcher
+    /// has other things to do meanwhile.
+    ///
+    /// # Errors
+    /// When there is no thread or descriptor to be had.
+    pub(crate) fn serve_masks(&mut self, serve: impl FnOnce(OwnedFd) + Send + 'static) -> io::Result<()> {
+        let control = self.control.try_clone()?;
+        let (sender, first) = bounded(1);
+        let listen = move || {
+            let mut doors = None;
+            let last = loop {
+                match report::receive(control.as_fd()) {
+                    Ok(Report::Doors(listeners, sockets)) => doors = doors::openings(listeners, sockets),
+                    Ok(Report::Tripwire(device)) => {
+                        // Somebody waits for it; else the child is being ended.
+                        let _ = sender.send(First { doors, last: None });
+                        drop(control);
+                        return serve(device);
+                    }
+                    other => break other,
+                }
+            };
+            let _ = sender.send(First { doors, last: Some(last) });
+        };
+        thread::Builder::new().name("tripwire".to_owned()).spawn(listen)?;
+        self.first = Some(first);
+        Ok(())
+    }
+
+    /// Waits until every wall stands.
     ///
     /// # Errors
     /// The step that failed, where, and why.
-    pub(crate) fn ready(self, mut serve: impl FnMut(OwnedFd) -> io::Result<()>) -> Result<Ready, SpawnError> {
-        let mut doors = None;
+    pub(crate) fn ready(self) -> Result<Ready, SpawnError> {
+        let (mut doors, mut wired, mut last) = (None, false, None);
+        if let Some(first) = self.first {
+            let first = first.recv().map_err(|_| SpawnError::Gone)?;
+            (doors, wired, last) = (first.doors, first.last.is_none(), first.last);
+        }
         let report = loop {
-            match report::receive(self.control.as_fd()).map_err(SpawnError::Socket)? {
-                Report::Doors(listeners, sockets) => doors = doors::openings(listeners, sockets),
-                Report::Tripwire(device) => serve(device).map_err(SpawnError::Tripwire)?,
-                other => break other,
+            match last.take().unwrap_or_else(|| report::receive(self.control.as_fd())) {
+                Ok(Report::Doors(listeners, sockets)) => doors = doors::openings(listeners, sockets),
+                other => break other.map_err(SpawnError::Socket)?,
             }
         };
         match report {
-            Report::Ready(Handed { ring, terminal, upper, agent, tools_are_shared }) => Ok(Ready {
+            Report::Ready(Handed { ring, terminal, upper, agent, spent, tools_are_shared }) => Ok(Ready {
                 pid: self.pid,
                 pidfd: self.pidfd,
                 control: self.control,
@@ -143,6 +193,8 @@ impl Launched {
                 upper,
                 agent,
                 tools_are_shared,
+                wired,
+                spent: spent.into_iter().flatten().collect(),
                 doors,
             }),
             Report::Failed { place, error, path } => Err(SpawnError::step(place, error, path)),

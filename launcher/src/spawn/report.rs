@@ -194,13 +194,23 @@ pub(super) struct Handed<T> {
     pub(super) upper: Option<T>,
     /// The socket of the ssh-agent.
     pub(super) agent: Option<T>,
+    /// Detached mounts that nobody needs any more. The last close of one waits for every processor, and the
+    /// child has no time for that.
+    pub(super) spent: [Option<T>; 2],
     /// Whether toolchains of the home are the host's own, read-only.
     pub(super) tools_are_shared: bool,
 }
 
 impl<T> Default for Handed<T> {
     fn default() -> Self {
-        Self { ring: None, terminal: None, upper: None, agent: None, tools_are_shared: false }
+        Self {
+            ring: None,
+            terminal: None,
+            upper: None,
+            agent: None,
+            spent: [None, None],
+            tools_are_shared: false,
+        }
     }
 }
 
@@ -211,13 +221,14 @@ impl Handed<OwnedFd> {
             terminal: self.terminal.as_ref().map(AsFd::as_fd),
             upper: self.upper.as_ref().map(AsFd::as_fd),
             agent: self.agent.as_ref().map(AsFd::as_fd),
+            spent: self.spent.each_ref().map(|spent| spent.as_ref().map(AsFd::as_fd)),
             tools_are_shared: self.tools_are_shared,
         }
     }
 }
 
 /// How many those can be.
-const HANDED: usize = 4;
+const HANDED: usize = 6;
 /// How many descriptors can come with one message: the kernel takes 253.
 pub(super) const DESCRIPTORS: usize = 240;
 /// A bit above those of the descriptors.
@@ -225,7 +236,8 @@ const TOOLS_ARE_SHARED: i32 = 1 << 16;
 
 /// Tells the launcher, with the descriptors. The value says which came, a bit each in the order of the fields.
 pub(super) fn send_ready(control: BorrowedFd<'_>, handed: &Handed<BorrowedFd<'_>>) -> io::Result<()> {
-    let all = [handed.ring, handed.terminal, handed.upper, handed.agent];
+    let [skeleton, tools] = handed.spent;
+    let all = [handed.ring, handed.terminal, handed.upper, handed.agent, skeleton, tools];
     let (mut sent, mut count) = ([control; HANDED], 0);
     let mut value = if handed.tools_are_shared { TOOLS_ARE_SHARED } else { 0 };
     for (bit, descriptor) in all.into_iter().enumerate() {
@@ -311,6 +323,7 @@ pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Report> {
                 terminal: next(1),
                 upper: next(2),
                 agent: next(3),
+                spent: [next(4), next(5)],
                 tools_are_shared,
             })
         }

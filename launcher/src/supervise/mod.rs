@@ -39,6 +39,8 @@ pub(crate) struct Running {
     pub(crate) stdio: Outer,
     /// The master of the inner terminal.
     pub(crate) pty: Option<OwnedFd>,
+    /// What nobody needs once the command runs.
+    pub(crate) spent: Vec<OwnedFd>,
     /// Blocked since before clone.
     pub(crate) signals: Signals,
 }

@@ -25,7 +25,7 @@ pub(crate) fn supervise(
     inspection: Inspection<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, SuperviseError> {
-    let Running { control, init, go, stdio, pty, signals } = running;
+    let Running { control, init, go, stdio, pty, spent, signals } = running;
     // First of all, so that every way out ends the tree.
     let init = Init { pidfd: init, is_gone: false };
     let (sender, mailbox) = mailbox().map_err(SuperviseError::Prepare)?;
@@ -116,6 +116,7 @@ pub(crate) fn supervise(
         lost_output: None,
     };
     watch.say(tag::GO, go);
+    drop(spent);
     let outcome = watch.run();
     if let Some(copy) = copy {
         if let Some(tee) = tee {

@@ -9,11 +9,13 @@ pub(crate) mod control;
 pub(crate) mod descriptors;
 #[cfg(test)]
 pub(crate) mod fake_init;
+pub(crate) mod heap;
 pub(crate) mod landlock;
 pub(crate) mod loopback;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod open_file;
+pub(crate) mod own_network;
 pub(crate) mod pidfd;
 pub(crate) mod pidns;
 pub(crate) mod privileges;

@@ -45,7 +45,13 @@ impl Guard {
             // be watched or read is as good as lost. A namespace that is torn down changes too, and then
             // there is nothing left to kill.
             let lost = loop {
-                match await_change(&mounts).and_then(|()| first_lost(&mut mounts, &masks)) {
+                match await_change(&mounts, &init) {
+                    // Whoever holds the file holds the namespace, and would be kept by the kernel's tidying it.
+                    Ok(Change::End) => return,
+                    Ok(Change::Mounts) => {}
+                    Err(_) => break None,
+                }
+                match first_lost(&mut mounts, &masks) {
                     Ok(None) => {}
                     Ok(lost) => break lost,
                     Err(_) => break None,
@@ -65,14 +71,26 @@ impl Guard {
     }
 }
 
+/// What the guard waits for.
+enum Change {
+    /// Some mount came or went.
+    Mounts,
+    /// Init is gone.
+    End,
+}
+
 /// Waits for the next change since the file was opened or waited for.
-fn await_change(mounts: &File) -> io::Result<()> {
+fn await_change(mounts: &File, init: &OwnedFd) -> io::Result<Change> {
     loop {
-        let mut polled = [PollFd::from_borrowed_fd(mounts.as_fd(), PollFlags::PRI)];
+        let mut polled =
+            [PollFd::from_borrowed_fd(mounts.as_fd(), PollFlags::PRI), PollFd::new(init, PollFlags::IN)];
         match poll(&mut polled, None) {
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
-            Ok(_) => return Ok(()),
+            Ok(_) if polled.iter().any(|polled| polled.revents().contains(PollFlags::PRI)) => {
+                return Ok(Change::Mounts);
+            }
+            Ok(_) => return Ok(Change::End),
         }
     }
 }

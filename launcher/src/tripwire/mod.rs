@@ -14,12 +14,12 @@ mod serve;
 mod wire;
 mod witness;
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread;
 
-use crate::audit::Sender;
+use crossbeam_channel::bounded;
+
+use crate::audit;
 
 pub(crate) use node::{Nodes, is_wired};
 pub(crate) use witness::Seen;
@@ -28,20 +28,28 @@ pub(crate) use witness::Seen;
 #[derive(Debug)]
 pub(crate) struct Tripwire {
     witness: witness::Bench,
+    log: crossbeam_channel::Sender<audit::Sender>,
 }
 
 impl Tripwire {
-    /// Serves the mount behind `device`. `init` is the pidfd of the first process inside.
-    ///
-    /// # Errors
-    /// When there are no threads or descriptors to be had.
-    pub(crate) fn serve(device: OwnedFd, nodes: Nodes, init: OwnedFd, sender: Sender) -> io::Result<Self> {
-        let (device, nodes) = (Arc::new(device), Arc::new(nodes));
-        let witness = witness::Witness::new(Arc::clone(&device), Arc::clone(&nodes), init, sender);
-        let (witness, desk) = witness::on_call(witness);
-        let server = serve::Server { device, nodes, witness: desk };
-        thread::Builder::new().name("tripwire".to_owned()).spawn(move || server.run())?;
-        Ok(Self { witness })
+    /// Of a mount that is not there yet; and what serves it, in a thread of its own, once its device is: the
+    /// set-up child cannot go on before the kernel's first questions are answered, and then the log may not be
+    /// there yet. `init` is the pidfd of the first process inside.
+    pub(crate) fn of(nodes: Nodes, init: OwnedFd) -> (Self, impl FnOnce(OwnedFd) + Send) {
+        let (witness, desk) = witness::on_call();
+        let (log, told) = bounded(1);
+        let serve = move |device: OwnedFd| {
+            let (device, nodes) = (Arc::new(device), Arc::new(nodes));
+            let witness = witness::Witness::new(Arc::clone(&device), Arc::clone(&nodes), init, told);
+            serve::Server { device, nodes, witness: desk(witness) }.run();
+        };
+        (Self { witness, log }, serve)
+    }
+
+    /// From now on attempts can be answered, because they can be told.
+    pub(crate) fn tell(&self, log: audit::Sender) {
+        // There is room for it; and a server that is gone has nothing to tell.
+        let _ = self.log.send(log);
     }
 
     /// What was seen. Everybody inside has ended: no attempt is being made any more.

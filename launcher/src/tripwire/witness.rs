@@ -38,13 +38,13 @@ pub(super) struct Bench {
     called: Receiver<JoinHandle<Seen>>,
 }
 
-/// A witness that is called in by the first attempt.
-pub(super) fn on_call(witness: Witness) -> (Bench, Desk) {
+/// The bench now, and the desk once there is a witness, who is called in by the first attempt.
+pub(super) fn on_call() -> (Bench, impl FnOnce(Witness) -> Desk + Send) {
     // Without a limit of its own: each attempt is a thread of the guest's that waits.
     let (attempts, inbox) = unbounded();
     let (call, called) = bounded(1);
     let bench = Bench { attempts: attempts.clone(), called };
-    (bench, Desk { attempts, waiting: Some((witness, inbox)), called: call })
+    (bench, move |witness| Desk { attempts, waiting: Some((witness, inbox)), called: call })
 }
 
 impl Desk {
@@ -109,34 +109,42 @@ pub(super) struct Witness {
     device: Arc<OwnedFd>,
     nodes: Arc<Nodes>,
     init: OwnedFd,
-    sender: audit::Sender,
+    log: Receiver<audit::Sender>,
     seen: Seen,
 }
 
 impl Witness {
-    pub(super) fn new(device: Arc<OwnedFd>, nodes: Arc<Nodes>, init: OwnedFd, sender: audit::Sender) -> Self {
-        Self { device, nodes, init, sender, seen: Seen::default() }
+    /// `log` gives the way to the log, once there is one.
+    pub(super) fn new(
+        device: Arc<OwnedFd>,
+        nodes: Arc<Nodes>,
+        init: OwnedFd,
+        log: Receiver<audit::Sender>,
+    ) -> Self {
+        Self { device, nodes, init, log, seen: Seen::default() }
     }
 
     /// Until it is told to finish, or nobody can tell it anything.
     pub(super) fn run(mut self, inbox: &Receiver<Word>) -> Seen {
+        let log = self.log.recv().ok();
         while let Ok(Word::Attempt(attempt)) = inbox.recv() {
             let nodes = Arc::clone(&self.nodes);
             // The server has looked it up; without a node there is nothing to tell.
-            if let Some(node) = nodes.get(attempt.node) {
-                self.tell(node, &attempt);
+            if let (Some(node), Some(log)) = (nodes.get(attempt.node), &log) {
+                self.tell(log, node, &attempt);
             }
             let granted = Body::opened();
             let result = match attempt.deed {
-                Deed::Read => Ok(granted.bytes()),
-                Deed::Refused | Deed::Listed | Deed::Beneath(_) => Err(libc::EACCES),
+                Deed::Read if log.is_some() => Ok(granted.bytes()),
+                // Without a log there is no run, and nobody who could ask.
+                Deed::Read | Deed::Refused | Deed::Listed | Deed::Beneath(_) => Err(libc::EACCES),
             };
             answer(&self.device, attempt.unique, result);
         }
         self.seen
     }
 
-    fn tell(&mut self, node: &Node, attempt: &Attempt) {
+    fn tell(&mut self, log: &audit::Sender, node: &Node, attempt: &Attempt) {
         let process = self.look(attempt.thread);
         let (action, path) = match &attempt.deed {
             Deed::Read => (Action::SecretFileRead, node.path.clone()),
@@ -145,7 +153,7 @@ impl Witness {
             Deed::Beneath(name) => (Action::SecretFileDenied, beneath(&node.path, name)),
         };
         self.count(&process, if self.seen.touched.len() < TOLD_APART { &path } else { &node.path });
-        self.sender.send(
+        log.send(
             Event::new(SystemTime::now(), action, Provider::Tripwire)
                 .process(process)
                 .file(path)

@@ -1,6 +1,7 @@
 //! Owns the pass itself: who reads which file, and what is seen in one.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,6 +22,8 @@ pub(super) const UNIT: usize = 256;
 const FEW: usize = 4096;
 /// Read at a time.
 const CHUNK: usize = 256 * 1024;
+/// Nor less than this.
+const SMALLEST: usize = 4096;
 /// A larger file is not read at each start: a few seconds are what a person waits.
 const LARGEST: u64 = 4 << 30;
 
@@ -106,18 +109,24 @@ impl Search<'_> {
         // A directory that cannot be read was found by the walk, and is blocked.
         let Ok(directory) = open_directory(self.root, unit.directory, Extent::AllMounts) else { return };
         let at = join(self.at, unit.directory);
+        let covered = self.covered_in(&at);
         for name in unit.names {
+            if covered.contains(name) {
+                continue;
+            }
             match self.verdict(directory.as_fd(), name, buffer, &mut seen.tally) {
                 Verdict::Nothing => {}
                 Verdict::Clean(number) => seen.tally.clean.extend(number),
-                Verdict::Holds(secret, sight) => {
-                    let path = join(&at, name);
-                    if !self.covered.contains(path.as_slice()) {
-                        seen.hits.push(Hit { path, secret, sight });
-                    }
-                }
+                Verdict::Holds(secret, sight) => seen.hits.push(Hit { path: join(&at, name), secret, sight }),
             }
         }
+    }
+
+    /// The names in one directory that are covered, which is mostly none.
+    fn covered_in(&self, at: &[u8]) -> Vec<&[u8]> {
+        let beneath = [at, b"/"].concat();
+        let behind = self.covered.range::<[u8], _>((Bound::Included(beneath.as_slice()), Bound::Unbounded));
+        behind.map_while(|path| path.strip_prefix(beneath.as_slice())).collect()
     }
 
     fn verdict(
@@ -157,6 +166,11 @@ impl Search<'_> {
         }
         tally.files += 1;
         tally.bytes += u64::try_from(stat.st_size).unwrap_or(0);
+        // No larger than the file and the end behind it: a fresh page costs more than to read a small file.
+        let size = usize::try_from(stat.st_size).map_or(CHUNK, |size| (size + 1).clamp(SMALLEST, CHUNK));
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
         match self.first_hit(&file, buffer) {
             // Another file may have come to stand at this name since the first look.
             Ok(None) => Verdict::Clean(number.filter(|_| {
@@ -168,12 +182,11 @@ impl Search<'_> {
     }
 
     /// Reads the file up to the first real value.
-    fn first_hit(&self, file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<Option<SecretId>, Errno> {
+    fn first_hit(&self, file: &OwnedFd, buffer: &mut [u8]) -> Result<Option<SecretId>, Errno> {
         let scanner = self.redactor.scanner();
         let mut state = scanner.stream();
-        buffer.resize(CHUNK, 0);
         loop {
-            match rustix::io::read(file, &mut buffer[..]) {
+            match rustix::io::read(file, &mut *buffer) {
                 Ok(0) => return Ok(None),
                 Ok(count) => {
                     if let Some(hit) = state.feed(scanner, buffer.get(..count).unwrap_or_default()) {

@@ -89,7 +89,7 @@ fn prepare(config: &Value, inherited: InheritedSignals) -> Result<Running, Box<d
     };
     drop((theirs, inside, slave));
     let init = pidfd_open(pid, PidfdFlags::empty())?;
-    Ok(Running { control: ours, init, go: 0, stdio: outer, pty: master, signals })
+    Ok(Running { control: ours, init, go: 0, stdio: outer, pty: master, spent: Vec::new(), signals })
 }
 
 fn pair() -> Result<(Option<OwnedFd>, Option<OwnedFd>), Errno> {

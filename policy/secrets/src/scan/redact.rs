@@ -5,10 +5,12 @@
 //! know is not to be shown at all. Whether the bytes are text, so that other bytes may stand there, is the
 //! caller's to judge.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding as Alphabet};
+use once_cell::race::OnceBox;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::needles::{self, Needle};
@@ -54,12 +56,18 @@ pub enum Redacted {
 pub struct Redactor<'a> {
     registry: &'a Registry,
     scanner: Scanner,
+    /// Made at the first hit: most passes over files have none.
+    spellings: OnceBox<Spellings>,
+}
+
+/// Every way in which a value is written, and the same way of writing its synthetic.
+struct Spellings {
     spelled: Table,
     counterparts: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-impl<'a> Redactor<'a> {
-    pub(crate) fn new(registry: &'a Registry, scanner: Scanner) -> Self {
+impl Spellings {
+    fn of(registry: &Registry) -> Self {
         let mut counterparts = BTreeMap::new();
         let mut spelled: Vec<Needle> = Vec::new();
         for (id, real, synthetic) in registry.shown() {
@@ -71,7 +79,13 @@ impl<'a> Redactor<'a> {
                 }
             }
         }
-        Self { registry, scanner, spelled: Table::build(spelled), counterparts }
+        Self { spelled: Table::build(spelled), counterparts }
+    }
+}
+
+impl<'a> Redactor<'a> {
+    pub(crate) fn new(registry: &'a Registry, scanner: Scanner) -> Self {
+        Self { registry, scanner, spellings: OnceBox::new() }
     }
 
     /// The scanner whose hits these are: what it finds nothing in needs no redaction.
@@ -101,12 +115,13 @@ impl<'a> Redactor<'a> {
         if self.first(body, 0).is_none() {
             return Redacted::Untouched;
         }
+        let Spellings { spelled, counterparts } =
+            self.spellings.get_or_init(|| Box::new(Spellings::of(self.registry)));
         let mut ids = Vec::new();
         let mut bytes = Vec::with_capacity(body.len());
         let mut done = 0;
-        while let Some(found) = self.spelled.find_longest(body, done) {
-            let Some(other) = self.counterparts.get(body.get(found.start..found.end).unwrap_or_default())
-            else {
+        while let Some(found) = spelled.find_longest(body, done) {
+            let Some(other) = counterparts.get(body.get(found.start..found.end).unwrap_or_default()) else {
                 break;
             };
             bytes.extend_from_slice(&body[done..found.start]);
@@ -196,7 +211,7 @@ impl<'a> Redactor<'a> {
     }
 }
 
-impl Drop for Redactor<'_> {
+impl Drop for Spellings {
     fn drop(&mut self) {
         for (mut written, _) in core::mem::take(&mut self.counterparts) {
             written.zeroize();
@@ -261,7 +276,7 @@ impl core::fmt::Debug for Redacted {
 
 impl core::fmt::Debug for Redactor<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Redactor({} spellings)", self.counterparts.len())
+        write!(f, "Redactor({:?})", self.scanner)
     }
 }
 
