@@ -482,6 +482,20 @@ mod tests {
     }
 
     #[test]
+    fn armour_without_an_end_hides_no_key() {
+        let mut stream = RunKey::from_bytes([6; 32]).keyed("armour", b"", 0);
+        let body = data_encoding::BASE64.encode(&stream.bytes(60));
+        let end = ["-----END ", "PRIVATE KEY-----"].concat();
+        let text = |end: &str| {
+            ["head = '-----BEGIN ';\n-----BEGIN PRIVATE KEY-----\n", &body, "\n", end, "\n"].concat()
+        };
+        let found = detect(text(&end).as_bytes(), Subject::default());
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].kind, found[0].confidence), ("private-key", Confidence::High));
+        assert!(detect(text("").as_bytes(), Subject::default()).is_empty());
+    }
+
+    #[test]
     fn parts_hold_what_the_whole_holds() {
         let mut stream = RunKey::from_bytes([4; 32]).keyed("parts", b"", 0);
         let (mut cuts, mut brackets, mut count) = (0, 0, 0);
