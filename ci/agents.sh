@@ -36,11 +36,12 @@ install() {
   printf 'install %s\n' "$name" >&2
   rm -rf "$at"
   mkdir -p "$at"
+  # Whoever asks whether this worked switches `set -e` off in here.
   case $kind in
     npm) npm install --prefix "$at" --no-fund --no-audit --no-save --loglevel=error "$what" >&2 ;;
     pip) /usr/bin/python3 -m venv "$at" && "$at/bin/python" -m pip install -q --disable-pip-version-check "$what" >&2 ;;
     list) /usr/bin/python3 -m venv "$at" && "$at/bin/python" -m pip install -q --disable-pip-version-check --no-deps -r "$what" >&2 ;;
-  esac
+  esac || return
   printf '%s\n' "$wanted" >"$at/installed"
 }
 

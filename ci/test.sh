@@ -59,9 +59,20 @@ set_up_packages() {
 
 set_up_rust() {
   [[ ! -f $HOME/.cargo/env ]] || . "$HOME/.cargo/env"
-  command -v cargo >/dev/null || die "no cargo: see https://rustup.rs"
-  cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || die "no rustfmt: rustup component add rustfmt"
-  cargo clippy --version >/dev/null 2>&1 || rustup component add clippy || die "no clippy: rustup component add clippy"
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  command -v cargo >/dev/null || die "no cargo: install Rust $wanted or later for $(id -un), see https://rustup.rs"
+  # A distribution's may be years old, and says only that it cannot read the manifest.
+  found=$(cargo --version | cut -d ' ' -f 2)
+  [[ $(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1) == "$wanted" ]] ||
+    die "$(command -v cargo) is $found, too old: install Rust $wanted or later for $(id -un), see https://rustup.rs"
+  cargo fmt --version >/dev/null 2>&1 || add_component rustfmt
+  cargo clippy --version >/dev/null 2>&1 || add_component clippy
+}
+
+add_component() {
+  command -v rustup >/dev/null || die "no $1: install it from where $(command -v cargo) is from"
+  rustup component add "$1" || die "no $1: rustup component add $1"
 }
 
 # The client libraries that must take a synthetic for what it looks like. Kept between runs.

@@ -28,6 +28,7 @@ mod installers;
 mod landlock;
 mod leak;
 mod limits;
+mod names;
 mod namespaces;
 mod notify;
 mod overlay;

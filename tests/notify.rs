@@ -1,6 +1,7 @@
 //! Somebody is told that a run waits: by Slack, Linear, a server or a program, whatever those answer; and a
 //! notice that fails loses nothing.
 
+use crate::harness::documented::missing_keys;
 use crate::harness::made_up;
 use crate::harness::server::Server;
 use crate::harness::shield::Shield;
@@ -222,6 +223,9 @@ fn a_webhook_gets_the_documented_form_and_its_secret_is_a_file() {
     assert_eq!(text(&got[0], "/headers/content-type"), "application/json");
     let body: Value = serde_json::from_str(text(&got[0], "/body")).expect("JSON");
     assert_eq!((&body["version"], &body["event"]), (&json!(1), &json!("held")));
+    assert_eq!(missing_keys("Notices", &body, ""), [""; 0], "{body}");
+    // The twin: what the document does not name is found.
+    assert_eq!(missing_keys("Notices", &json!({"held": [], "made_up": 1}), ""), ["made_up"]);
     assert_eq!(body["run_id"], run_of(&ran));
     assert_eq!(body["workspace"], world.project.display().to_string());
     assert_eq!((&body["verdict"], &body["held_count"]), (&json!("hold"), &json!(1)));
@@ -305,6 +309,7 @@ fn each_is_told_of_what_they_asked_for_and_of_nothing_else() {
         if let Some(event) = expected {
             let body: Value = serde_json::from_str(text(&got[0], "/body")).expect("JSON");
             assert_eq!(body["event"], event, "{ran}");
+            assert_eq!(missing_keys("Notices", &body, ""), [""; 0], "{body}");
             assert_eq!(ran.code(), Some(if event == "leak" { 120 } else { 121 }), "{ran}");
             if event == "leak" {
                 assert_eq!(body["leaks"][0]["name"], "GITHUB_TOKEN", "{ran}");

@@ -132,25 +132,24 @@ fn two_thousand_processes_at_once_are_all_on_record() {
     assert!(soon(|| running_with(&marker).is_empty()), "something of it is left");
 }
 
-/// What a run could leave beside its own record.
-fn leavings(world: &World) -> BTreeSet<PathBuf> {
-    let named = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // A file that somebody else on the machine puts there (a build of it, a log) is none of ours, nor is
-        // what other tests make.
-        let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
-        let is_tests = ["-world-", "-test", "-audit-", "-layers-"].iter().any(|part| name.contains(part));
-        name.contains("shieldrun") && !is_tests && !is_file
-    };
+/// What a run makes in places that all have, and that must be its own.
+const MARKED: &str = "/tmp/MARKER /dev/shm/MARKER";
+
+/// What the runs of this world left beside their records. Others run on this machine at the same time, and what
+/// those leave is theirs: `marker` is in the name of each file that these runs made in a place of all.
+fn leavings(world: &World, marker: &str) -> BTreeSet<PathBuf> {
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut found = BTreeSet::new();
     for at in ["/tmp", "/var/tmp", "/dev/shm"] {
-        found.extend(entries(Path::new(at)).into_iter().filter(named));
+        found.extend(entries(Path::new(at)).into_iter().filter(|path| name(path).contains(marker)));
     }
+    let runs: Vec<_> = entries(&world.state.join("shieldrun/runs")).iter().map(name).collect();
+    let is_own = |path: &PathBuf| runs.iter().any(|run| name(path).contains(run));
     let mut groups = vec![PathBuf::from("/sys/fs/cgroup")];
     while let Some(group) = groups.pop() {
         let below: Vec<_> =
             entries(&group).into_iter().filter(|path| path.is_dir() && !path.is_symlink()).collect();
-        found.extend(below.iter().filter(|path| named(path)).cloned());
+        found.extend(below.iter().filter(|path| is_own(path)).cloned());
         groups.extend(below);
     }
     let own = world.root().display().to_string();
@@ -167,13 +166,14 @@ fn one_run_after_another_leaves_nothing_but_its_record() {
     let world = World::new();
     let count = if is_full() { 1000 } else { 20 };
     let marker = format!("86406.{}", std::process::id());
-    let script = format!("setsid sleep {marker} & {READS}; echo done");
-    let (home, before) = (listing(&world.home), leavings(&world));
+    let script =
+        format!("setsid sleep {marker} & touch {MARKED}; {READS}; echo done").replace("MARKER", &marker);
+    let home = listing(&world.home);
     for _ in 0..count {
         world.bash(&script).run().expect_clean().expect_text("done\n");
     }
     assert!(soon(|| running_with(&marker).is_empty()), "a process is left");
-    assert_eq!(before, leavings(&world));
+    assert_eq!(leavings(&world, &marker), BTreeSet::new());
     let changed = difference(&home, &listing(&world.home));
     assert!(changed.is_empty(), "{changed:#?}");
     assert_eq!(entries(&world.state.join("shieldrun/runs")).len(), count);
@@ -183,11 +183,12 @@ fn one_run_after_another_leaves_nothing_but_its_record() {
 fn sixty_four_runs_side_by_side_do_not_meet_and_stay_small() {
     const RUNS: usize = 64;
     let world = World::new();
-    let (home, before) = (listing(&world.home), leavings(&world));
+    let home = listing(&world.home);
     let marker = format!("86407.{}", std::process::id());
     let script = format!(
-        "setsid sleep {marker} & {READS}; echo $$ > own; sleep 0.2; echo ready; read go; cat own | grep -c .; echo done"
-    );
+        "setsid sleep {marker} & touch {MARKED}; {READS}; echo $$ > own; sleep 0.2; echo ready; read go; cat own | grep -c .; echo done"
+    )
+    .replace("MARKER", &marker);
     let mut all: Vec<_> = (0..RUNS)
         .map(|_| {
             let run = world.bash(&script).with(["--review", "always"]).at_most(Duration::from_secs(180));
@@ -210,7 +211,7 @@ fn sixty_four_runs_side_by_side_do_not_meet_and_stay_small() {
     eprintln!("memory of {RUNS} launchers side by side: at most {most} KiB each");
     assert!(most > 0 && most < 16 << 10, "{memory:?} KiB");
     assert!(soon(|| running_with(&marker).is_empty()), "a process is left");
-    assert_eq!(before, leavings(&world));
+    assert_eq!(leavings(&world, &marker), BTreeSet::new());
     let changed = difference(&home, &listing(&world.home));
     assert!(changed.is_empty(), "{changed:#?}");
     assert_eq!(entries(&world.state.join("shieldrun/runs")).len(), RUNS);

@@ -136,6 +136,12 @@ pub(crate) enum Action {
         /// A secret on the command line, to be looked for.
         #[arg(long, hide = true)]
         argument: Option<String>,
+        /// For the process in a network of its own.
+        #[arg(long, hide = true)]
+        internet: Option<PathBuf>,
+        /// For the program inside a run with that network.
+        #[arg(long, hide = true)]
+        reach: Option<String>,
     },
     /// Print the completions of a shell.
     Completions {

@@ -17,7 +17,7 @@ use shieldrun_policy::verdict::PromoteTo;
 
 use crate::commits::{self, CommitsError, Load, Repository};
 use crate::failure::Failure;
-use crate::promote::{self, Destination, Form, Receipt};
+use crate::promote::{self, Destination, Form, Freshness, Receipt};
 
 /// Where to, on the command line.
 #[derive(Debug, Clone, Default, Args)]
@@ -47,14 +47,6 @@ pub(crate) struct Goods<'a> {
     pub(crate) freshness: Freshness,
     /// For the message of a commit.
     pub(crate) command: &'a [String],
-}
-
-/// Whether the layer was read by this very process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Freshness {
-    JustRead,
-    /// Each file must be looked at again: who knows what became of it.
-    Earlier,
 }
 
 /// What came of it.
@@ -224,16 +216,13 @@ impl<'a> Goods<'a> {
     }
 
     fn promote(&self, to: &Destination<'_>, going: &[&Change]) -> Result<Receipt, Failure> {
-        let done = match self.freshness {
-            Freshness::JustRead => promote::promote(to, self.upper, going, self.since),
-            Freshness::Earlier => {
-                let already = promote::promoted(to)
-                    .map_err(|error| Failure::doing("cannot read what was promoted before", error))?;
-                let going: Vec<&Change> =
-                    going.iter().copied().filter(|change| !already.contains(&change.path.0)).collect();
-                promote::promote_checked(to, self.upper, &going, self.since)
-            }
-        };
+        let mut going = going.to_vec();
+        if self.freshness == Freshness::Earlier {
+            let already = promote::promoted(to)
+                .map_err(|error| Failure::doing("cannot read what was promoted before", error))?;
+            going.retain(|change| !already.contains(&change.path.0));
+        }
+        let done = promote::promote(to, self.upper, &going, self.since, self.freshness);
         done.map_err(|error| Failure::new(error, Some("what the run wrote is kept in its record")))
     }
 }

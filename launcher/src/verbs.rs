@@ -65,6 +65,8 @@ pub(crate) fn carry_out(action: Action) -> Result<ExitCode, Failure> {
         }
         Action::Doctor { json } => doctor::carry_out(json),
         Action::Selftest { inside: Some(field), .. } => selftest::inside(&field),
+        Action::Selftest { internet: Some(scratch), .. } => selftest::internet(&scratch),
+        Action::Selftest { reach: Some(nonce), .. } => Ok(selftest::reach(&nonce)),
         Action::Selftest { json, .. } => selftest::carry_out(json),
         Action::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "shieldrun", &mut std::io::stdout());

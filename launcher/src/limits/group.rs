@@ -9,9 +9,10 @@
 use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, openat, statat, unlinkat};
 
 use shieldrun_policy::plan::Bounds;
@@ -32,6 +33,8 @@ pub(crate) struct Group {
 const PREFIX: &str = "shieldrun-";
 /// An empty group that is as old as this was left by a launcher that was killed.
 const LEFT: Duration = Duration::from_secs(60);
+/// How long a process that was killed may take to be gone.
+const LAST_BREATH: Duration = Duration::from_secs(2);
 
 impl Group {
     /// A group that holds a run to the limits that somebody set. `None` where nobody set any, or where no group
@@ -83,6 +86,27 @@ impl Group {
         killed.then_some(Reached { key: "limits.memory", allowed, used: ceiling(allowed) })
     }
 
+    /// Waits until the kernel counts no process in it. A look at the file tells, and the next one is told of by poll(2).
+    fn await_nobody(&self) -> io::Result<()> {
+        let events =
+            openat(&self.directory, "cgroup.events", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let until = Instant::now() + LAST_BREATH;
+        loop {
+            let mut text = [0; 256];
+            let read = rustix::io::pread(&events, &mut text[..], 0)?;
+            let mut lines = text.get(..read).unwrap_or_default().split(|byte| *byte == b'\n');
+            if lines.any(|line| line == b"populated 0") {
+                return Ok(());
+            }
+            let left = until.checked_duration_since(Instant::now()).ok_or(io::ErrorKind::TimedOut)?;
+            let left = left.try_into().map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&left)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     fn write(&self, file: &str, text: &str) -> io::Result<()> {
         let file = openat(&self.directory, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         rustix::io::write(&file, text.as_bytes())?;
@@ -98,7 +122,14 @@ impl AsFd for Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Everybody in it has ended. Should somebody have not, a later run removes it.
+        if unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR).is_ok() {
+            return;
+        }
+        // Somebody is in it: init, when the run did not come about, and its end is still to come. A run that is
+        // over has nobody; on a kernel that cannot kill a group, init ends by itself when its launcher's socket does.
+        let _ = self.write("cgroup.kill", "1");
+        let _ = self.await_nobody();
+        // What is still there now is removed by a later run.
         let _ = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
     }
 }
@@ -211,5 +242,33 @@ mod tests {
         ] {
             assert_eq!(beside(own, mounts), None, "{own:?} {mounts:?}");
         }
+    }
+
+    /// Needs a hierarchy of version 2 that may be written: root has one wherever the kernel does.
+    #[test]
+    fn a_group_with_somebody_in_it_is_gone_when_it_is_dropped() {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the mount table");
+        let mounted = mounts.lines().find_map(|line| {
+            let (front, back) = line.split_once(" - ")?;
+            back.starts_with("cgroup2 ").then(|| front.split(' ').nth(4))?
+        });
+        let name = format!("{PREFIX}test-{}", std::process::id());
+        let made = mounted.and_then(|at| {
+            let parent = openat(CWD, at, directory(), Mode::empty()).ok()?;
+            mkdirat(&parent, &name, Mode::from_raw_mode(0o755)).ok()?;
+            let directory = openat(&parent, &name, directory(), Mode::empty()).expect("a new group");
+            let group = Group { parent, name: name.clone(), directory, memory: None };
+            Some((Path::new(at).join(&name), group))
+        });
+        let Some((at, group)) = made else {
+            eprintln!("skipped: no control group of version 2 can be made here");
+            return;
+        };
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("start sleep");
+        group.write("cgroup.procs", &child.id().to_string()).expect("put it into the group");
+        drop(group);
+        assert!(!at.exists(), "the group is left");
+        let ended = child.wait().expect("wait for it");
+        assert!(!ended.success(), "it was killed");
     }
 }

@@ -12,7 +12,7 @@ use shieldrun_policy::plan::Bytes;
 use super::halt;
 use super::journal::{Direction, Identity, Journal, State, Step, Way, What};
 use super::stage::{self, Stage};
-use super::step::{do_step, failed, undo_step};
+use super::step::{At, Go, failed};
 use super::{Conflict, Destination, keep};
 use crate::beneath::Tree;
 use crate::closed;
@@ -34,6 +34,7 @@ pub(super) struct Work<'a> {
     pub(super) number: u32,
     pub(super) record: BorrowedFd<'a>,
     pub(super) target: Tree<'a>,
+    pub(super) go: Go,
 }
 
 impl<'a> Work<'a> {
@@ -54,7 +55,17 @@ impl<'a> Work<'a> {
             ways: Vec::new(),
             steps: Vec::new(),
         };
-        Self { journal, number, record: to.record, target: Tree::new(to.target) }
+        Self { journal, number, record: to.record, target: Tree::new(to.target), go: Go::First }
+    }
+
+    /// One that was cut off.
+    pub(super) fn again(
+        journal: Journal,
+        number: u32,
+        record: BorrowedFd<'a>,
+        target: BorrowedFd<'a>,
+    ) -> Self {
+        Self { journal, number, record, target: Tree::new(target), go: Go::Again }
     }
 
     /// Goes on until it is over, one way or the other. The error says why it was taken back.
@@ -112,7 +123,7 @@ impl<'a> Work<'a> {
         let stage = self.stage()?;
         self.reopen()?;
         for (number, step) in self.journal.steps.iter().enumerate().filter(|(_, step)| !step.is_set()) {
-            do_step(&mut self.target, &stage, number, step)?;
+            At::new(&mut self.target, &stage, number, step).go(self.go)?;
             halt::point();
         }
         // As all of it stands now, so that an undo sees what was changed after it.
@@ -124,7 +135,7 @@ impl<'a> Work<'a> {
         for end in ends(&self.journal) {
             match end {
                 End::Set(number, step) => {
-                    do_step(&mut self.target, &stage, number, step)?;
+                    At::new(&mut self.target, &stage, number, step).go(self.go)?;
                     let there = self.target.stat(&step.path).map_err(|error| failed(step, error))?;
                     set.insert(step.path.clone(), there.as_ref().map(Identity::of));
                 }
@@ -145,12 +156,12 @@ impl<'a> Work<'a> {
         self.reopen()?;
         let steps = self.journal.steps.iter().enumerate();
         for (number, step) in steps.rev().filter(|(_, step)| !step.is_set()) {
-            undo_step(&mut self.target, &stage, number, step)?;
+            At::new(&mut self.target, &stage, number, step).back()?;
             halt::point();
         }
         for end in ends(&self.journal) {
             match end {
-                End::Set(number, step) => undo_step(&mut self.target, &stage, number, step)?,
+                End::Set(number, step) => At::new(&mut self.target, &stage, number, step).back()?,
                 End::Close(way) => close(&mut self.target, way)?,
             }
             halt::point();

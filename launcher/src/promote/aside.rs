@@ -18,7 +18,7 @@ pub(super) fn plan(changes: &[&Change], target: &mut Tree<'_>) -> io::Result<Pla
     let mut made: HashSet<&[u8]> = HashSet::new();
     for change in changes {
         let path = &change.path;
-        let there = target.stat(&path.0)?;
+        let there = planning.look(&path.0, target)?;
         let Some(after) = &change.after else {
             if there.is_some() && !change.is_directory() {
                 planning.against(path, "it is there, and the run removed it");
@@ -34,7 +34,10 @@ pub(super) fn plan(changes: &[&Change], target: &mut Tree<'_>) -> io::Result<Pla
                 continue;
             }
             match target.stat(above)? {
-                None => planning.steps.push(directory(above)),
+                None => {
+                    planning.is_missing(above);
+                    planning.steps.push(directory(above));
+                }
                 Some(stat) if stat_kind(&stat) == "directory" => {}
                 Some(_) => planning.against(&Bytes(above.to_vec()), "it is there, and is no directory"),
             }

@@ -98,30 +98,33 @@ pub(crate) enum PromoteError {
     Kept(io::Error),
 }
 
+/// Whether the layer was read by this very process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    JustRead,
+    /// Each file must still be what was judged: who knows what became of it.
+    Earlier,
+}
+
 /// Promotes these changes. `since` is when the run began: what is newer in the tree is the user's.
 ///
 /// # Errors
-/// When the kernel refuses a step; then the tree is as it was.
+/// When the kernel refuses a step, or a file of the layer is another by now; then the tree is as it was.
 pub(crate) fn promote(
     to: &Destination<'_>,
     upper: BorrowedFd<'_>,
     changes: &[&Change],
     since: SystemTime,
+    freshness: Freshness,
 ) -> Result<Receipt, PromoteError> {
-    promote_with(to, upper, changes, since, Check::JustRead)
-}
-
-/// The same, later: each file must still be what was judged.
-///
-/// # Errors
-/// As [`promote`], and when a file of the layer is another by now.
-pub(crate) fn promote_checked(
-    to: &Destination<'_>,
-    upper: BorrowedFd<'_>,
-    changes: &[&Change],
-    since: SystemTime,
-) -> Result<Receipt, PromoteError> {
-    promote_with(to, upper, changes, since, Check::Digest)
+    if changes.is_empty() {
+        return Ok(Receipt::default());
+    }
+    // Two runs of one tree promote one after the other.
+    flock(to.target, FlockOperation::LockExclusive).map_err(|errno| PromoteError::Target(errno.into()))?;
+    let locked = promote_locked(to, upper, changes, since, freshness);
+    let _ = flock(to.target, FlockOperation::Unlock);
+    locked
 }
 
 /// Every path that a promotion of this run put into this tree, or took out of it, and no undo took back.
@@ -136,36 +139,12 @@ pub(crate) fn promoted(to: &Destination<'_>) -> io::Result<HashSet<Vec<u8>>> {
     Ok(own.flat_map(|journal| &journal.steps).map(|step| step.path.clone()).collect())
 }
 
-/// Whether what is staged is compared with what was judged.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Check {
-    JustRead,
-    Digest,
-}
-
-fn promote_with(
-    to: &Destination<'_>,
-    upper: BorrowedFd<'_>,
-    changes: &[&Change],
-    since: SystemTime,
-    check: Check,
-) -> Result<Receipt, PromoteError> {
-    if changes.is_empty() {
-        return Ok(Receipt::default());
-    }
-    // Two runs of one tree promote one after the other.
-    flock(to.target, FlockOperation::LockExclusive).map_err(|errno| PromoteError::Target(errno.into()))?;
-    let locked = promote_locked(to, upper, changes, since, check);
-    let _ = flock(to.target, FlockOperation::Unlock);
-    locked
-}
-
 fn promote_locked(
     to: &Destination<'_>,
     upper: BorrowedFd<'_>,
     changes: &[&Change],
     since: SystemTime,
-    check: Check,
+    freshness: Freshness,
 ) -> Result<Receipt, PromoteError> {
     let journals = Journal::read_all(to.record).map_err(PromoteError::Record)?;
     let ours = undo::given_back(&journals, to.target_path.as_os_str().as_bytes());
@@ -175,7 +154,7 @@ fn promote_locked(
         give_up(to, &mut work)?;
     }
     let mut planning = planned?;
-    if check == Check::JustRead {
+    if freshness == Freshness::JustRead {
         planning.steps.iter_mut().for_each(|planned| planned.digest = None);
     }
     if !planning.conflicts.is_empty() {

@@ -13,7 +13,7 @@ use shieldrun_policy::plan::Bytes;
 use super::Conflict;
 use super::journal::{Identity, Properties, Step, What};
 use super::stage::properties;
-use crate::beneath::Tree;
+use crate::beneath::{Tree, split};
 use crate::changes::{Owner, digest, stat_kind};
 
 /// A step, and where what it puts comes from.
@@ -36,6 +36,9 @@ pub(super) type Ours = HashMap<Vec<u8>, Identity>;
 pub(super) struct Planning {
     pub(super) steps: Vec<Planned>,
     pub(super) conflicts: Vec<Conflict>,
+    /// Directories that are not there yet: nothing in them is, and nobody is asked. Somebody may make one meanwhile;
+    /// what comes there is put where nothing is, or not at all.
+    missing: HashSet<Vec<u8>>,
 }
 
 /// What goes with the changes that may go: directories follow what is in them.
@@ -143,8 +146,8 @@ fn one(change: &Change, target: &mut Tree<'_>, base: &Base<'_>, planning: &mut P
     if let Some(from) = &change.from {
         removal(from, change.before.as_ref(), target, base, planning)?;
     }
-    let there = target.stat(&change.path.0)?;
     let path = &change.path;
+    let there = planning.look(&path.0, target)?;
     let before = change.before.as_ref().filter(|_| change.from.is_none());
     match (before, &change.after) {
         (_, None) => return removal(path, before, target, base, planning),
@@ -206,8 +209,12 @@ pub(super) fn put(path: &Bytes, expected: Option<Identity>, after: &Node, planni
     // The inode is known once it is staged.
     let step = Step { path: path.0.clone(), what: What::Put { inode: 0 }, expected, result: None };
     let mode = Some(after.mode);
+    let is_new = step.expected.is_none();
     planning.steps.push(Planned { step, source: Some(path.0.clone()), digest: after.digest, mode });
     if after.is_directory() {
+        if is_new {
+            planning.is_missing(&path.0);
+        }
         planning.steps.extend(closing(&path.0, after.mode));
     }
 }
@@ -278,6 +285,15 @@ impl Planning {
     /// Whether nothing is to be done by it.
     pub(super) fn is_nothing(&self) -> bool {
         self.steps.is_empty() || !self.conflicts.is_empty()
+    }
+
+    /// What is there, without a look into a directory that is not.
+    pub(super) fn look(&self, path: &[u8], target: &mut Tree<'_>) -> io::Result<Option<Stat>> {
+        if self.missing.contains(split(path).0) { Ok(None) } else { target.stat(path) }
+    }
+
+    pub(super) fn is_missing(&mut self, directory: &[u8]) {
+        self.missing.insert(directory.to_vec());
     }
 
     pub(super) fn against(&mut self, path: &Bytes, why: &str) {

@@ -11,7 +11,6 @@ use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use super::Marker;
 use super::apply::{Stopped, Work};
 use super::journal::{Direction, Journal, State};
-use crate::beneath::Tree;
 
 /// One that was finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +75,7 @@ fn one(record_path: &Path) -> io::Result<Option<String>> {
         return Ok(None);
     };
     let direction = journal.direction;
-    let mut work = Work { journal, number, record: record.as_fd(), target: Tree::new(target.as_fd()) };
+    let mut work = Work::again(journal, number, record.as_fd(), target.as_fd());
     let finished = work.finish();
     if work.journal.is_over() {
         marker.clear();

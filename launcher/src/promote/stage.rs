@@ -4,7 +4,7 @@
 //! All that takes room is done here, so a full disk is met before the tree is touched; what is left is renames.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
@@ -88,7 +88,12 @@ impl Stage {
 
     /// What is staged under a number.
     pub(crate) fn stat(&self, number: usize) -> io::Result<Option<Stat>> {
-        match statat(&self.directory, name(number), AtFlags::SYMLINK_NOFOLLOW) {
+        self.stat_name(&name(number))
+    }
+
+    /// The same, by its name.
+    pub(super) fn stat_name(&self, name: &str) -> io::Result<Option<Stat>> {
+        match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
@@ -135,14 +140,15 @@ fn copy_readable(
         FileType::RegularFile => {
             let mut source = from.file()?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut file = File::from(openat(to, name, flags, Mode::RUSR | Mode::WUSR)?);
+            // Mostly it has its permissions with that; nobody but its owner gets into the directory of the stage.
+            let at_first = mode.intersection(Mode::RWXU | Mode::RWXG | Mode::RWXO) | Mode::RUSR | Mode::WUSR;
+            let mut file = File::from(openat(to, name, flags, at_first)?);
             let size = u64::try_from(stat.st_size).unwrap_or_default();
             let blocks = u64::try_from(stat.st_blocks).unwrap_or_default();
             let mut digest = None;
             if size <= SMALL {
                 // Shared blocks are not worth a second reading.
-                let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-                source.read_to_end(&mut content)?;
+                let content = read_small(&source, size)?;
                 digest = how.hashed.then(|| Sha256::digest(&content).into());
                 file.write_all(&content)?;
             } else if blocks.saturating_mul(512) < size {
@@ -152,11 +158,15 @@ fn copy_readable(
                 io::copy(&mut source, &mut file)?;
             }
             let made = fstat(&file)?;
-            own(&made, stat, || fchown(&file, Some(user), Some(group)))?;
-            for (name, value) in attributes::read(&source)? {
-                fsetxattr(&file, name.as_slice(), &value, XattrFlags::empty())?;
+            let given = own(&made, stat, || fchown(&file, Some(user), Some(group)))?;
+            let attributes = attributes::read(&source)?;
+            for (name, value) in &attributes {
+                fsetxattr(&file, name.as_slice(), value, XattrFlags::empty())?;
             }
-            fchmod(&file, mode)?;
+            // An owner or an access list given to it may have changed them.
+            if given || !attributes.is_empty() || Mode::from_raw_mode(made.st_mode & 0o7777) != mode {
+                fchmod(&file, mode)?;
+            }
             futimens(&file, &times)?;
             Ok(Made { inode: made.st_ino, digest })
         }
@@ -193,14 +203,39 @@ fn copy_readable(
     }
 }
 
-/// Gives it its owner, where that is another one.
-fn own(made: &Stat, wanted: &Stat, give: impl FnOnce() -> rustix::io::Result<()>) -> io::Result<()> {
+/// Reads a file of this size: mostly in one call, as what reads short of more than a file has is at its end.
+fn read_small(file: &File, size: u64) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(size).unwrap_or_default();
+    let mut content = vec![0; size + 1];
+    let mut filled = 0;
+    loop {
+        let rest = content.get_mut(filled..).unwrap_or_default();
+        let asked = rest.len();
+        let count = match rustix::io::read(file, rest) {
+            Ok(count) => count,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        filled += count;
+        if count == 0 || (filled == size && count < asked) {
+            content.truncate(filled);
+            return Ok(content);
+        }
+        // It grew meanwhile.
+        if filled == content.len() {
+            content.resize(content.len() * 2, 0);
+        }
+    }
+}
+
+/// Gives it its owner, where that is another one, and says whether it was.
+fn own(made: &Stat, wanted: &Stat, give: impl FnOnce() -> rustix::io::Result<()>) -> io::Result<bool> {
     if (made.st_uid, made.st_gid) == (wanted.st_uid, wanted.st_gid) {
-        return Ok(());
+        return Ok(false);
     }
     match give() {
         // Whoever may not give things away keeps them: the run's own files are the user's anyway.
-        Ok(()) | Err(Errno::PERM | Errno::INVAL) => Ok(()),
+        Ok(()) | Err(Errno::PERM | Errno::INVAL) => Ok(true),
         Err(errno) => Err(errno.into()),
     }
 }

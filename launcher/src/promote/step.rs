@@ -7,187 +7,187 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, openat, renameat_with, statat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, Stat, openat, renameat_with, statat};
 use rustix::io::Errno;
 use shieldrun_policy::plan::Bytes;
 
 use super::Conflict;
 use super::apply::Stopped;
-use super::journal::{Step, What};
+use super::journal::{Properties, Step, What};
 use super::stage::{self, Stage};
 use crate::beneath::Tree;
 use crate::closed::is_directory;
 
-/// Does a step, if it was not done.
-pub(super) fn do_step(
-    target: &mut Tree<'_>,
-    stage: &Stage,
-    number: usize,
-    step: &Step,
-) -> Result<(), Stopped> {
-    let fail = |error: io::Error| failed(step, error);
-    let name = stage::name(number);
-    let staged = stage.stat(number).map_err(fail)?;
-    match &step.what {
-        What::Put { inode } => {
-            // Not under this name any more: it is where it belongs, and what was there may be here.
-            if staged.as_ref().is_none_or(|staged| staged.st_ino != *inode) {
-                return Ok(());
-            }
-            let Some(expected) = &step.expected else {
-                return place(target, stage, &name, step, RenameFlags::NOREPLACE);
-            };
-            match target.stat(&step.path).map_err(fail)? {
-                // Not by the time of change: of a file with two names that changes when the first goes.
-                Some(there) if expected.is_moved(&there) => {
-                    place(target, stage, &name, step, RenameFlags::EXCHANGE)?;
-                    came_out_right(target, stage, number, step, RenameFlags::EXCHANGE)
+/// Whether steps may have been done already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Go {
+    /// None was: nobody has to look first.
+    First,
+    /// After one that was cut off, nobody knows where.
+    Again,
+}
+
+/// A step, and both places that it is about.
+pub(super) struct At<'a, 'tree> {
+    target: &'a mut Tree<'tree>,
+    stage: &'a Stage,
+    /// Of the staged thing.
+    name: String,
+    step: &'a Step,
+}
+
+impl<'a, 'tree> At<'a, 'tree> {
+    pub(super) fn new(target: &'a mut Tree<'tree>, stage: &'a Stage, number: usize, step: &'a Step) -> Self {
+        Self { target, stage, name: stage::name(number), step }
+    }
+
+    /// Does it, if it was not done.
+    pub(super) fn go(mut self, go: Go) -> Result<(), Stopped> {
+        let step = self.step;
+        match &step.what {
+            What::Put { inode } => {
+                // Not under this name any more: it is where it belongs, and what was there may be here.
+                if go == Go::Again && self.staged()?.is_none_or(|staged| staged.st_ino != *inode) {
+                    return Ok(());
                 }
-                Some(_) => Err(conflict(step, "it was changed on the host meanwhile")),
-                None => Err(conflict(step, "it was removed on the host meanwhile")),
-            }
-        }
-        What::Remove => {
-            if staged.is_some() {
-                return Ok(());
-            }
-            let there = target.stat(&step.path).map_err(fail)?;
-            match (&step.expected, there) {
-                (Some(expected), Some(there)) if expected.is_moved(&there) => {
-                    let spot = target.spot(&step.path).map_err(fail)?;
-                    let moved = renameat_with(
-                        spot.directory,
-                        spot.name.as_slice(),
-                        &stage.directory,
-                        name.as_str(),
-                        RenameFlags::NOREPLACE,
-                    );
-                    moved.map_err(|errno| fail(errno.into()))?;
-                    came_out_right(target, stage, number, step, RenameFlags::NOREPLACE)
+                let Some(expected) = &step.expected else {
+                    return self.place(RenameFlags::NOREPLACE);
+                };
+                match self.there()? {
+                    // Not by the time of change: of a file with two names that changes when the first goes.
+                    Some(there) if expected.is_moved(&there) => {
+                        self.place(RenameFlags::EXCHANGE)?;
+                        self.came_out_right(RenameFlags::EXCHANGE)
+                    }
+                    Some(_) => Err(self.conflict("it was changed on the host meanwhile")),
+                    None => Err(self.conflict("it was removed on the host meanwhile")),
                 }
-                (_, Some(_)) => Err(conflict(step, "it was changed on the host meanwhile")),
-                (_, None) => Err(conflict(step, "it was removed on the host meanwhile")),
             }
-        }
-        What::Set { before, after } => {
-            let there = target.stat(&step.path).map_err(fail)?;
-            let same = |there: &rustix::fs::Stat| {
-                step.expected.as_ref().is_none_or(|expected| expected.inode == there.st_ino)
-            };
-            match there.filter(same) {
-                Some(_) => stage::set(&target.spot(&step.path).map_err(fail)?, before, after).map_err(fail),
-                None => Err(conflict(step, "it was replaced on the host meanwhile")),
+            What::Remove => {
+                if go == Go::Again && self.staged()?.is_some() {
+                    return Ok(());
+                }
+                match (&step.expected, self.there()?) {
+                    (Some(expected), Some(there)) if expected.is_moved(&there) => {
+                        self.take_out()?;
+                        self.came_out_right(RenameFlags::NOREPLACE)
+                    }
+                    (_, Some(_)) => Err(self.conflict("it was changed on the host meanwhile")),
+                    (_, None) => Err(self.conflict("it was removed on the host meanwhile")),
+                }
+            }
+            What::Set { before, after } => {
+                let there = self.there()?;
+                match there.filter(|there| self.is_expected(there)) {
+                    Some(_) => self.set(before, after),
+                    None => Err(self.conflict("it was replaced on the host meanwhile")),
+                }
             }
         }
     }
-}
 
-fn place(
-    target: &mut Tree<'_>,
-    stage: &Stage,
-    name: &str,
-    step: &Step,
-    flags: RenameFlags,
-) -> Result<(), Stopped> {
-    let spot = target.spot(&step.path).map_err(|error| failed(step, error))?;
-    match renameat_with(&stage.directory, name, spot.directory, spot.name.as_slice(), flags) {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST) => Err(conflict(step, "it was made on the host meanwhile")),
-        Err(Errno::NOENT) => Err(conflict(step, "it was removed on the host meanwhile")),
-        Err(errno) => Err(failed(step, errno.into())),
+    /// Takes it back, if it was done.
+    pub(super) fn back(mut self) -> Result<(), Stopped> {
+        let step = self.step;
+        match &step.what {
+            What::Put { inode } => {
+                let staged = self.staged()?;
+                if staged.as_ref().is_some_and(|staged| staged.st_ino == *inode) {
+                    return Ok(());
+                }
+                if self.there()?.is_none_or(|there| there.st_ino != *inode) {
+                    // Somebody took ours away meanwhile: theirs is the last word, and the old one stays staged.
+                    return Ok(());
+                }
+                match staged {
+                    Some(_) => self.put_in(RenameFlags::EXCHANGE)?.map_err(|errno| self.fail(errno)),
+                    None => self.take_out(),
+                }
+            }
+            What::Remove => match self.staged()? {
+                None => Ok(()),
+                Some(_) => match self.put_in(RenameFlags::NOREPLACE)? {
+                    // Somebody made one there meanwhile: the old one is not put over it.
+                    Ok(()) | Err(Errno::EXIST) => Ok(()),
+                    Err(errno) => Err(self.fail(errno)),
+                },
+            },
+            What::Set { before, after } => {
+                let there = self.there()?;
+                match there.filter(|there| self.is_expected(there)) {
+                    Some(_) => self.set(after, before),
+                    None => Ok(()),
+                }
+            }
+        }
     }
-}
 
-/// Looks at what came out of the tree; what is not as expected goes back at once.
-fn came_out_right(
-    target: &mut Tree<'_>,
-    stage: &Stage,
-    number: usize,
-    step: &Step,
-    flags: RenameFlags,
-) -> Result<(), Stopped> {
-    let fail = |error: io::Error| failed(step, error);
-    let name = stage::name(number);
-    let out = stage.stat(number).map_err(fail)?;
-    let expected = step.expected.as_ref();
-    let right = out.as_ref().is_some_and(|out| expected.is_some_and(|expected| expected.is_moved(out)));
-    let why = if !right {
-        "it was changed on the host meanwhile"
-    } else if out.is_some_and(|out| is_directory(out.st_mode)) && !is_empty(stage, &name).map_err(fail)? {
-        "something was put into it on the host meanwhile"
-    } else {
-        return Ok(());
-    };
-    let spot = target.spot(&step.path).map_err(fail)?;
-    renameat_with(&stage.directory, name.as_str(), spot.directory, spot.name.as_slice(), flags)
-        .map_err(|errno| fail(errno.into()))?;
-    Err(conflict(step, why))
-}
+    /// What is in the stage under its name.
+    fn staged(&self) -> Result<Option<Stat>, Stopped> {
+        self.stage.stat_name(&self.name).map_err(|error| failed(self.step, error))
+    }
 
-/// Takes a step back, if it was done.
-pub(super) fn undo_step(
-    target: &mut Tree<'_>,
-    stage: &Stage,
-    number: usize,
-    step: &Step,
-) -> Result<(), Stopped> {
-    let fail = |error: io::Error| failed(step, error);
-    let name = stage::name(number);
-    let staged = stage.stat(number).map_err(fail)?;
-    match &step.what {
-        What::Put { inode } => {
-            if staged.as_ref().is_some_and(|staged| staged.st_ino == *inode) {
-                return Ok(());
-            }
-            let spot = target.spot(&step.path).map_err(fail)?;
-            let there = spot.stat().map_err(fail)?;
-            if there.is_none_or(|there| there.st_ino != *inode) {
-                // Somebody took ours away meanwhile: theirs is the last word, and the old one stays staged.
-                return Ok(());
-            }
-            let moved = if staged.is_some() {
-                renameat_with(
-                    &stage.directory,
-                    name.as_str(),
-                    spot.directory,
-                    spot.name.as_slice(),
-                    RenameFlags::EXCHANGE,
-                )
-            } else {
-                renameat_with(
-                    spot.directory,
-                    spot.name.as_slice(),
-                    &stage.directory,
-                    name.as_str(),
-                    RenameFlags::NOREPLACE,
-                )
-            };
-            moved.map_err(|errno| fail(errno.into()))
+    /// What is in the tree at its path.
+    fn there(&mut self) -> Result<Option<Stat>, Stopped> {
+        self.target.stat(&self.step.path).map_err(|error| failed(self.step, error))
+    }
+
+    fn is_expected(&self, there: &Stat) -> bool {
+        self.step.expected.as_ref().is_none_or(|expected| expected.inode == there.st_ino)
+    }
+
+    fn set(&mut self, before: &Properties, after: &Properties) -> Result<(), Stopped> {
+        let spot = self.target.spot(&self.step.path).map_err(|error| failed(self.step, error))?;
+        stage::set(&spot, before, after).map_err(|error| failed(self.step, error))
+    }
+
+    /// From the stage into the tree. The inner error is the rename's.
+    fn put_in(&mut self, flags: RenameFlags) -> Result<rustix::io::Result<()>, Stopped> {
+        let spot = self.target.spot(&self.step.path).map_err(|error| failed(self.step, error))?;
+        let (stage, name) = (&self.stage.directory, self.name.as_str());
+        Ok(renameat_with(stage, name, spot.directory, spot.name.as_slice(), flags))
+    }
+
+    /// From the tree into the stage, where nothing is.
+    fn take_out(&mut self) -> Result<(), Stopped> {
+        let spot = self.target.spot(&self.step.path).map_err(|error| failed(self.step, error))?;
+        let (stage, name) = (&self.stage.directory, self.name.as_str());
+        renameat_with(spot.directory, spot.name.as_slice(), stage, name, RenameFlags::NOREPLACE)
+            .map_err(|errno| failed(self.step, errno.into()))
+    }
+
+    fn place(&mut self, flags: RenameFlags) -> Result<(), Stopped> {
+        match self.put_in(flags)? {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(self.conflict("it was made on the host meanwhile")),
+            Err(Errno::NOENT) => Err(self.conflict("it was removed on the host meanwhile")),
+            Err(errno) => Err(self.fail(errno)),
         }
-        What::Remove => {
-            if staged.is_none() {
-                return Ok(());
-            }
-            let spot = target.spot(&step.path).map_err(fail)?;
-            match renameat_with(
-                &stage.directory,
-                name.as_str(),
-                spot.directory,
-                spot.name.as_slice(),
-                RenameFlags::NOREPLACE,
-            ) {
-                // Somebody made one there meanwhile: the old one is not put over it.
-                Ok(()) | Err(Errno::EXIST) => Ok(()),
-                Err(errno) => Err(fail(errno.into())),
-            }
-        }
-        What::Set { before, after } => {
-            let Some(there) = target.stat(&step.path).map_err(fail)? else { return Ok(()) };
-            if step.expected.as_ref().is_some_and(|expected| expected.inode != there.st_ino) {
-                return Ok(());
-            }
-            stage::set(&target.spot(&step.path).map_err(fail)?, after, before).map_err(fail)
-        }
+    }
+
+    /// Looks at what came out of the tree; what is not as expected goes back at once.
+    fn came_out_right(&mut self, flags: RenameFlags) -> Result<(), Stopped> {
+        let out = self.staged()?;
+        let expected = self.step.expected.as_ref();
+        let right = out.as_ref().is_some_and(|out| expected.is_some_and(|expected| expected.is_moved(out)));
+        let empty = || is_empty(self.stage, &self.name).map_err(|error| failed(self.step, error));
+        let why = if !right {
+            "it was changed on the host meanwhile"
+        } else if out.is_some_and(|out| is_directory(out.st_mode)) && !empty()? {
+            "something was put into it on the host meanwhile"
+        } else {
+            return Ok(());
+        };
+        self.put_in(flags)?.map_err(|errno| self.fail(errno))?;
+        Err(self.conflict(why))
+    }
+
+    fn fail(&self, errno: Errno) -> Stopped {
+        failed(self.step, errno.into())
+    }
+
+    fn conflict(&self, why: &str) -> Stopped {
+        Stopped::Conflict(Conflict { path: Bytes(self.step.path.clone()), why: why.to_owned() })
     }
 }
 
@@ -211,8 +211,4 @@ fn is_empty(stage: &Stage, name: &str) -> io::Result<bool> {
 
 pub(super) fn failed(step: &Step, error: io::Error) -> Stopped {
     Stopped::Failed { path: Bytes(step.path.clone()), error }
-}
-
-fn conflict(step: &Step, why: &str) -> Stopped {
-    Stopped::Conflict(Conflict { path: Bytes(step.path.clone()), why: why.to_owned() })
 }

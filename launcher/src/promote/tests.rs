@@ -63,7 +63,7 @@ impl Run {
 
     fn promote_some(&self, set: &ChangeSet, goes: impl Fn(&str) -> bool) -> Result<Receipt, PromoteError> {
         let changes = select(set, |_, change| goes(&change.path.to_string()));
-        self.with(|to, upper| promote(to, upper, &changes, self.since))
+        self.with(|to, upper| promote(to, upper, &changes, self.since, Freshness::JustRead))
     }
 
     fn undo(&self) -> Result<Receipt, PromoteError> {

@@ -3,6 +3,7 @@
 //! Whoever adds holds the record's lock, so several people and processes may decide at once. Events go on where
 //! the chain ends, which is checked first: to a log that was changed nothing is added.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,6 +21,8 @@ use crate::audit;
 /// The record, locked.
 pub(crate) struct Late {
     past: Past,
+    /// Where this process left the log. Nobody else adds to it meanwhile, so it is checked once.
+    left: RefCell<Option<(u64, audit::Verified)>>,
 }
 
 impl Late {
@@ -30,7 +33,7 @@ impl Late {
     pub(crate) fn lock(past: Past) -> Result<Self, RecordError> {
         flock(&past.directory, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| RecordError::Running { id: past.id.clone() })?;
-        Ok(Self { past })
+        Ok(Self { past, left: RefCell::default() })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -87,10 +90,16 @@ impl Late {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let log = openat(self.as_fd(), EVENTS, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
         let mut log = File::from(log);
-        let (verified, mut run) = self.finish_adding(&log)?;
+        let (verified, mut run) = match self.left.take() {
+            Some((left, verified)) if log.metadata().is_ok_and(|log| log.len() == left) => {
+                (verified, self.run()?)
+            }
+            _ => self.finish_adding(&log)?,
+        };
         let length = log.metadata().map_err(failed)?.len();
         let (lines, end) = audit::following(self.id(), &verified, events);
         let dropped = run.events.as_ref().map_or(0, |events| events.dropped);
+        let left = (length + lines.len() as u64, end.clone());
         let end = EventsRecord { lines: end.lines, dropped, last_hash: end.last_hash };
         let mut edited = run.clone();
         edit(&mut edited);
@@ -104,7 +113,9 @@ impl Late {
             return Err(failed(error));
         }
         edited.events = Some(end);
-        self.write(RUN, &edited)
+        self.write(RUN, &edited)?;
+        self.left.replace(Some(left));
+        Ok(())
     }
 
     /// The end of the chain, and `run.json` as it should be, whatever an addition before this one was cut off at.

@@ -11,10 +11,10 @@ use shieldrun_policy::verdict::{Answer, Decision, PromoteTo, Verdict};
 
 use super::{Standing, Standings, Waiting, is_named, part, verdict_now};
 use crate::commits::{self, Repository};
-use crate::deliver::{self, Delivered, Freshness, Goods, PlaceArguments};
+use crate::deliver::{self, Delivered, Goods, PlaceArguments};
 use crate::failure::Failure;
 use crate::layers::UPPER;
-use crate::promote::{self, Conflict};
+use crate::promote::{self, Conflict, Freshness};
 use crate::record::{Late, VERDICT, time};
 use crate::say;
 use crate::trial::began;
@@ -188,15 +188,10 @@ impl Waiting {
         let numbers: Vec<String> = request.hunks.iter().map(usize::to_string).collect();
         let part = if numbers.is_empty() { String::new() } else { format!(" hunks {}", numbers.join(", ")) };
         let by = who();
-        let events: Vec<Event> = files
-            .iter()
-            .map(|file| {
-                let comment = request.comment.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
-                self.event(Action::ReviewDecided)
-                    .file(format!("{}/{file}", self.run.workspace))
-                    .message(format!("{word}{part}{comment}"))
-            })
-            .collect();
+        let comment = request.comment.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+        let decided = self.event(Action::ReviewDecided).message(format!("{word}{part}{comment}"));
+        let of_file = |file: &String| decided.clone().file(format!("{}/{file}", self.run.workspace));
+        let events: Vec<Event> = files.iter().map(of_file).collect();
         self.verdict.decisions.push(Decision {
             by,
             at: time(SystemTime::now()),

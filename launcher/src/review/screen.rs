@@ -4,6 +4,7 @@
 //! person confirms them, and that is `decide`'s.
 
 mod diff;
+mod syntax;
 
 use std::collections::HashMap;
 use std::io;
@@ -22,6 +23,7 @@ use super::threeway::ThreeWay;
 use super::{Standing, Standings};
 use crate::changes::{patch_header, sections};
 use diff::{Shown, View, lay_out};
+use syntax::Syntax;
 
 /// What is shown.
 pub(crate) struct Review {
@@ -32,6 +34,8 @@ pub(crate) struct Review {
     /// How far each diff was scrolled is kept for the file at hand only, and so is its layout.
     scroll: usize,
     shown: Option<Vec<Shown>>,
+    syntax: Syntax,
+    colours: Colours,
     view: View,
     side: Sides,
     /// The number of the hunk at hand; 0 before the first.
@@ -79,6 +83,13 @@ enum Mode {
     Look,
     Help,
     Comment,
+}
+
+/// Whether source has colours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Colours {
+    Wanted,
+    Unwanted,
 }
 
 /// What a key leads to.
@@ -181,6 +192,7 @@ impl Review {
         });
         let mut state = ListState::default();
         state.select((!rows.is_empty()).then_some(0));
+        let syntax = rows.first().map(|row| Syntax::of(&row.file)).unwrap_or_default();
         Self {
             title,
             rows,
@@ -188,6 +200,8 @@ impl Review {
             state,
             scroll: 0,
             shown: None,
+            syntax,
+            colours: Colours::Wanted,
             view: View::Unified,
             side: Sides::Run,
             hunk: 0,
@@ -217,6 +231,9 @@ impl Review {
     /// When the terminal is gone.
     pub(crate) fn run(mut self) -> io::Result<Option<Marks>> {
         let mut terminal = ratatui::try_init()?;
+        if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+            self.colours = Colours::Unwanted;
+        }
         let done = loop {
             if let Err(error) = terminal.draw(|frame| self.draw(frame)) {
                 break Err(error);
@@ -296,6 +313,7 @@ impl Review {
 
     fn select(&mut self, at: usize) {
         (self.scroll, self.hunk, self.shown, self.side) = (0, 0, None, Sides::Run);
+        self.syntax = self.rows.get(at).map(|row| Syntax::of(&row.file)).unwrap_or_default();
         self.state.select((!self.rows.is_empty()).then_some(at));
     }
 
@@ -427,6 +445,9 @@ impl Review {
         // Only what is on the screen is made: a diff may have a million lines.
         let from = self.scroll.saturating_sub(reasons);
         let all = self.shown.as_deref().unwrap_or_default();
+        if self.colours == Colours::Wanted {
+            self.syntax.colour(&self.patch, all, from..from.saturating_add(self.height));
+        }
         let mut hunk = 0;
         for one in all.iter().take(from) {
             if let Shown::Hunk(number, _) = one {
@@ -439,7 +460,7 @@ impl Review {
                 hunk = *number;
             }
             let left_out = self.side == Sides::Run && row.left_out.contains(&hunk);
-            diff::line(&self.patch, one, width, left_out, hunk == self.hunk)
+            diff::line(&self.patch, one, width, left_out, hunk == self.hunk, &self.syntax)
         });
         let shown: Vec<Line<'_>> = notes.skip(self.scroll).chain(lines).take(self.height).collect();
         let title = format!(" {} — {} ", plain(&row.file), row.what);

@@ -105,25 +105,25 @@ impl Field {
     /// What the file system gives.
     pub(super) fn plant(root: &Path) -> io::Result<Planted> {
         let mut secrets = Digests::default();
-        let mut token = || -> io::Result<String> {
-            let token = format!("ghp_{}", word(36)?);
+        let mut planted = || -> io::Result<String> {
+            let token = token()?;
             secrets.add(&token);
             Ok(token)
         };
         let (home, project) = (root.join("home"), root.join("home/src/project"));
         let state = root.join("state");
         fs::create_dir_all(&state)?;
-        stores::home(&home, &mut token)?;
-        stores::project(&project, &mut token)?;
+        stores::home(&home, &mut planted)?;
+        stores::project(&project, &mut planted)?;
         put(&state.join("record"), "as it was\n")?;
         let outside_file = root.join("outside.txt");
-        put(&outside_file, &token()?)?;
-        let id = word(12)?;
+        put(&outside_file, &planted()?)?;
+        let id = random_word(12)?;
         let tmp = Path::new("/tmp").join(format!("shieldrun-selftest-{id}"));
         let dev_shm = Path::new("/dev/shm").join(format!("shieldrun-selftest-{id}"));
-        put(&tmp, &token()?)?;
-        put(&dev_shm, &token()?)?;
-        let github = token()?;
+        put(&tmp, &planted()?)?;
+        put(&dev_shm, &planted()?)?;
+        let github = planted()?;
         let variables = vec![
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
             ("HOME", home.display().to_string()),
@@ -131,12 +131,12 @@ impl Field {
             ("SELFTEST_STATE", state.display().to_string()),
             ("SELFTEST_TMP", tmp.display().to_string()),
             ("GITHUB_TOKEN", github.clone()),
-            ("DEPLOY_PASSWORD", token()?.replace("ghp_", "x_")),
-            ("DATABASE_URL", format!("postgres://app:{}@db.internal:5432/app", word(24)?)),
+            ("DEPLOY_PASSWORD", planted()?.replace("ghp_", "x_")),
+            ("DATABASE_URL", format!("postgres://app:{}@db.internal:5432/app", random_word(24)?)),
         ];
 
-        let shared_memory = attempt::make_shared_memory(token()?.as_bytes())?;
-        let unix_abstract = format!("shieldrun-selftest-{}", word(24)?);
+        let shared_memory = attempt::make_shared_memory(planted()?.as_bytes())?;
+        let unix_abstract = format!("shieldrun-selftest-{}", random_word(24)?);
         // Those of other forms are known by their digests as well.
         for (name, value) in &variables {
             match *name {
@@ -240,8 +240,13 @@ fn serve<L: Send + 'static, S: Write + 'static>(listener: L, accept: fn(&L) -> i
     });
 }
 
+/// A made-up secret of a known form.
+pub(super) fn token() -> io::Result<String> {
+    Ok(format!("ghp_{}", random_word(36)?))
+}
+
 /// Random letters and digits.
-fn word(length: usize) -> io::Result<String> {
+pub(super) fn random_word(length: usize) -> io::Result<String> {
     const ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut word = String::new();
     while word.len() < length {

@@ -4,6 +4,7 @@
 //! A way that fails without shieldrun as well says nothing, and is not counted: a broken probe must not
 //! look like a strong wall.
 
+mod doors;
 mod evidence;
 mod field;
 mod inside;
@@ -18,10 +19,11 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use field::Field;
 
+pub(crate) use doors::{carry_out as internet, inside as reach};
 pub(crate) use inside::carry_out as inside;
 
 /// What became of one way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
     /// It succeeds without shieldrun and fails with it.
@@ -63,6 +65,7 @@ fn try_all(scratch: &Path) -> Result<Vec<Line>, Failure> {
     let native = outside::natively(&plant("native")?)?;
     let shielded = outside::shielded(&plant("shielded")?)?;
     let mut lines: Vec<Line> = ways::all().map(|way| outside::judge(way, &native, &shielded)).collect();
+    lines.extend(doors::try_all(&scratch.join("internet"))?);
     lines.extend(leaks::try_all(&plant("leaks")?)?);
     Ok(lines)
 }

@@ -57,6 +57,8 @@ pub(crate) enum Cause {
     NoOverlay,
     /// A directory is another one than a moment ago.
     Replaced,
+    /// A file that is to be masked is no more where it was when the run was planned.
+    Vanished,
     /// `mount_setattr` is missing.
     OldKernel,
     /// None of these.
@@ -73,6 +75,7 @@ impl SpawnError {
         let cause = match (place, error.raw_os_error()) {
             (_, Some(libc::ENOSYS)) => Some(Cause::OldKernel),
             (Place::Overlay, Some(libc::ESTALE)) => Some(Cause::Replaced),
+            (Place::Mask, Some(libc::ENOENT | libc::ENOTDIR)) => Some(Cause::Vanished),
             (Place::Overlay, Some(_)) => Some(Cause::NoOverlay),
             (Place::Proc, Some(libc::EPERM)) => Some(Cause::CoveredProc),
             // AppArmor lets the clone pass and takes the capabilities away afterwards.
@@ -139,6 +142,7 @@ impl Cause {
             Self::CoveredProc => "`/proc` is partly covered here, as in a container",
             Self::NoOverlay => "the kernel allows no overlay over this directory by an ordinary user",
             Self::Replaced => "the directory was replaced while the run was being set up",
+            Self::Vanished => "it was removed while the run was being set up",
             Self::OldKernel => "this kernel is older than Linux 5.12",
             Self::Unknown => "the kernel or a security module forbids user namespaces here",
         }
@@ -167,7 +171,7 @@ impl Cause {
                  or `--isolation landlock` or `--isolation preload` for a weaker mode"
             }
             Self::NoOverlay => "with `--writes direct` the workspace itself is written",
-            Self::Replaced => "start the run again",
+            Self::Replaced | Self::Vanished => "start the run again",
             Self::OldKernel => {
                 "use Linux 5.12 or newer, or `--isolation landlock` or `--isolation preload` for a weaker mode"
             }
@@ -213,5 +217,25 @@ impl std::error::Error for SpawnError {
             Self::Namespaces { error, .. } | Self::Step { error, .. } | Self::Socket(error) => Some(error),
             Self::Gone | Self::MountBeneath { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_went_away_is_named_and_the_run_is_to_be_started_again() {
+        let gone = io::Error::from_raw_os_error(libc::ENOENT);
+        let error = SpawnError::step(Place::Mask, gone, b"/etc/group.4711".to_vec());
+        let said = error.to_string();
+        assert!(
+            said.contains("`/etc/group.4711`") && said.contains("while the run was being set up"),
+            "{said}"
+        );
+        assert_eq!(error.hint(), Some("start the run again"));
+        let forbidden = io::Error::from_raw_os_error(libc::EACCES);
+        let error = SpawnError::step(Place::Mask, forbidden, b"/etc/group".to_vec());
+        assert_eq!(error.hint(), None);
     }
 }

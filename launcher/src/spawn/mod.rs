@@ -5,6 +5,7 @@
 //! the supervisor gives the word.
 
 mod agent;
+mod covers;
 mod doors;
 mod error;
 mod home;

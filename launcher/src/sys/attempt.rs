@@ -115,6 +115,57 @@ pub(crate) fn new_user_namespace() -> io::Result<i64> {
     number(i64::from(unsafe { libc::unshare(libc::CLONE_NEWUSER) }))
 }
 
+/// Asks for a child in a user namespace that shares this process's threads, which no kernel makes: one that
+/// lets this process clone into namespaces says so, with `EINVAL`.
+///
+/// # Errors
+/// `EPERM` where namespaces are out of reach.
+pub(crate) fn clone_namespace() -> io::Result<i64> {
+    let flags = libc::CLONE_NEWUSER | libc::CLONE_THREAD;
+    // SAFETY: the flags exclude each other, so there is no child; the rest is null.
+    number(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) }).or_else(expected)
+}
+
+/// As [`clone_namespace`], by clone3(2).
+///
+/// # Errors
+/// `ENOSYS` where namespaces are out of reach: a filter cannot see the flags.
+pub(crate) fn clone3_namespace() -> io::Result<i64> {
+    let wishes = [(libc::CLONE_NEWUSER | libc::CLONE_THREAD) as u64, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: the first version of the arguments, 64 bytes, which live for the call; there is no child.
+    number(unsafe { libc::syscall(libc::SYS_clone3, wishes.as_ptr(), size_of_val(&wishes)) })
+        .or_else(expected)
+}
+
+/// Asks to enter a namespace by a descriptor that is none.
+///
+/// # Errors
+/// `EPERM` where the call is out of reach.
+pub(crate) fn set_namespace() -> io::Result<i64> {
+    // SAFETY: takes integers only.
+    number(i64::from(unsafe { libc::setns(-1, 0) })).or_else(expected)
+}
+
+/// Asks to mount at an address that is none.
+///
+/// # Errors
+/// `EPERM` where the call is out of reach.
+pub(crate) fn mount() -> io::Result<i64> {
+    let null = std::ptr::null();
+    // SAFETY: the kernel checks the pointers, and null is not a place it mounts at.
+    number(i64::from(unsafe { libc::mount(null, null, null, 0, null.cast()) })).or_else(expected)
+}
+
+/// Asks for this process's number by a table of calls that few kernels have.
+///
+/// # Errors
+/// `ENOSYS` where there is none, or it is out of reach.
+pub(crate) fn by_x32() -> io::Result<i64> {
+    const X32: libc::c_long = 0x4000_0000;
+    // SAFETY: getpid takes nothing.
+    number(unsafe { libc::syscall(X32 | libc::SYS_getpid) })
+}
+
 fn number(result: libc::c_long) -> io::Result<i64> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -15,6 +15,7 @@ pub(crate) mod loopback;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod open_file;
+pub(crate) mod own_network;
 pub(crate) mod pidfd;
 pub(crate) mod pidns;
 pub(crate) mod privileges;

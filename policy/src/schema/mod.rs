@@ -20,6 +20,7 @@ mod value;
 mod agent;
 mod effective;
 mod overrides;
+mod rendered;
 mod telling;
 
 mod explain;

@@ -6,6 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::plain;
+use super::syntax::{Syntax, pieces};
 
 /// How it is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,37 +72,63 @@ fn pair(sides: &mut (Vec<Range<usize>>, Vec<Range<usize>>), shown: &mut Vec<Show
     shown.extend((0..count).map(|_| Shown::Pair(old.next(), new.next())));
 }
 
+/// What is read of a line: more is on no screen.
+const WIDEST: usize = 4096;
+
+/// The text of a line, with its sign, as far as a screen can show it.
+pub(super) fn text(patch: &[u8], line: &Range<usize>) -> String {
+    let end = line.end.min(line.start.saturating_add(WIDEST));
+    plain(&String::from_utf8_lossy(patch.get(line.start..end).unwrap_or_default()))
+}
+
 /// One line, in a width. `left_out`: whether the hunk it is in was left out; `here`: whether that is the one at hand.
-pub(super) fn line(patch: &[u8], shown: &Shown, width: usize, left_out: bool, here: bool) -> Line<'static> {
-    let text =
-        |range: &Range<usize>| plain(&String::from_utf8_lossy(patch.get(range.clone()).unwrap_or_default()));
-    let faded = |style: Style| {
-        if left_out { Style::new().fg(Color::DarkGray).add_modifier(Modifier::CROSSED_OUT) } else { style }
+pub(super) fn line(
+    patch: &[u8],
+    shown: &Shown,
+    width: usize,
+    left_out: bool,
+    here: bool,
+    syntax: &Syntax,
+) -> Line<'static> {
+    // What is left out has one colour.
+    let faded = Style::new().fg(Color::DarkGray).add_modifier(Modifier::CROSSED_OUT);
+    let coloured = |line: &Range<usize>, text: &str, sign: &str| -> Vec<Span<'static>> {
+        let (style, parts) = match left_out {
+            true => (faded, None),
+            false => (Style::new().fg(colour(sign)), syntax.parts(line.start)),
+        };
+        pieces(text, parts, style).map(|(piece, style)| Span::styled(piece.to_owned(), style)).collect()
     };
     match shown {
-        Shown::Head(range) => Line::styled(text(range), Style::new().fg(Color::Cyan)),
+        Shown::Head(range) => Line::styled(text(patch, range), Style::new().fg(Color::Cyan)),
         Shown::Hunk(number, range) => {
             let mark = if left_out { "✗" } else { " " };
             let style = Style::new().fg(Color::Magenta);
             let style = if here { style.add_modifier(Modifier::REVERSED) } else { style };
-            Line::styled(format!("{mark}{number} {}", text(range)), style)
+            Line::styled(format!("{mark}{number} {}", text(patch, range)), style)
         }
         Shown::Line(range) => {
-            let text = text(range);
-            let colour = colour(&text);
-            Line::styled(text, faded(Style::new().fg(colour)))
+            let text = text(patch, range);
+            let (sign, source) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+            let style = if left_out { faded } else { Style::new().fg(colour(sign)) };
+            let mut spans = vec![Span::styled(sign.to_owned(), style)];
+            spans.extend(coloured(range, source, sign));
+            Line::from(spans)
         }
         Shown::Pair(old, new) => {
             let half = (width.saturating_sub(3) / 2).max(1);
-            let side = |range: &Option<Range<usize>>| {
-                let text = range.as_ref().map(text).unwrap_or_default();
-                let colour = colour(&text);
+            let side = |range: &Option<Range<usize>>| -> Vec<Span<'static>> {
+                let Some(range) = range else { return vec![Span::raw(" ".repeat(half))] };
+                let text = text(patch, range);
                 // Without its sign: the column says which it is.
                 let mut cut: String = text.chars().skip(1).take(half).collect();
                 cut.extend(std::iter::repeat_n(' ', half - cut.chars().count()));
-                Span::styled(cut, faded(Style::new().fg(colour)))
+                coloured(range, &cut, &text)
             };
-            Line::from(vec![side(old), Span::styled(" │ ", Style::new().fg(Color::DarkGray)), side(new)])
+            let mut spans = side(old);
+            spans.push(Span::styled(" │ ", Style::new().fg(Color::DarkGray)));
+            spans.extend(side(new));
+            Line::from(spans)
         }
     }
 }

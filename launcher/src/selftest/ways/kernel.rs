@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::net::{AddressFamily, SocketType, netlink, socket};
 
 use super::{Way, act, shell};
 use crate::sys::attempt;
@@ -30,6 +30,12 @@ pub(super) const WAYS: &[Way] = &[
         Ok(socket(AddressFamily::from_raw(40), SocketType::STREAM, None).map(drop)?)
     }),
     act("packet", "a raw socket", |_| Ok(socket(AddressFamily::PACKET, SocketType::RAW, None).map(drop)?)),
+    act("netlink-sockets", "the kernel's table of sockets, by netlink", |_| {
+        Ok(socket(AddressFamily::NETLINK, SocketType::RAW, Some(netlink::SOCK_DIAG)).map(drop)?)
+    }),
+    act("netlink-events", "the kernel's events of devices, by netlink", |_| {
+        Ok(socket(AddressFamily::NETLINK, SocketType::RAW, Some(netlink::KOBJECT_UEVENT)).map(drop)?)
+    }),
     act("block-device", "the host's disk", |_| {
         for entry in fs::read_dir("/sys/class/block")?.flatten() {
             let device = std::path::Path::new("/dev").join(entry.file_name());
@@ -66,5 +72,10 @@ pub(super) const WAYS: &[Way] = &[
         "an overlay of the project",
         "unshare -Urm sh -c 'mkdir -p u w && mount -t overlay -o userxattr,lowerdir=.,upperdir=u,workdir=w x /mnt && cat /mnt/.env'",
     ),
+    act("clone-namespace", "clone with a namespace", |_| attempt::clone_namespace().map(drop)),
+    act("clone3-namespace", "clone3, whose flags no filter sees", |_| attempt::clone3_namespace().map(drop)),
+    act("set-namespace", "setns, the bare call", |_| attempt::set_namespace().map(drop)),
+    act("mount-call", "mount, the bare call", |_| attempt::mount().map(drop)),
+    act("x32", "calls by the numbers of x32", |_| attempt::by_x32().map(drop)),
     act("nested-user-namespace", "unshare, the bare call", |_| attempt::new_user_namespace().map(drop)),
 ];
