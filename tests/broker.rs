@@ -151,6 +151,46 @@ fn a_real_value_that_leaves_ends_the_run() {
     }
 }
 
+/// Sends a text in two chunks by hand, cut in the middle, as it is or packed first. Its halves meet here only.
+const IN_CHUNKS: &str = "
+import base64, gzip, socket, ssl, sys
+text, way = ''.join(sys.stdin.read().split()).encode(), sys.argv[1]
+pack = {'raw': bytes, 'hex': lambda t: t.hex().encode(), 'base64': lambda t: base64.b64encode(b'a' + t), 'gzip': gzip.compress}
+body = pack[way](text)
+head = ['POST /%s HTTP/1.1' % way, 'Host: api.github.com', 'Transfer-Encoding: chunked', 'Connection: close']
+if way == 'gzip': head.append('Content-Encoding: gzip')
+plain = socket.create_connection(('api.github.com', 443))
+s = ssl.create_default_context().wrap_socket(plain, server_hostname='api.github.com')
+s.sendall(('\\r\\n'.join(head) + '\\r\\n\\r\\n').encode())
+half = len(body) // 2
+for part in [body[:half], body[half:], b'']:
+    s.sendall(b'%x\\r\\n%s\\r\\n' % (len(part), part))
+said = b''
+while part := s.recv(4096): said += part
+print(said.decode(errors='replace').split()[1])
+";
+
+#[test]
+fn a_real_value_in_two_chunks_ends_the_run_and_a_word_arrives() {
+    let hosts = Hosts::new();
+    let real = hosts.world.real("GITHUB_TOKEN").to_owned();
+    let (first, second) = real.split_at(12);
+    for way in ["raw", "hex", "base64", "gzip"] {
+        let script =
+            |first: &str, second: &str| format!("echo '{first} {second}' | {PYTHON} -c \"$0\" {way}");
+        let leak = script(first, second);
+        let ran = hosts.run(["bash", "-c", &leak, IN_CHUNKS]).expect_code(120);
+        assert!(!ran.record.of("leak-stopped").is_empty(), "{way}: {ran}");
+        let twin = script("n0thing-that", "is-secret-at-all-but-as-long-as-one");
+        let ran = hosts.run(["bash", "-c", &twin, IN_CHUNKS]).expect_clean();
+        assert_eq!(ran.text(), "200\n", "{way}: {ran}");
+    }
+    let asked = hosts.asked();
+    let whole = |path: &&str| asked.iter().filter(|one| text(one, "/path") == *path).count() == 1;
+    assert!(["/raw", "/hex", "/base64", "/gzip"].iter().all(|path| whole(path)), "{asked:?}");
+    assert!(asked.iter().all(|one| !one.to_string().contains(&real[4..])), "it left");
+}
+
 #[test]
 fn aws_requests_are_signed_anew() {
     let hosts = Hosts::new();

@@ -81,8 +81,21 @@ DENIED = b"""<ErrorResponse><Error><Type>Sender</Type><Code>SignatureDoesNotMatc
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def chunks(self):
+        """A body of chunks; none where it broke off."""
+        body = b""
+        while line := self.rfile.readline():
+            size = int(line, 16)
+            body += self.rfile.read(size + 2)[:size]
+            if not size:
+                return body
+
     def answer(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunked = self.headers.get("Transfer-Encoding") == "chunked"
+        body = self.chunks() if chunked else self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if body is None:
+            self.close_connection = True
+            return
         with open(log, "a") as seen:
             headers = {name.lower(): value for name, value in self.headers.items()}
             json.dump({"method": self.command, "path": self.path, "headers": headers, "body": body.decode("latin-1")}, seen)

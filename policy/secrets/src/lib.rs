@@ -48,6 +48,6 @@ pub use places::{
     workspace_place,
 };
 pub use registry::{Entry, Place, Registry, Replaced, RunKey, SecretId};
-pub use scan::{DeepHit, Encoding, Hit, Layer, Redacted, Redactor, Scanner, StreamState};
+pub use scan::{DeepHit, Encoding, Hit, Layer, Redacted, Redactor, Scanner, StreamState, TooMuch};
 pub use swap::{Direction, Spot, Swap};
 pub use synthesize::{Checksum, Synthesis, synthesize_one};

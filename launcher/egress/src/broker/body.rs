@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::look::Costly;
 use super::stop::{Fate, Stop};
 
 /// Looks at a body and lets through what may pass.
@@ -23,6 +24,11 @@ pub(super) trait Sieve: Send + Unpin + 'static {
 
     /// Looks at the trailers.
     fn trailers(&mut self, trailers: &mut HeaderMap) -> Result<(), Stop>;
+
+    /// What has to be looked through before anything passes, and would take too long to do at once.
+    fn costly(&mut self) -> Option<Costly> {
+        None
+    }
 }
 
 /// A body behind a sieve.
@@ -32,14 +38,27 @@ pub(super) struct Sieved<S> {
     fate: Fate,
     passed: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
+    /// While this goes on nothing passes, and no more is taken.
+    looking: Option<Looking>,
     ended: bool,
     length: Option<u64>,
 }
 
+type Looking = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send>>;
+
 impl<S: Sieve> Sieved<S> {
     /// `length` is how many bytes pass, where that is known.
     pub(super) fn new(from: Incoming, sieve: S, fate: Fate, length: Option<u64>) -> Self {
-        Self { from, sieve, fate, passed: VecDeque::new(), trailers: None, ended: false, length }
+        let passed = VecDeque::new();
+        Self { from, sieve, fate, passed, trailers: None, looking: None, ended: false, length }
+    }
+
+    fn stop(&mut self, stop: Stop) -> Box<dyn std::error::Error + Send + Sync> {
+        self.ended = true;
+        self.passed.clear();
+        self.trailers = None;
+        self.fate.seal(stop.clone());
+        stop.into()
     }
 
     fn take(&mut self, frame: Option<Frame<Bytes>>) -> Result<(), Stop> {
@@ -71,6 +90,13 @@ impl<S: Sieve> Body for Sieved<S> {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
         loop {
+            if let Some(looking) = &mut this.looking {
+                let looked = ready!(looking.as_mut().poll(cx));
+                this.looking = None;
+                if let Err(stop) = looked {
+                    return Poll::Ready(Some(Err(this.stop(stop))));
+                }
+            }
             if let Some(chunk) = this.passed.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(chunk))));
             }
@@ -82,16 +108,14 @@ impl<S: Sieve> Body for Sieved<S> {
             }
             let frame = ready!(Pin::new(&mut this.from).poll_frame(cx)).transpose()?;
             if let Err(stop) = this.take(frame) {
-                this.ended = true;
-                this.passed.clear();
-                this.fate.seal(stop.clone());
-                return Poll::Ready(Some(Err(stop.into())));
+                return Poll::Ready(Some(Err(this.stop(stop))));
             }
+            this.looking = this.sieve.costly().map(|costly| Box::pin(costly.look()) as Looking);
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended && self.passed.is_empty() && self.trailers.is_none()
+        self.ended && self.passed.is_empty() && self.trailers.is_none() && self.looking.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -10,16 +10,20 @@ use data_encoding::BASE64;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
-use shieldrun_secrets::{SecretId, Spot, Swap};
+use shieldrun_secrets::{SecretId, Spot, Swap, TooMuch};
 use zeroize::Zeroizing;
 
 use super::field::{Around, around};
+use super::look::{self, Costly};
 use super::secrets::{Swaps, Tables, Use};
 use super::settings::Settings;
 use super::stop::Stop;
 use super::strict::Scheming;
 use crate::flow::Destination;
 use crate::ledger::{Note, Part};
+
+/// A header of an answer that unfolds to more than this is refused.
+const UNFOLDED: usize = 4 << 20;
 
 /// What may be done with the secrets in a request to one host.
 #[derive(Clone)]
@@ -104,9 +108,17 @@ impl Bounds {
     }
 }
 
-/// The head of a request, in the order that it is written in: what a scan looks at.
+/// The head of a request, in the order that it is written in: what a scan looks at. The path follows once more by
+/// its segments, and from its second to its fourth byte on: a slash is a digit of base64, and where it is none of
+/// the value's, it shifts all digits behind it.
 pub(super) fn text(parts: &Parts) -> Vec<u8> {
-    let mut text = format!("{} {}\r\n", parts.method, parts.uri).into_bytes();
+    let path = parts.uri.path();
+    let mut text =
+        format!("{} {}\r\n{}\r\n", parts.method, parts.uri, path.replace('/', "\r\n")).into_bytes();
+    for shifted in (1..4).filter_map(|shift| path.as_bytes().get(shift..)) {
+        text.extend_from_slice(shifted);
+        text.extend_from_slice(b"\r\n");
+    }
     for (name, value) in &parts.headers {
         text.extend_from_slice(name.as_str().as_bytes());
         text.extend_from_slice(b": ");
@@ -116,16 +128,40 @@ pub(super) fn text(parts: &Parts) -> Vec<u8> {
     text
 }
 
+/// How long a head takes to be looked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Nobody notices.
+    Quick,
+    /// Too long for a thread that others wait for.
+    Slow,
+}
+
 /// Looks for real values in a head, below encodings too.
-pub(super) fn scan(text: &[u8], tables: &Tables) -> Result<(), Stop> {
-    match tables.leak.deep(text) {
-        Some(hit) => Err(Stop::Leak { secret: hit.id, encoding: hit.encoding }),
-        None => Ok(()),
+pub(super) async fn scan(text: Vec<u8>, tables: &Arc<Tables>) -> Result<Pace, Stop> {
+    match look::at_once(tables, &text) {
+        Ok(looked) => looked.map(|()| Pace::Quick),
+        Err(TooMuch) => Costly::of(tables, Zeroizing::new(text)).look().await.map(|()| Pace::Slow),
     }
 }
 
-/// Swaps what may be swapped in a request's head.
-pub(super) fn swap(parts: &mut Parts, tables: &Tables, bounds: &Bounds, found: &Found) -> Result<(), Stop> {
+/// Swaps what may be swapped in a request's head, at the pace that its scan had: the look for synthetics takes as
+/// long as the one for real values.
+pub(super) async fn swapped(
+    mut parts: Parts,
+    tables: &Arc<Tables>,
+    bounds: &Bounds,
+    found: &Found,
+    pace: Pace,
+) -> Result<Parts, Stop> {
+    if pace == Pace::Quick {
+        return swap(&mut parts, tables, bounds, found).map(|()| parts);
+    }
+    let (tables, bounds, found) = (Arc::clone(tables), bounds.clone(), found.clone());
+    look::elsewhere(move || swap(&mut parts, &tables, &bounds, &found).map(|()| parts)).await
+}
+
+fn swap(parts: &mut Parts, tables: &Tables, bounds: &Bounds, found: &Found) -> Result<(), Stop> {
     if tables.reveal.is_empty() {
         return Ok(());
     }
@@ -273,8 +309,15 @@ pub(super) fn scrub(headers: &mut HeaderMap, tables: &Tables) -> Result<Vec<Secr
         let text = value.as_bytes();
         let spots: Vec<Spot> = spots(text, &tables.conceal);
         let scrubbed = (!spots.is_empty()).then(|| write(text, &spots, &tables.conceal));
-        if let Some(hit) = tables.leak.deep(scrubbed.as_ref().map_or(text, |scrubbed| scrubbed.as_slice())) {
-            return Err(Stop::Unshowable { secret: hit.id });
+        let shown = scrubbed.as_ref().map_or(text, |scrubbed| scrubbed.as_slice());
+        match tables.leak.deep_within(shown, UNFOLDED) {
+            Ok(None) => {}
+            Ok(Some(hit)) => return Err(Stop::Unshowable { secret: hit.id }),
+            Err(TooMuch) => {
+                return Err(Stop::Upstream(
+                    "a header of the answer unfolds to more than can be shown".into(),
+                ));
+            }
         }
         if let Some(scrubbed) = scrubbed {
             for spot in &spots {

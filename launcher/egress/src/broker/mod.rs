@@ -24,6 +24,7 @@ mod field;
 mod head;
 mod idle;
 mod incoming;
+mod look;
 mod outgoing;
 mod postgres;
 mod secrets;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
-use shieldrun_secrets::StreamState;
 use zeroize::Zeroizing;
 
 use super::body::Sieve;
 use super::coding::{Coding, Decoder};
 use super::field::{REACH, around};
 use super::head::{Bounds, Found};
+use super::look::{Costly, Look};
 use super::secrets::Tables;
 use super::signature::{Chunks, Seed};
 use super::stop::Stop;
@@ -45,32 +45,10 @@ struct Signed {
     look: Look,
 }
 
-/// The scan of a request's body.
-struct Look {
-    tables: Arc<Tables>,
-    bounds: Bounds,
-    found: Found,
-    leak: StreamState,
-    trip: StreamState,
-    left: u64,
-    /// What was last seen, for the scan below encodings.
-    near: Vec<u8>,
-    /// How much more is looked at that closely.
-    closely: usize,
-}
-
-/// Of each body, so much is looked through below encodings too; behind it the scan goes by spellings only.
-const CLOSELY: usize = 4 << 20;
-/// How far back the scan below encodings looks from a chunk, and from one of a few bytes: otherwise a body sent
-/// byte by byte would cost a thousand times its size.
-const NEAR: usize = 4 << 10;
-const NEAR_FEW: usize = 1 << 10;
-const FEW: usize = 64;
-
 impl Outgoing {
     pub(super) fn new(tables: Arc<Tables>, bounds: Bounds, found: Found, coding: Coding) -> io::Result<Self> {
         let left = bounds.rules.settings.limits.body;
-        let look = Look::new(tables, bounds, found);
+        let look = Look::new(tables, bounds, found, Part::Body);
         let coded = Decoder::new(coding)?.map(|decoder| Coded { decoder, look: look.another() });
         Ok(Self { look, signed: None, coded, held: Vec::new(), before: Vec::new(), left })
     }
@@ -78,7 +56,7 @@ impl Outgoing {
     /// With each chunk of a signed upload signed anew.
     pub(super) fn signed(mut self, seed: Seed) -> Self {
         let look = self.look.another();
-        let chunks = Chunks::new(seed, look.bounds.rules.settings.limits.held);
+        let chunks = Chunks::new(seed, look.bounds().rules.settings.limits.held);
         self.signed = Some(Signed { chunks, look });
         self
     }
@@ -88,7 +66,7 @@ impl Outgoing {
         let Some(Signed { chunks, look }) = &mut self.signed else { return Ok(()) };
         let mut out = Vec::new();
         for bytes in passed.drain(from..) {
-            chunks.push(&bytes, &mut |text| look.see(text), &mut out)?;
+            chunks.push(&bytes, &mut |text| look.see_bounded(text), &mut out)?;
         }
         if !out.is_empty() {
             passed.push_back(Bytes::from(out));
@@ -105,15 +83,15 @@ impl Outgoing {
     fn decode(&mut self, chunk: &[u8], passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
         let Some(Coded { decoder, look }) = &mut self.coded else { return Ok(()) };
         let lags = decoder.lags();
-        let decoded = decoder.push(chunk, &mut |text| look.see(text));
+        let decoded = decoder.push(chunk, &mut |text| look.see_bounded(text));
         decoded.map_err(|e| e.unwrap_or_else(undecodable))?;
         // It may tell the rest of a value that has begun; then it waits for what follows.
         self.held.extend_from_slice(chunk);
-        let most = look.bounds.rules.settings.limits.held;
+        let most = look.bounds().rules.settings.limits.held;
         if self.held.len() > most {
             return Err(too_large());
         }
-        if !lags && look.leak.pending(&look.tables.leak) == 0 {
+        if !lags && look.pending() == 0 {
             passed.push_back(Bytes::from(std::mem::take(&mut self.held)));
         }
         Ok(())
@@ -123,9 +101,9 @@ impl Outgoing {
     fn swap(&mut self, chunk: &[u8], passed: &mut VecDeque<Bytes>, at: Place) -> Result<(), Stop> {
         self.held.extend_from_slice(chunk);
         let text = std::mem::take(&mut self.held);
-        let Look { tables, bounds, found, leak, .. } = &mut self.look;
+        let (tables, bounds, found) = (self.look.tables(), self.look.bounds(), self.look.found());
         let pending = match at {
-            Place::Within => tables.reveal.pending(&text).max(leak.pending(&tables.leak)),
+            Place::Within => tables.reveal.pending(&text).max(self.look.pending()),
             Place::End => 0,
         };
         let mut cut = text.len().saturating_sub(pending);
@@ -184,74 +162,27 @@ enum Place {
     End,
 }
 
-impl Look {
-    fn new(tables: Arc<Tables>, bounds: Bounds, found: Found) -> Self {
-        let left = bounds.rules.settings.limits.body;
-        let (leak, trip) = (tables.leak.stream(), tables.trip.stream());
-        Self { tables, bounds, found, leak, trip, left, near: Vec::new(), closely: CLOSELY }
-    }
-
-    /// For another stream of the same request.
-    fn another(&self) -> Self {
-        Self::new(Arc::clone(&self.tables), self.bounds.clone(), self.found.clone())
-    }
-
-    /// Scans a text; whether a synthetic is in it that may be swapped is for `swap` to say.
-    fn scan(&mut self, text: &[u8]) -> Result<Option<shieldrun_secrets::Hit>, Stop> {
-        if let Some(hit) = self.leak.feed(&self.tables.leak, text) {
-            return Err(Stop::Leak { secret: hit.id, encoding: hit.encoding });
-        }
-        self.look_closely(text)?;
-        Ok(self.trip.feed(&self.tables.trip, text))
-    }
-
-    /// Looks below encodings that depend on what stands around: escapes, base64 over several lines.
-    fn look_closely(&mut self, text: &[u8]) -> Result<(), Stop> {
-        if self.closely == 0 || self.tables.leak.is_empty() {
-            return Ok(());
-        }
-        self.closely = self.closely.saturating_sub(text.len());
-        let keep = if text.len() < FEW { NEAR_FEW } else { NEAR };
-        let excess = self.near.len().saturating_sub(keep);
-        self.near.drain(..excess);
-        self.near.extend_from_slice(text);
-        match self.tables.leak.deep(&self.near) {
-            Some(hit) => Err(Stop::Leak { secret: hit.id, encoding: hit.encoding }),
-            None => Ok(()),
-        }
-    }
-
-    /// Scans a text in which nothing is swapped.
-    fn see(&mut self, text: &[u8]) -> Result<(), Stop> {
-        self.left = self.left.checked_sub(text.len() as u64).ok_or_else(too_large)?;
-        match self.scan(text)? {
-            Some(hit) => self.bounds.unswapped(hit.id, Part::Body, &self.found),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Outgoing {
     fn let_through(&mut self, chunk: Bytes, passed: &mut VecDeque<Bytes>) -> Result<(), Stop> {
         self.count(&chunk)?;
         let tripped = self.look.scan(&chunk)?;
         if self.coded.is_some() {
             if let Some(hit) = tripped {
-                self.look.bounds.unswapped(hit.id, Part::Body, &self.look.found)?;
+                self.look.unswapped(hit)?;
             }
             return self.decode(&chunk, passed);
         }
-        let tables = Arc::clone(&self.look.tables);
+        let tables = Arc::clone(self.look.tables());
         // Every spelling that can be swapped is one that the tripwire knows, and with nothing held each one that
         // ends here begins here: what the tripwire did not see need not be looked for again.
         let plain = self.held.is_empty()
             && (tripped.is_none() || tables.reveal.next(&chunk, 0).is_none())
             && tables.reveal.pending(&chunk) == 0
-            && self.look.leak.pending(&tables.leak) == 0;
+            && self.look.pending() == 0;
         if let Some(hit) = tripped
             && (plain || !is_spelled(hit.encoding))
         {
-            self.look.bounds.unswapped(hit.id, Part::Body, &self.look.found)?;
+            self.look.unswapped(hit)?;
         }
         if plain {
             self.remember(&chunk);
@@ -265,7 +196,8 @@ impl Outgoing {
         let Some(Coded { decoder, mut look }) = self.coded.take() else {
             return self.swap(&[], passed, Place::End);
         };
-        decoder.finish(&mut |text| look.see(text)).map_err(|e| e.unwrap_or_else(undecodable))?;
+        decoder.finish(&mut |text| look.see_bounded(text)).map_err(|e| e.unwrap_or_else(undecodable))?;
+        self.look.take_over(look);
         if !self.held.is_empty() {
             passed.push_back(Bytes::from(std::mem::take(&mut self.held)));
         }
@@ -289,12 +221,21 @@ impl Sieve for Outgoing {
 
     fn trailers(&mut self, trailers: &mut HeaderMap) -> Result<(), Stop> {
         for (name, value) in trailers.iter() {
-            self.look.see(name.as_str().as_bytes())?;
-            self.look.see(b"\r\n")?;
-            self.look.see(value.as_bytes())?;
-            self.look.see(b"\r\n")?;
+            self.look.see_bounded(name.as_str().as_bytes())?;
+            self.look.see_bounded(b"\r\n")?;
+            self.look.see_bounded(value.as_bytes())?;
+            self.look.see_bounded(b"\r\n")?;
         }
         Ok(())
+    }
+
+    fn costly(&mut self) -> Option<Costly> {
+        let looks = [
+            Some(&mut self.look),
+            self.signed.as_mut().map(|signed| &mut signed.look),
+            self.coded.as_mut().map(|coded| &mut coded.look),
+        ];
+        looks.into_iter().flatten().filter_map(Look::costly).reduce(|all, one| all.and(Some(one)))
     }
 }
 

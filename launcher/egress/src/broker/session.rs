@@ -102,14 +102,14 @@ impl<L: Ledger, D: Dial> Session<L, D> {
         let (mut parts, body) = request.into_parts();
         let tables = bounds.rules.swaps.tables();
         // Before anything else: what is refused below is told to nobody, but it is to be on record as a leak.
-        head::scan(&head::text(&parts), &tables)?;
+        let pace = head::scan(head::text(&parts), &tables).await?;
         let continues = strict::check(&mut parts, &bounds.to, bounds.scheming, &settings.limits)?;
         self.is_listed(&parts)?;
         let found = Found::new(Arc::clone(&self.tell), bounds.to.clone());
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         let asked = Asked { tables, found, fate: fate.clone(), method, path };
         let signature = Signature::find(&mut parts, bounds, &asked.found)?;
-        head::swap(&mut parts, &asked.tables, bounds, &asked.found)?;
+        let mut parts = head::swapped(parts, &asked.tables, bounds, &asked.found, pace).await?;
         if let Some(accepted) = parts.headers.get_mut(header::ACCEPT_ENCODING) {
             *accepted = HeaderValue::from_static("identity");
         }

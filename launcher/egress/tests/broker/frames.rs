@@ -7,15 +7,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{Plan, World};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RESET: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
 /// END_STREAM and END_HEADERS.
-const WHOLE: u8 = 5;
+pub(crate) const WHOLE: u8 = 5;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
     frame.extend_from_slice(&stream.to_be_bytes());
@@ -24,7 +25,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Literal fields, never indexed, without Huffman coding.
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0x10);
@@ -38,19 +39,26 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 
 /// How the broker ended a request.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Answered(u16),
     Reset,
     Closed,
 }
 
 /// Sends one request of these fields and waits for its end.
-async fn sent(world: &World, fields: &[(&str, &str)]) -> End {
+pub(crate) async fn sent(world: &World, fields: &[(&str, &str)]) -> End {
+    ended(world, frame(HEADERS, WHOLE, 1, &block(fields))).await
+}
+
+/// What an HTTP/2 connection begins with.
+pub(crate) fn opening() -> Vec<u8> {
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(SETTINGS, 0, 0, &[])].concat()
+}
+
+/// Sends one request in these frames and waits for its end.
+pub(crate) async fn ended(world: &World, frames: Vec<u8>) -> End {
     let mut stream = world.connect(b"h2").await;
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(frame(SETTINGS, 0, 0, &[]));
-    bytes.extend(frame(HEADERS, WHOLE, 1, &block(fields)));
-    stream.write_all(&bytes).await.expect("sent");
+    stream.write_all(&[opening(), frames].concat()).await.expect("sent");
     loop {
         let mut head = [0; 9];
         if stream.read_exact(&mut head).await.is_err() {
@@ -83,7 +91,7 @@ fn status(block: &[u8]) -> u16 {
     0
 }
 
-const HONEST: &[(&str, &str)] =
+pub(crate) const HONEST: &[(&str, &str)] =
     &[(":method", "GET"), (":scheme", "https"), (":authority", "api.github.com"), (":path", "/")];
 
 #[tokio::test]

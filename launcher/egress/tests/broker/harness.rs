@@ -245,9 +245,14 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
 pub(crate) fn pieces(bytes: &[u8], cut: usize) -> Body {
     let cut = cut.min(bytes.len());
     let end = (cut + 8).min(bytes.len());
-    let mut parts = vec![bytes[..cut].to_vec()];
-    parts.extend(bytes[cut..end].iter().map(|byte| vec![*byte]));
-    parts.push(bytes[end..].to_vec());
+    let mut pieces = vec![bytes[..cut].to_vec()];
+    pieces.extend(bytes[cut..end].iter().map(|byte| vec![*byte]));
+    pieces.push(bytes[end..].to_vec());
+    parts(pieces)
+}
+
+/// A body of unknown length, in these frames.
+pub(crate) fn parts(parts: impl IntoIterator<Item = Vec<u8>>) -> Body {
     let frames =
         parts.into_iter().filter(|part| !part.is_empty()).map(|part| Ok(Frame::data(Bytes::from(part))));
     BoxBody::new(StreamBody::new(Frames(frames.collect::<Vec<_>>().into_iter())))

@@ -1,11 +1,14 @@
 //! The broker between a client and a server that are both real: TLS and HTTP over sockets on loopback.
 
 mod amazon;
+mod bombs;
+mod floods;
 mod frames;
 mod harness;
 mod leaks;
 mod limits;
 mod requests;
+mod split;
 mod streams;
 mod strict;
 mod tokens;

@@ -116,3 +116,48 @@ async fn a_body_that_waits_to_be_asked_for_is_asked_for() {
     assert!(answer[..read].starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer[..read]));
     assert_eq!(world.asked_once().body, b"abcd");
 }
+
+#[tokio::test]
+async fn no_more_is_held_back_than_what_may_begin_a_value() {
+    // Both bodies stay open: what does not arrive now never does, and the test hangs.
+    let world = Plan::github()
+        .answering(|asked| {
+            let begun = asked.headers["x-begun"].clone();
+            let begun = Bytes::from(format!("one {}", begun.to_str().expect("text")));
+            Response::new(said(vec![Frame::data(begun)], Then::StaysOpen))
+        })
+        .build()
+        .await;
+    let real = world.pairs[0].real.clone();
+    for length in [0, 1, 5, 12, real.len() - 1] {
+        let stream = TokioIo::new(world.connect(b"http/1.1").await);
+        let (mut sender, connection) = http1::handshake(stream).await.expect("HTTP/1.1");
+        tokio::spawn(connection);
+        // In the answer: a header of half a value passes, and the body comes as far as the value begins.
+        let request = world.request("GET", "/").header("x-begun", &real[..length.min(20)]);
+        let answer =
+            sender.send_request(request.body(full("")).expect("a request")).await.expect("an answer");
+        let (mut body, mut told) = (answer.into_body(), Vec::new());
+        while told.len() < 4 {
+            told.extend(body.frame().await.expect("open").expect("a frame").into_data().expect("data"));
+        }
+        assert!(told.starts_with(b"one "), "{length}");
+
+        // In the request: the server has it while the body is still open.
+        let asked = world.asked.lock().expect("no test panics with it").len();
+        let stream = TokioIo::new(world.connect(b"http/1.1").await);
+        let (mut sender, connection) = http1::handshake(stream).await.expect("HTTP/1.1");
+        tokio::spawn(connection);
+        let frames = [b"one ".to_vec(), real.as_bytes()[..length].to_vec()];
+        let frames =
+            frames.into_iter().filter(|frame| !frame.is_empty()).map(|frame| Frame::data(frame.into()));
+        let request = world.request("POST", "/").body(said(frames.collect(), Then::StaysOpen));
+        let sent = tokio::spawn(sender.send_request(request.expect("a request")));
+        let seen =
+            || world.asked.lock().expect("no test panics with it").get(asked).map(|one| one.body.clone());
+        while !seen().is_some_and(|body| body.starts_with(b"one ")) {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        sent.abort();
+    }
+}

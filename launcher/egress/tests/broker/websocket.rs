@@ -22,11 +22,193 @@ fn agreeing() -> Plan {
 
 /// A masked text frame.
 fn frame(text: &[u8]) -> Vec<u8> {
-    let mask = [1, 2, 3, 4];
-    let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).expect("short")];
+    framed(0x81, text)
+}
+
+/// A masked frame that begins with this byte.
+fn framed(first: u8, text: &[u8]) -> Vec<u8> {
+    let mask = [0xa1, 0x52, 0x03, 0xf4];
+    let length = text.len() as u64;
+    let mut frame = vec![first];
+    match length {
+        0..126 => frame.push(0x80 | length as u8),
+        126..0x1_0000 => frame.extend([&[0xfe][..], &(length as u16).to_be_bytes()].concat()),
+        _ => frame.extend([&[0xff][..], &length.to_be_bytes()].concat()),
+    }
     frame.extend_from_slice(&mask);
     frame.extend(text.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     frame
+}
+
+/// What the frames of messages among these bytes say, as far as they are whole.
+fn said(mut bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    while let [first, second, rest @ ..] = bytes {
+        let (size, length) = match second & 0x7f {
+            126 => (2, rest.iter().take(2).fold(0, |length, byte| length << 8 | usize::from(*byte))),
+            127 => (8, rest.iter().take(8).fold(0, |length, byte| length << 8 | usize::from(*byte))),
+            short => (0, usize::from(short)),
+        };
+        let Some((mask, rest)) = rest.get(size..).and_then(|rest| rest.split_at_checked(4)) else { break };
+        let (payload, rest) = rest.split_at(length.min(rest.len()));
+        if first & 8 == 0 {
+            text.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        }
+        bytes = rest;
+    }
+    text
+}
+
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const PING: u8 = 9;
+const LAST: u8 = 0x80;
+
+/// Sends these pieces one by one and waits for the socket's end; says what the server was told.
+async fn ended(world: &World, pieces: &[Vec<u8>], case: &str) -> Vec<u8> {
+    let (asked, noted) = (world.asked.lock().expect("no test panics with it").len(), world.notes.all().len());
+    let mut socket = opened(world).await;
+    for piece in pieces {
+        let _ = socket.write_all(piece).await;
+        let _ = socket.flush().await;
+        tokio::task::yield_now().await;
+    }
+    let _ = socket.read_to_end(&mut Vec::new()).await;
+    let leaks = || world.notes.all().split_off(noted).iter().any(|note| matches!(note, Note::Leak { .. }));
+    for _ in 0..200 {
+        if leaks() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert!(leaks(), "{case}: {:?}", world.notes.all());
+    said(&world.asked.lock().expect("no test panics with it")[asked].body)
+}
+
+/// Sends these pieces and waits until the server has all of them.
+async fn arrives(world: &World, pieces: &[Vec<u8>], case: &str) {
+    let asked = world.asked.lock().expect("no test panics with it").len();
+    let mut socket = opened(world).await;
+    let (mut from, mut to) = tokio::io::split(&mut socket);
+    let whole = pieces.concat();
+    let send = async {
+        for piece in pieces {
+            to.write_all(piece).await.expect("sent");
+            to.flush().await.expect("sent");
+            tokio::task::yield_now().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let wait = async {
+        let mut buffer = [0; 64];
+        while world.asked.lock().expect("no test panics with it")[asked].body.len() < whole.len() {
+            assert_ne!(from.read(&mut buffer).await.expect("open"), 0, "{case}: {:?}", world.notes.all());
+        }
+    };
+    tokio::select! {
+        () = send => {}
+        () = wait => {}
+    }
+    assert!(world.asked.lock().expect("no test panics with it")[asked].body == whole, "{case}");
+    assert!(
+        world.notes.all().iter().all(|note| matches!(note, Note::Swapped { .. })),
+        "{:?}",
+        world.notes.all()
+    );
+}
+
+/// A message in two frames, with a ping between them or not.
+fn fragments(kind: u8, text: &[u8], cut: usize, ping: bool) -> Vec<Vec<u8>> {
+    let (first, second) = text.split_at(cut);
+    let mut frames = vec![framed(kind, first)];
+    if ping {
+        frames.push(framed(LAST | PING, b"are you there?"));
+    }
+    frames.push(framed(LAST, second));
+    frames
+}
+
+#[tokio::test]
+async fn a_message_in_frames_that_end_anywhere_is_stopped_before_the_value_begins() {
+    let world = agreeing().build().await;
+    let real = world.pairs[0].real.clone();
+    let text = format!("it is {real}, it is");
+    for cut in 1..text.len() {
+        for (kind, ping) in [(TEXT, false), (TEXT, true), (BINARY, true)] {
+            let case = format!("cut at {cut}, {kind}, {ping}");
+            let told = ended(&world, &fragments(kind, text.as_bytes(), cut, ping), &case).await;
+            let told = String::from_utf8_lossy(&told).into_owned();
+            assert!(!told.contains(&real[4..12]), "{case}: {told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_without_a_value_arrive_byte_for_byte() {
+    let world = agreeing().build().await;
+    // It begins as the value does, and goes on otherwise.
+    let text = format!("it is {}0therwise, it is", &world.pairs[0].real[..20]);
+    for cut in 1..text.len() {
+        let ping = cut % 2 == 0;
+        arrives(&world, &fragments(TEXT, text.as_bytes(), cut, ping), &format!("cut at {cut}")).await;
+    }
+    // At the end of a message nothing is held back: who sent all of it may wait for the answer.
+    let begun = format!("it is {}", &world.pairs[0].real[..20]);
+    arrives(&world, &[framed(LAST | BINARY, begun.as_bytes())], "the beginning of a value").await;
+    for length in [0, 125, 126, 127, 65535, 65536, 200_000] {
+        arrives(&world, &[framed(LAST | BINARY, &vec![b'a'; length])], &format!("{length} bytes")).await;
+    }
+}
+
+#[tokio::test]
+async fn every_spelling_is_stopped_in_a_frame_of_every_length() {
+    let world = agreeing().build().await;
+    let real = world.pairs[0].real.clone();
+    let base64 = data_encoding::BASE64.encode(real.as_bytes());
+    let wrapped = base64.as_bytes().chunks(12).collect::<Vec<_>>().join(&b'\n');
+    let escaped: String = real.bytes().map(|b| format!("\\u{b:04x}")).collect();
+    for (name, written) in [
+        ("raw", real.clone().into_bytes()),
+        ("base64", base64.into_bytes()),
+        ("wrapped base64", wrapped),
+        ("hex", data_encoding::HEXLOWER.encode(real.as_bytes()).into_bytes()),
+        ("escapes", escaped.into_bytes()),
+        ("gzip", crate::harness::gzip(format!("{} {real}", "text ".repeat(30)).as_bytes())),
+        ("reversed", real.bytes().rev().collect()),
+    ] {
+        for before in [0, 200, 70_000] {
+            for kind in [TEXT, BINARY] {
+                let text = [vec![b' '; before], written.clone()].concat();
+                let case = format!("{name} behind {before}");
+                let told = ended(&world, &[framed(LAST | kind, &text)], &case).await;
+                assert!(told.len() < text.len(), "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn frames_that_stand_where_they_may_not_end_the_socket() {
+    let twin =
+        vec![framed(TEXT, b"a"), framed(LAST | PING, b"b"), framed(LAST, b"c"), framed(LAST | BINARY, b"")];
+    let cases: [(&str, Vec<Vec<u8>>); 6] = [
+        ("goes on with nothing", vec![framed(LAST, b"a")]),
+        ("begins within another", vec![framed(TEXT, b"a"), framed(LAST | TEXT, b"b")]),
+        ("a ping in two frames", vec![framed(PING, b"a"), framed(LAST, b"b")]),
+        ("a ping of many bytes", vec![framed(LAST | PING, &[b'a'; 126])]),
+        ("a kind that is none", vec![framed(LAST | 3, b"a")]),
+        ("an extension's bit", vec![framed(LAST | 0x40 | TEXT, b"a")]),
+    ];
+    for (name, frames) in cases {
+        let world = agreeing().build().await;
+        let mut socket = opened(&world).await;
+        let _ = socket.write_all(&frames.concat()).await;
+        let _ = socket.flush().await;
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+        assert!(world.asked_once().body.len() < frames.concat().len(), "{name}");
+    }
+    let world = agreeing().build().await;
+    arrives(&world, &twin, "the twin").await;
 }
 
 async fn opened(world: &World) -> TokioIo<hyper::upgrade::Upgraded> {

@@ -5,13 +5,14 @@
 
 mod needles;
 mod normalise;
+mod packed;
 mod redact;
 mod stream;
 mod table;
 
 pub use needles::Encoding;
 pub(crate) use needles::{SPELLINGS, is_needle};
-pub use normalise::{DeepHit, Layer};
+pub use normalise::{DeepHit, Layer, TooMuch};
 pub use redact::{Redacted, Redactor};
 pub use stream::{Hit, StreamState};
 pub(crate) use table::Table;

@@ -6,16 +6,13 @@
 use alloc::vec::Vec;
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
-use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER;
-use miniz_oxide::inflate::{decompress_to_vec_with_limit, decompress_to_vec_zlib_with_limit};
 
+use super::packed::{Unfolded, gzip, zlib};
 use super::{Encoding, Scanner};
 use crate::registry::SecretId;
 
 /// Layers below layers are followed this far.
 const DEEPEST: usize = 3;
-/// No layer may unfold to more than this.
-const LARGEST: usize = 64 << 20;
 /// Shorter runs of base64 are not decoded.
 const SHORTEST_RUN: usize = 24;
 
@@ -68,8 +65,30 @@ pub struct DeepHit {
     pub layers: Vec<Layer>,
 }
 
-/// What is below a layer, if the body has it.
-type Unfold = fn(&[u8]) -> Option<Vec<u8>>;
+/// More would have come of a body than was asked for, so it has not been looked through.
+///
+/// ```
+/// use shieldrun_secrets::TooMuch;
+/// assert_eq!(TooMuch.to_string(), "what the body unfolds to is more than was asked for");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMuch;
+
+impl core::fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("what the body unfolds to is more than was asked for")
+    }
+}
+
+impl core::error::Error for TooMuch {}
+
+/// What is below a layer, if the body has it. Where that may be much more than the body, it is bounded.
+enum Unfold {
+    Bounded(fn(&[u8], usize) -> Unfolded),
+    Small(fn(&[u8]) -> Option<Vec<u8>>),
+}
+
+use Unfold::{Bounded, Small};
 
 impl Scanner {
     /// Looks for a real value in a whole body, below encodings and compression.
@@ -83,29 +102,52 @@ impl Scanner {
     /// assert_eq!(hit.layers, [Layer::Split]);
     /// ```
     pub fn deep(&self, body: &[u8]) -> Option<DeepHit> {
-        let mut layers = Vec::new();
-        self.below(body, &mut layers)
+        self.deep_within(body, usize::MAX).unwrap_or_default()
     }
 
-    fn below(&self, body: &[u8], layers: &mut Vec<Layer>) -> Option<DeepHit> {
+    /// The same, for who cannot wait: no more than so many bytes are unfolded, all layers together.
+    ///
+    /// ```
+    /// use shieldrun_secrets::{Registry, RunKey, TooMuch, substitute_env};
+    /// let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let scanner = registry.scanner();
+    /// assert_eq!(scanner.deep_within(b"a b", 100), Ok(None));
+    /// assert_eq!(scanner.deep_within(b"a b", 1), Err(TooMuch));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where it would have been more; then nothing is known of the body.
+    pub fn deep_within(&self, body: &[u8], most: usize) -> Result<Option<DeepHit>, TooMuch> {
+        let (mut layers, mut left) = (Vec::new(), most);
+        self.below(body, &mut layers, &mut left)
+    }
+
+    fn below(
+        &self,
+        body: &[u8],
+        layers: &mut Vec<Layer>,
+        left: &mut usize,
+    ) -> Result<Option<DeepHit>, TooMuch> {
         if self.is_empty() {
-            return None;
+            return Ok(None);
         }
         if let Some(found) = self.table.find(body, 0, &mut None) {
-            return Some(DeepHit { id: found.id, encoding: found.encoding, layers: layers.clone() });
+            return Ok(Some(DeepHit { id: found.id, encoding: found.encoding, layers: layers.clone() }));
         }
         if layers.len() == DEEPEST {
-            return None;
+            return Ok(None);
         }
         const UNFOLD: [(Layer, Unfold); 8] = [
-            (Layer::Gzip, gzip),
-            (Layer::Zlib, zlib),
-            (Layer::Utf16, utf16),
-            (Layer::Escapes, escapes),
-            (Layer::Percent, percent),
-            (Layer::Split, joined),
-            (Layer::Base64, base64_runs),
-            (Layer::Hex, hex_runs),
+            (Layer::Gzip, Bounded(gzip)),
+            (Layer::Zlib, Bounded(zlib)),
+            (Layer::Utf16, Small(utf16)),
+            (Layer::Escapes, Small(escapes)),
+            (Layer::Percent, Small(percent)),
+            (Layer::Split, Small(joined)),
+            (Layer::Base64, Small(base64_runs)),
+            (Layer::Hex, Small(hex_runs)),
         ];
         for (layer, unfold) in UNFOLD {
             // Twice the same in a row happens only with these.
@@ -113,73 +155,22 @@ impl Scanner {
             if layers.last() == Some(&layer) && !repeats {
                 continue;
             }
-            if let Some(inner) = unfold(body) {
+            let inner = match unfold {
+                Bounded(unfold) => unfold(body, *left)?,
+                Small(unfold) => unfold(body),
+            };
+            if let Some(inner) = inner {
+                *left = left.checked_sub(inner.len()).ok_or(TooMuch)?;
                 layers.push(layer);
-                let hit = self.below(&inner, layers);
+                let hit = self.below(&inner, layers, left)?;
                 layers.pop();
                 if hit.is_some() {
-                    return hit;
+                    return Ok(hit);
                 }
             }
         }
-        None
+        Ok(None)
     }
-}
-
-/// Every gzip member in the body, wherever it begins.
-fn gzip(body: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let mut from = 0;
-    while let Some(at) = crate::url::find(body, &[0x1f, 0x8b, 8], from) {
-        from = at + 3;
-        let Some(data) = gzip_data(&body[at..]) else { continue };
-        out.extend(inflate(data, 0));
-        if out.len() >= LARGEST {
-            break;
-        }
-    }
-    (!out.is_empty()).then_some(out)
-}
-
-/// What follows a member's header.
-fn gzip_data(member: &[u8]) -> Option<&[u8]> {
-    let flags = *member.get(3)?;
-    let mut rest = member.get(10..)?;
-    if flags & 4 != 0 {
-        let len = usize::from(*rest.first()?) | usize::from(*rest.get(1)?) << 8;
-        rest = rest.get(2 + len..)?;
-    }
-    for bit in [8, 16] {
-        if flags & bit != 0 {
-            rest = rest.get(rest.iter().position(|b| *b == 0)? + 1..)?;
-        }
-    }
-    rest.get(if flags & 2 != 0 { 2 } else { 0 }..)
-}
-
-fn zlib(body: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    for at in memchr::memchr_iter(b'x', body) {
-        // Deflate with the usual window, by its four levels. The second byte makes the two a multiple of 31; where
-        // it has the bit of a preset dictionary nobody can inflate what follows, and text is full of `x `.
-        if matches!(body.get(at + 1), Some(0x01 | 0x5e | 0x9c | 0xda)) {
-            out.extend(inflate(&body[at..], TINFL_FLAG_PARSE_ZLIB_HEADER));
-            if out.len() >= LARGEST {
-                break;
-            }
-        }
-    }
-    (!out.is_empty()).then_some(out)
-}
-
-/// As much as can be inflated: a stream that is cut off has leaked its beginning.
-fn inflate(data: &[u8], flags: u32) -> Vec<u8> {
-    let result = if flags == 0 {
-        decompress_to_vec_with_limit(data, LARGEST)
-    } else {
-        decompress_to_vec_zlib_with_limit(data, LARGEST)
-    };
-    result.unwrap_or_else(|error| error.output)
 }
 
 /// The bytes without the zeros between them, if every other byte is one.
@@ -246,19 +237,47 @@ fn percent(body: &[u8]) -> Option<Vec<u8>> {
 
 /// The text without white space and what list syntax puts between pieces.
 fn joined(body: &[u8]) -> Option<Vec<u8>> {
-    let bare: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
-    let unlisted: Vec<u8> = bare.iter().copied().filter(|b| !b"\"',;`[]()|>".contains(b)).collect();
-    match (bare.len() < body.len(), unlisted.len() < bare.len()) {
-        (true, true) => Some([bare, unlisted].join(&b'\n')),
-        (true, false) => Some(bare),
-        (false, true) => Some(unlisted),
-        (false, false) => None,
+    const SPACE: Set = set(b" \t\n\x0c\r");
+    const LIST: Set = set(b"\"',;`[]()|>");
+    let bare = without(body, &SPACE);
+    let unlisted = without(bare.as_deref().unwrap_or(body), &LIST);
+    match (bare, unlisted) {
+        (Some(bare), Some(unlisted)) => Some([bare, unlisted].join(&b'\n')),
+        (bare, unlisted) => bare.or(unlisted),
     }
 }
 
+type Set = [bool; 256];
+
+const fn set(bytes: &[u8]) -> Set {
+    let (mut all, mut at) = ([false; 256], 0);
+    while at < bytes.len() {
+        all[bytes[at] as usize] = true;
+        at += 1;
+    }
+    all
+}
+
+/// What is left of a text without some bytes, if it has any of them.
+fn without(text: &[u8], some: &Set) -> Option<Vec<u8>> {
+    let first = text.iter().position(|b| some[usize::from(*b)])?;
+    let (before, rest) = text.split_at(first);
+    let mut out = alloc::vec![0; text.len()];
+    out[..first].copy_from_slice(before);
+    // Each byte is written, and the next one over it where it does not stay: no branch to guess.
+    let mut end = first;
+    for byte in rest {
+        out[end] = *byte;
+        end += usize::from(!some[usize::from(*byte)]);
+    }
+    out.truncate(end);
+    Some(out)
+}
+
 fn base64_runs(body: &[u8]) -> Option<Vec<u8>> {
+    const DIGITS: Set = set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_");
     let mut out = Vec::new();
-    for run in body.split(|b| !(b.is_ascii_alphanumeric() || b"+/-_".contains(b))) {
+    for run in body.split(|b| !DIGITS[usize::from(*b)]) {
         if run.len() < SHORTEST_RUN {
             continue;
         }
@@ -280,17 +299,28 @@ fn base64_runs(body: &[u8]) -> Option<Vec<u8>> {
     (!out.is_empty()).then_some(out)
 }
 
+/// Whether or not the digits have spaces, colons or dashes between, as `xxd` and its friends put them: what stands
+/// without any between others that do not belong to it is read as well, at one of the two shifts.
 fn hex_runs(body: &[u8]) -> Option<Vec<u8>> {
+    const DIGITS: Set = set(b"0123456789abcdefABCDEF");
+    const BETWEEN: Set = set(b" :\n\r\t-");
     let mut out = Vec::new();
-    // `xxd` and friends put spaces or colons between.
-    let bare: Vec<u8> = body.iter().copied().filter(|b| !b" :\n\r\t-".contains(b)).collect();
-    for text in [body, &bare] {
-        for run in text.split(|b| !b.is_ascii_hexdigit()).filter(|r| r.len() >= SHORTEST_RUN) {
-            for shift in [0, 1] {
-                let run = &run[shift..];
-                out.extend(HEXLOWER_PERMISSIVE.decode(&run[..run.len() / 2 * 2]).unwrap_or_default());
-                out.push(b'\n');
-            }
+    let mut rest = body;
+    // A run begins and ends with a digit.
+    while let Some(begin) = rest.iter().position(|b| DIGITS[usize::from(*b)]) {
+        rest = &rest[begin..];
+        let of_run = |b: &u8| DIGITS[usize::from(*b)] || BETWEEN[usize::from(*b)];
+        let (run, behind) = rest.split_at(rest.iter().position(|b| !of_run(b)).unwrap_or(rest.len()));
+        rest = behind;
+        if run.len() < SHORTEST_RUN {
+            continue;
+        }
+        let bare = without(run, &BETWEEN);
+        let digits = bare.as_deref().unwrap_or(run);
+        for shift in [0, 1] {
+            let whole = digits.get(shift..).filter(|_| digits.len() >= SHORTEST_RUN).unwrap_or_default();
+            out.extend(HEXLOWER_PERMISSIVE.decode(&whole[..whole.len() / 2 * 2]).unwrap_or_default());
+            out.push(b'\n');
         }
     }
     (!out.is_empty()).then_some(out)
@@ -303,9 +333,10 @@ mod tests {
     /// Each layer that is there for nothing is a copy of the body, and below it all the others are tried once more.
     #[test]
     fn what_has_no_layer_unfolds_to_nothing() {
+        assert_eq!(zlib(b"let x = 1; x @ 2; x", usize::MAX), Ok(None));
+        assert_eq!(zlib(b"\x78\x9c\x4b\x4c\x04\x00", usize::MAX), Ok(Some(b"aa".to_vec())));
         for (unfold, without, with) in [
-            (zlib as Unfold, &b"let x = 1; x @ 2; x"[..], &b"\x78\x9c\x4b\x4c\x04\x00"[..]),
-            (percent, b"100 % of it", b"100%25"),
+            (percent as fn(&[u8]) -> Option<Vec<u8>>, &b"100 % of it"[..], &b"100%25"[..]),
             (joined, b"one-word", b"two words"),
             (escapes, b"plain", b"\\x41"),
             (base64_runs, b"short/words+only", b"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="),
@@ -315,5 +346,12 @@ mod tests {
         }
         assert_eq!(percent(b"a+b").as_deref(), Some(&b"a b"[..]));
         assert_eq!(joined(b"a b").as_deref(), Some(&b"ab"[..]));
+        assert_eq!(joined(b"['a', 'b']").as_deref(), Some(&b"['a','b']\nab"[..]));
+        assert!(hex_runs(b"dead beef, and 00:11, are short; no digits").is_none());
+        let (dumped, plain) = (b"x 4b 33 4a 64 38 73 4c 71 30 5a 70 58", b"12-x_4b334a643873 4c7130 5a7058.");
+        for text in [dumped.as_slice(), plain] {
+            let read = hex_runs(text).unwrap_or_default();
+            assert!(read.windows(12).any(|read| read == b"K3Jd8sLq0ZpX"), "{}", read.escape_ascii());
+        }
     }
 }
