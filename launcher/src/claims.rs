@@ -149,25 +149,18 @@ struct Reporter {
     /// Where the check of the two tiers on each other listens.
     heard: Arc<Heard>,
     sender: Sender,
-    processes: HashMap<u32, Met>,
+    processes: HashMap<u32, Process>,
     claimed: Claimed,
     clock: Clock,
-}
-
-/// A process, and since when it runs the program that it is known by, by the monotonic clock.
-struct Met {
-    since: Duration,
-    process: Process,
 }
 
 impl Reporter {
     fn claim(&mut self, claim: Claim) {
         let at = self.clock.at(claim.at());
-        self.meet(claim.pid(), claim.at());
         match claim {
             Claim::Started { at: spoke, pid, ppid, executable, args, .. } => {
                 let known = self.heard.spoke(pid, spoke);
-                self.started((spoke, at), pid, ppid, &executable, &args, known);
+                self.started(at, pid, ppid, &executable, &args, known);
             }
             Claim::EnvRead { pid, variable, .. } => self.variable_read(at, pid, variable, None),
             Claim::FileRead { pid, path, place, .. } => {
@@ -222,7 +215,7 @@ impl Reporter {
     /// `known`: the kernel said the same, as a fact; then it is not said twice.
     fn started(
         &mut self,
-        (since, at): (Duration, Timestamp),
+        at: Timestamp,
         pid: u32,
         ppid: u32,
         executable: &[u8],
@@ -244,24 +237,12 @@ impl Reporter {
         if process.args.is_empty() {
             process.args = args.iter().map(|word| Text::from_bytes(word)).collect();
         }
-        process.parent =
-            process.parent.or_else(|| self.processes.get(&ppid).map(|parent| parent.process.pid));
-        self.processes.insert(pid, Met { since, process });
+        process.parent = process.parent.or_else(|| self.processes.get(&ppid).map(|parent| parent.pid));
+        self.processes.insert(pid, process);
         if !known {
             let event = self.event(at, Action::ProcessStarted, pid);
             self.sender.send(event);
         }
-    }
-
-    /// A process that is slow to introduce itself may lose its place in the ring, on a loaded machine. What it says
-    /// next is told with the program that the kernel saw it start, and not with none, or the one before.
-    fn meet(&mut self, pid: u32, at: Duration) {
-        let known = self.processes.get(&pid).map_or(Duration::ZERO, |met| met.since);
-        let Some((since, fact)) = self.heard.fact_between(pid, known, at) else { return };
-        if self.processes.len() >= REMEMBERED {
-            self.processes.clear();
-        }
-        self.processes.insert(pid, Met { since, process: Process { pid_inside: Some(pid), ..fact } });
     }
 
     fn variable_read(&mut self, at: Timestamp, pid: u32, variable: u32, repeated: Option<u64>) {
@@ -313,15 +294,11 @@ impl Reporter {
         let init = self.init.as_fd();
         self.processes
             .entry(pid)
-            .or_insert_with(|| Met {
-                since: Duration::ZERO,
-                process: Process {
-                    pid: host_pid(init, pid).unwrap_or(pid),
-                    pid_inside: Some(pid),
-                    ..Process::default()
-                },
+            .or_insert_with(|| Process {
+                pid: host_pid(init, pid).unwrap_or(pid),
+                pid_inside: Some(pid),
+                ..Process::default()
             })
-            .process
             .clone()
     }
 }

@@ -107,18 +107,6 @@ impl Heard {
         self.state().seen.get(&pid).map(|seen| seen.process.clone())
     }
 
-    /// The same, and when, for a start after one moment and not after another.
-    pub(crate) fn fact_between(
-        &self,
-        pid: u32,
-        after: Duration,
-        until: Duration,
-    ) -> Option<(Duration, Process)> {
-        let state = self.state();
-        let seen = state.seen.get(&pid).filter(|seen| seen.at > after && seen.at <= until)?;
-        Some((seen.at, seen.process.clone()))
-    }
-
     /// Whether the kernel asks us at all.
     pub(crate) fn has_kernel(&self) -> bool {
         self.state().kernel
@@ -301,19 +289,6 @@ mod tests {
         starts.add(start(2, 1005, Kind::Dynamic));
         heard.spoke(2, Duration::from_millis(1006));
         assert_eq!(told(&mut starts, None, &heard), [(2, 1)]);
-    }
-
-    #[test]
-    fn the_last_start_before_a_claim_is_whose_it_is() {
-        let heard = Heard::default();
-        let at = Duration::from_millis;
-        heard.telling().seen(at(1000), &start(2, 1000, Kind::Dynamic).process);
-        let fact = |after, until| heard.fact_between(2, at(after), at(until)).map(|(since, _)| since);
-        assert_eq!(fact(0, 1001), Some(at(1000)));
-        // It introduced itself after that, or the claim is of the program before.
-        assert_eq!(fact(1000, 1001), None);
-        assert_eq!(fact(0, 999), None);
-        assert!(heard.fact_between(3, at(0), at(1001)).is_none());
     }
 
     #[test]
