@@ -28,8 +28,9 @@ fn a_secret_is_found_at_the_beginning_in_the_middle_and_at_the_end_of_files_of_e
     let scanned = world.beside("scanned");
     let token = made_up::github("ghp");
     let mut wanted = Vec::new();
-    // A file is read at once up to 64 KiB, looked at in blocks of 64 bytes, and passed over for a NUL in its first 8 KiB.
-    for length in [41, 63, 64, 65, 200, 8_191, 8_193, 65_535, 65_536, 65_537, 200_000] {
+    // A file is read in parts of 256 KiB, looked at in blocks of 64 bytes, passed over for a NUL in its first 8 KiB, and
+    // waits for the others if it is longer than a mebibyte.
+    for length in [41, 63, 64, 65, 200, 8_191, 8_193, 65_537, 262_143, 262_144, 262_145, 600_000, 1_500_000] {
         for (place, at) in [("first", 0), ("middle", (length - 40) / 2), ("last", length - 40)] {
             let mut text = "x = 1\n".repeat(length / 6 + 1).into_bytes();
             text.truncate(length);
@@ -64,4 +65,37 @@ fn what_is_no_text_is_passed_over_and_what_holds_nothing_is_clean() {
     fs::create_dir_all(scanned.join("a/b/c")).expect("made");
     fs::write(scanned.join("a/b/c/text"), format!("\n{token}\n")).expect("written");
     assert_eq!(found(&world, &token, 1).len(), 1);
+}
+
+#[test]
+fn a_secret_is_found_where_two_parts_of_a_file_meet() {
+    let world = world();
+    let scanned = world.beside("scanned");
+    let token = made_up::github("ghp");
+    let mut wanted = Vec::new();
+    // Lines, one line with brackets, and one without anything that it could be cut at.
+    for (name, filler) in [("lines", "x = 1\n"), ("brackets", "if(a){b"), ("words", "x = 1 ")] {
+        for at in (262_144 - 50..262_144 + 20).step_by(7) {
+            let mut text = filler.repeat(300_000 / filler.len()).into_bytes();
+            text[at - 1..at + 41].fill(b' ');
+            text[at..at + 40].copy_from_slice(token.as_bytes());
+            let before = &text[..at];
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+            let name = format!("{name}-{at}.js");
+            fs::write(scanned.join(&name), &text).expect("written");
+            wanted.push((name, line, (at - start) as u64 + 1, "github-token".to_owned(), "high".to_owned()));
+        }
+    }
+    let body = made_up::base64_standard(made_up::word(1_200).as_bytes());
+    let body: Vec<&str> =
+        body.as_bytes().chunks(64).map(|line| str::from_utf8(line).expect("ASCII")).collect();
+    let (begin, end) =
+        (["-----BEGIN ", "PRIVATE KEY-----"].concat(), ["-----END ", "PRIVATE KEY-----"].concat());
+    let key = format!("{begin}\n{}\n{end}\n", body.join("\n"));
+    let text = format!("{}{key}{}", "x = 1\n".repeat(262_000 / 6), "x = 1\n".repeat(100));
+    fs::write(scanned.join("key"), text).expect("written");
+    wanted.push(("key".to_owned(), 262_000 / 6 + 1, 1, "private-key".to_owned(), "high".to_owned()));
+    wanted.sort();
+    assert_eq!(found(&world, &token, 1), wanted);
 }

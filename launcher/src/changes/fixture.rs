@@ -133,6 +133,7 @@ impl Drop for Layered {
 
 fn worked(command: &mut Command) -> Told {
     let output = command.stderr(Stdio::inherit()).output().expect("python runs");
-    assert!(output.status.success(), "{command:?}");
+    // What ended it says whose failure it is: a worker that a signal ended says nothing itself.
+    assert!(output.status.success(), "{command:?} ended with {}", output.status);
     serde_json::from_slice(&output.stdout).expect("the worker tells what it sees")
 }

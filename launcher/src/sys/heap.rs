@@ -7,16 +7,19 @@
 #[cfg(target_env = "gnu")]
 const ROOM: i32 = 768 * 1024;
 
+/// More than a heap of ours ever has to spare.
+#[cfg(target_env = "gnu")]
+const NEVER: i32 = 64 << 20;
+
 /// Makes the heap grow at once. Only sound advice: what the C library or the kernel does not know is left as it
 /// is.
 #[cfg(target_env = "gnu")]
 pub(crate) fn make_room() {
     const POPULATE: usize = ROOM as usize;
-    // SAFETY: these set numbers of the allocator's, and nobody else runs yet.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-        libc::mallopt(libc::M_TOP_PAD, ROOM);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
+    for (setting, value) in [(libc::M_ARENA_MAX, 1), (libc::M_TOP_PAD, ROOM), (libc::M_TRIM_THRESHOLD, NEVER)]
+    {
+        // SAFETY: it sets a number of the allocator's, and nobody else runs yet.
+        unsafe { libc::mallopt(setting, value) };
     }
     // Larger than what is left of the first heap, so that it grows.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(120 * 1024)));

@@ -2,6 +2,7 @@
 //!
 //! It prints kind, place and confidence of what it finds, and never a value.
 
+use std::collections::BinaryHeap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::num::NonZero;
@@ -9,13 +10,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
+use memchr::{memchr_iter, memrchr};
 use serde_json::json;
 
-use shieldrun_secrets::{Checksum, Confidence, RunKey, Subject, detect, synthesize_one};
+use shieldrun_secrets::{Checksum, Confidence, RunKey, Subject, detect, separable, synthesize_one};
 
 use crate::failure::Failure;
 use crate::say;
@@ -25,7 +28,9 @@ const LARGEST: u64 = 256 << 20;
 /// A file with a NUL in its beginning is no text.
 const LOOKED_AT: usize = 8 << 10;
 /// As much as most files have: read at once.
-const AT_ONCE: usize = 64 << 10;
+const AT_ONCE: usize = 256 << 10;
+/// Larger files wait until all others are done, so that no thread ends with several of them while the rest have nothing.
+const LATER: u64 = 1 << 20;
 
 /// One finding, without its value.
 struct Found {
@@ -52,7 +57,7 @@ pub(crate) fn scan(paths: &[PathBuf], as_json: bool) -> Result<ExitCode, Failure
             io::stdin()
                 .read_to_end(&mut bytes)
                 .map_err(|error| Failure::doing("cannot read stdin", error))?;
-            look(Path::new("-"), &bytes, &mut found);
+            Parts::of(Path::new("-")).look(&bytes, &mut found);
         } else {
             path.symlink_metadata()
                 .map_err(|error| Failure::doing(format!("cannot read `{}`", path.display()), error))?;
@@ -109,23 +114,15 @@ pub(crate) fn synthesize(seed: Option<&str>, invalid_checksum: bool) -> Result<E
 
 /// Walks on this thread, looks on all cores.
 fn scan_tree(root: &Path) -> Vec<Found> {
-    /// Files that are handed over at once: a queue costs more than a small file, and large ones are often neighbours.
+    /// Files that are handed over at once: a queue costs more than a small file.
     const TOGETHER: usize = 8;
     let (batches, queue) = bounded::<Vec<PathBuf>>(1024);
-    let progress = Progress::new();
+    let (later, progress) = (Later::default(), Progress::new());
     thread::scope(|scope| {
         let workers: Vec<_> = (0..thread::available_parallelism().map_or(1, NonZero::get))
             .map(|_| {
-                let (queue, progress) = (queue.clone(), &progress);
-                scope.spawn(move || {
-                    let (mut found, mut buffer) = (Vec::new(), vec![0; AT_ONCE]);
-                    for path in queue.into_iter().flatten() {
-                        let text = read(&path, &mut buffer).unwrap_or_default();
-                        look(&path, text, &mut found);
-                        progress.step(text.len());
-                    }
-                    found
-                })
+                let (queue, later, progress) = (queue.clone(), &later, &progress);
+                scope.spawn(move || look_through(queue, later, progress))
             })
             .collect();
         drop(queue);
@@ -143,6 +140,42 @@ fn scan_tree(root: &Path) -> Vec<Found> {
         progress.clear();
         found
     })
+}
+
+/// What one thread finds.
+fn look_through(queue: Receiver<Vec<PathBuf>>, later: &Later, progress: &Progress) -> Vec<Found> {
+    let (mut found, mut buffer) = (Vec::new(), vec![0; AT_ONCE]);
+    for path in queue.into_iter().flatten() {
+        match look_into(&path, LATER, &mut buffer, &mut found) {
+            Seen::Bytes(bytes) => progress.step(bytes),
+            Seen::Larger(size) => later.push(size, path),
+        }
+    }
+    while let Some(path) = later.pop() {
+        match look_into(&path, LARGEST, &mut buffer, &mut found) {
+            Seen::Bytes(bytes) => progress.step(bytes),
+            Seen::Larger(_) => {
+                let mib = LARGEST >> 20;
+                say::warning(format_args!("`{}` is larger than {mib} MiB: passed over", path.display()));
+            }
+        }
+    }
+    found
+}
+
+/// Files that wait, for whichever thread has time. One that comes after another thread has left is for who brought it.
+#[derive(Default)]
+struct Later(Mutex<BinaryHeap<(u64, PathBuf)>>);
+
+impl Later {
+    fn push(&self, size: u64, path: PathBuf) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((size, path));
+    }
+
+    /// The largest.
+    fn pop(&self) -> Option<PathBuf> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().map(|(_, path)| path)
+    }
 }
 
 fn walk(root: &Path, each: &mut dyn FnMut(PathBuf)) {
@@ -170,29 +203,51 @@ fn walk(root: &Path, each: &mut dyn FnMut(PathBuf)) {
     }
 }
 
-/// What is in a text file; nothing for what is none, or cannot be read. The buffer never shrinks below [`AT_ONCE`].
-fn read<'a>(path: &Path, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-    let mut file = File::open(path).ok()?;
-    let filled = fill(&mut file, &mut buffer[..AT_ONCE])?;
+/// What was seen of a file.
+enum Seen {
+    /// So much of its text; nothing of what is no text, or cannot be read.
+    Bytes(usize),
+    /// It is text, and more than was asked for: so many bytes.
+    Larger(u64),
+}
+
+/// Looks into a text file of at most this size, in parts where it can: what was just read is still near the processor.
+/// The buffer never shrinks below [`AT_ONCE`].
+fn look_into(path: &Path, most: u64, buffer: &mut Vec<u8>, found: &mut Vec<Found>) -> Seen {
+    let Ok(file) = File::open(path) else { return Seen::Bytes(0) };
+    let mut file = file.take(LARGEST);
+    let Some(mut filled) = fill(&mut file, &mut buffer[..AT_ONCE]) else { return Seen::Bytes(0) };
     if buffer[..filled.min(LOOKED_AT)].contains(&0) {
-        return None;
+        return Seen::Bytes(0);
     }
-    if filled < AT_ONCE {
-        return Some(&buffer[..filled]);
+    let mut parts = Parts::of(path);
+    if filled == AT_ONCE {
+        let size = file.get_ref().metadata().map_or(0, |metadata| metadata.len());
+        if size > most {
+            return Seen::Larger(size);
+        }
+        while filled == AT_ONCE {
+            let Some(end) = separable(&buffer[..filled]) else {
+                buffer.truncate(AT_ONCE);
+                buffer.reserve(size as usize);
+                // What was read before an error counts.
+                let _ = file.read_to_end(buffer);
+                filled = buffer.len();
+                break;
+            };
+            parts.look(&buffer[..end], found);
+            parts.go_on(&buffer[..end]);
+            buffer.copy_within(end..filled, 0);
+            filled -= end;
+            filled += fill(&mut file, &mut buffer[filled..AT_ONCE]).unwrap_or(0);
+        }
     }
-    let size = file.metadata().ok()?.len();
-    if size > LARGEST {
-        say::warning(format_args!("`{}` is larger than {} MiB: passed over", path.display(), LARGEST >> 20));
-        return None;
-    }
-    buffer.truncate(AT_ONCE);
-    buffer.reserve(size as usize);
-    file.take(LARGEST).read_to_end(buffer).ok()?;
-    Some(buffer)
+    parts.look(&buffer[..filled], found);
+    Seen::Bytes(parts.seen + filled)
 }
 
 /// Reads until the end of the file or of the buffer.
-fn fill(file: &mut File, buffer: &mut [u8]) -> Option<usize> {
+fn fill(file: &mut impl Read, buffer: &mut [u8]) -> Option<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read(&mut buffer[filled..]) {
@@ -205,26 +260,54 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> Option<usize> {
     Some(filled)
 }
 
-fn look(path: &Path, bytes: &[u8], found: &mut Vec<Found>) {
-    let (mut line, mut line_start, mut at) = (1, 0, 0);
-    for finding in detect(bytes, Subject::default()) {
-        let start = finding.span.start;
-        for (offset, byte) in bytes.get(at..start).unwrap_or_default().iter().enumerate() {
-            if *byte == b'\n' {
-                line += 1;
-                line_start = at + offset + 1;
-            }
+/// A file that is looked through part by part.
+struct Parts<'a> {
+    path: &'a Path,
+    /// How much of it is behind us.
+    seen: usize,
+    /// How much of the part has been counted in `line`.
+    counted: usize,
+    line: usize,
+    /// Where in the file that line begins.
+    line_start: usize,
+}
+
+impl<'a> Parts<'a> {
+    const fn of(path: &'a Path) -> Self {
+        Self { path, seen: 0, counted: 0, line: 1, line_start: 0 }
+    }
+
+    /// What is in this part.
+    fn look(&mut self, part: &[u8], found: &mut Vec<Found>) {
+        for finding in detect(part, Subject::default()) {
+            let start = finding.span.start;
+            self.count(part, start);
+            found.push(Found {
+                path: self.path.to_path_buf(),
+                line: self.line,
+                column: self.seen + start - self.line_start + 1,
+                length: finding.span.len(),
+                kind: finding.kind,
+                confidence: finding.confidence,
+                reason: finding.reason,
+            });
         }
-        at = start;
-        found.push(Found {
-            path: path.to_path_buf(),
-            line,
-            column: start - line_start + 1,
-            length: finding.span.len(),
-            kind: finding.kind,
-            confidence: finding.confidence,
-            reason: finding.reason,
-        });
+    }
+
+    /// Another part follows this one.
+    fn go_on(&mut self, part: &[u8]) {
+        self.count(part, part.len());
+        self.seen += part.len();
+        self.counted = 0;
+    }
+
+    fn count(&mut self, part: &[u8], upto: usize) {
+        let between = part.get(self.counted..upto).unwrap_or_default();
+        if let Some(last) = memrchr(b'\n', between) {
+            self.line += memchr_iter(b'\n', between).count();
+            self.line_start = self.seen + self.counted + last + 1;
+        }
+        self.counted = upto;
     }
 }
 

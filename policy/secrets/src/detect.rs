@@ -391,6 +391,7 @@ fn is_identifier(text: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::derive::{RunKey, Stream};
+    use crate::parts::separable;
 
     fn everywhere(bytes: &[u8]) -> Vec<Finding> {
         let mut passes = Passes::over(bytes);
@@ -444,6 +445,10 @@ mod tests {
             b"https://",
             b"SG.",
             b"user:",
+            b"@host",
+            b"-----BEGIN ",
+            b"-----BEGIN PRIVATE KEY-----",
+            b"-----END PRIVATE KEY-----",
         ];
         let mut out = Vec::new();
         while out.len() < length {
@@ -458,6 +463,73 @@ mod tests {
             out.extend((0..count).map(|_| stream.pick(alphabet)));
         }
         out
+    }
+
+    #[test]
+    fn spaces_and_signs_between_a_name_and_its_value_may_be_any_number() {
+        for (sign, value) in
+            [("=", "k3Jd8sLq0ZpXv7Rt2NwYb6Hm"), (": ", "qPzmvKdhxWbRtYngLcsj45Jd8sLq0ZpXv7Rt2NwYb6Hm")]
+        {
+            for count in (0..80).chain([500, 620, 630, 640, 650, 690, 700, 704, 710, 768, 1_000, 5_000]) {
+                for between in [" ", "=", "\t"] {
+                    let text = ["x\napi_key", sign, &between.repeat(count), value, "\n"].concat();
+                    let found = detect(text.as_bytes(), Subject::default());
+                    assert_eq!(found, everywhere(text.as_bytes()), "{count} of {between:?}");
+                    assert_eq!(found.len(), 1, "{count} of {between:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn armour_without_an_end_hides_no_key() {
+        let mut stream = RunKey::from_bytes([6; 32]).keyed("armour", b"", 0);
+        let body = data_encoding::BASE64.encode(&stream.bytes(60));
+        let end = ["-----END ", "PRIVATE KEY-----"].concat();
+        let text = |end: &str| {
+            ["head = '-----BEGIN ';\n-----BEGIN PRIVATE KEY-----\n", &body, "\n", end, "\n"].concat()
+        };
+        let found = detect(text(&end).as_bytes(), Subject::default());
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].kind, found[0].confidence), ("private-key", Confidence::High));
+        assert!(detect(text("").as_bytes(), Subject::default()).is_empty());
+    }
+
+    #[test]
+    fn parts_hold_what_the_whole_holds() {
+        let mut stream = RunKey::from_bytes([4; 32]).keyed("parts", b"", 0);
+        let (mut cuts, mut brackets, mut count) = (0, 0, 0);
+        for round in 0..10_000 {
+            let mut text = text(&mut stream, 400 + round % 800);
+            if round % 2 == 0 {
+                // One line, with nested URLs: the other rule.
+                text.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'{');
+            }
+            let (mut at, mut found) = (0, Vec::new());
+            while at < text.len() {
+                let upto = at + 1 + stream.below(256);
+                // At the end, and where it cannot be cut, all the rest is one part.
+                let part = text.get(at..upto).and_then(separable);
+                cuts += usize::from(part.is_some());
+                let end = part.map_or(text.len(), |part| at + part);
+                brackets += usize::from(part.is_some() && text[end - 1] == b'{');
+                found.extend(detect(&text[at..end], Subject::default()).into_iter().map(|f| moved(f, at)));
+                at = end;
+            }
+            count += found.len();
+            assert_eq!(
+                found,
+                detect(&text, Subject::default()),
+                "{}",
+                alloc::string::String::from_utf8_lossy(&text)
+            );
+        }
+        assert!(cuts > 1_000 && brackets > 500 && count > 5_000, "{cuts} {brackets} {count}");
+    }
+
+    fn moved(mut finding: Finding, by: usize) -> Finding {
+        finding.span = finding.span.start + by..finding.span.end + by;
+        finding
     }
 
     #[test]

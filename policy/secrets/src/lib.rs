@@ -25,6 +25,7 @@ mod jwt;
 mod kinds;
 mod mold;
 mod names;
+mod parts;
 mod pem;
 mod places;
 mod registry;
@@ -41,6 +42,7 @@ mod words;
 pub use detect::{Confidence, Finding, Subject, detect};
 pub use edit::{Edited, Format, MAX_PARSE, Unparsable, edit, learn};
 pub use env::{EnvMode, EnvOptions, EnvOutcome, substitute_env, substitute_env_with};
+pub use parts::separable;
 pub use places::{
     Handling, KnownPlace, Scope, home_places, pointer_variables, runtime_places, system_places,
     workspace_place,

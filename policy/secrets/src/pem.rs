@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use data_encoding::BASE64;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::derive::Stream;
 use crate::generic::Symbols;
@@ -26,6 +27,8 @@ const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
 const WIDTH: usize = 64;
+/// No key in armour is longer.
+const LONGEST: usize = 128 << 10;
 
 /// One armoured block.
 pub(crate) struct Block {
@@ -40,19 +43,51 @@ pub(crate) fn blocks(text: &[u8]) -> Option<Vec<Block>> {
     let mut out = Vec::new();
     let mut from = 0;
     while let Some(start) = find(text, BEGIN, from) {
-        let label_at = start + BEGIN.len();
-        let label_end = find(text, DASHES, label_at)?;
-        let label = &text[label_at..label_end];
-        let body_at = label_end + DASHES.len();
-        let end_mark = [END, label, DASHES].concat();
-        let body_end = find(text, &end_mark, body_at)?;
-        let end = body_end + end_mark.len();
-        let label = String::from_utf8_lossy(label).into_owned();
-        let private = label.contains("PRIVATE KEY");
-        out.push(Block { span: start..end, private, label, body: body_at..body_end });
-        from = end;
+        let block = block_at(text, start)?;
+        from = block.span.end;
+        out.push(block);
     }
     Some(out)
+}
+
+/// The block that begins here, if it ends.
+fn block_at(text: &[u8], start: usize) -> Option<Block> {
+    let label_at = start + BEGIN.len();
+    let label_end = find(text, DASHES, label_at)?;
+    let label = &text[label_at..label_end];
+    let body_at = label_end + DASHES.len();
+    let end_mark = [END, label, DASHES].concat();
+    let body_end = find(text, &end_mark, body_at)?;
+    let label = String::from_utf8_lossy(label).into_owned();
+    let private = label.contains("PRIVATE KEY");
+    Some(Block { span: start..body_end + end_mark.len(), private, label, body: body_at..body_end })
+}
+
+/// The armour in a text of any kind: what has no end within reach is none.
+pub(crate) struct Armour {
+    pub(crate) blocks: Vec<Block>,
+    /// The first that has no end here, but could if the text went on.
+    pub(crate) open: Option<usize>,
+}
+
+/// Looks for armour in a text of any kind.
+pub(crate) fn armour(text: &[u8]) -> Armour {
+    let mut out = Armour { blocks: Vec::new(), open: None };
+    let mut from = 0;
+    while let Some(start) = find(text, BEGIN, from) {
+        let reach = (start + LONGEST).min(text.len());
+        match block_at(&text[..reach], start) {
+            Some(block) => {
+                from = block.span.end;
+                out.blocks.push(block);
+            }
+            None => {
+                from = start + BEGIN.len();
+                out.open = out.open.or((reach == text.len()).then_some(start));
+            }
+        }
+    }
+    out
 }
 
 /// Adds every private key in `value` with its replacement.
@@ -77,7 +112,7 @@ pub(crate) fn in_text(
             }
             continue;
         };
-        let real = canonical(&block.label, &body);
+        let real = Zeroizing::new(canonical(&block.label, &body));
         let label = &block.label;
         let id = reg.intern(kind, cx.name, cx.place, &real, Draw::Keyed, |stream, _| {
             canonical(label, &fresh_body(stream, label, &body))
@@ -89,15 +124,12 @@ pub(crate) fn in_text(
 
 /// Every private key with its kind, and whether what is inside is one.
 pub(crate) fn private_keys(text: &[u8]) -> Vec<(Range<usize>, &'static str, bool)> {
-    if find(text, BEGIN, 0).is_none() {
-        return Vec::new();
-    }
-    let blocks = blocks(text).unwrap_or_default();
-    let private = blocks.into_iter().filter(|b| b.private).map(|block| {
+    let private = armour(text).blocks.into_iter().filter(|b| b.private).map(|block| {
         let inside = &text[block.body.clone()];
         let body = Layout::of(inside).map(|layout| layout.strip(inside));
         let decodes = body.is_some_and(|b| {
-            b.base64.len() >= 48 && BASE64.decode(&b.base64).is_ok_and(|d| !d.iter().all(|x| *x == d[0]))
+            b.base64.len() >= 48
+                && BASE64.decode(&b.base64).map(Zeroizing::new).is_ok_and(|d| !d.iter().all(|x| *x == d[0]))
         });
         (block.span, kind_of(&block.label), decodes)
     });
@@ -130,7 +162,13 @@ fn kind_of(label: &str) -> &'static str {
 
 /// The same key always in one form, so that a file and an environment variable agree.
 fn canonical(label: &str, body: &Body) -> Vec<u8> {
-    let mut out = [BEGIN, label.as_bytes(), DASHES, b"\n"].concat();
+    // As much as it can take, so that no copy is left behind where it grew.
+    let headers: usize = body.headers.iter().map(|header| header.len() + 1).sum();
+    let room = body.base64.len() + body.base64.len() / WIDTH + headers + 2 * label.len() + 64;
+    let mut out = Vec::with_capacity(room);
+    for piece in [BEGIN, label.as_bytes(), DASHES, b"\n"] {
+        out.extend_from_slice(piece);
+    }
     for header in &body.headers {
         out.extend_from_slice(header);
         out.push(b'\n');
@@ -160,6 +198,12 @@ struct Body {
     checksum: Option<Vec<u8>>,
 }
 
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.base64.zeroize();
+    }
+}
+
 impl Body {
     /// Whether it reads as armour does: header lines with a name, then base64.
     fn is_sound(&self) -> bool {
@@ -174,7 +218,7 @@ impl Body {
 }
 
 fn fresh_body(stream: &mut Stream, label: &str, old: &Body) -> Body {
-    let decoded = BASE64.decode(&old.base64).ok();
+    let decoded = BASE64.decode(&old.base64).ok().map(Zeroizing::new);
     let encrypted = !old.headers.is_empty();
     let fresh = decoded.filter(|_| !encrypted).and_then(|der| keys::fresh(stream, label, &der));
     // The head of an encrypted key names its cipher and is the same for all of a kind.
@@ -248,7 +292,7 @@ impl Layout {
     }
 
     fn strip(&self, body: &[u8]) -> Body {
-        let mut text = Vec::with_capacity(body.len());
+        let mut text = Zeroizing::new(Vec::with_capacity(body.len()));
         let mut bytes = body.iter().copied().peekable();
         while let Some(byte) = bytes.next() {
             let escaped = byte == b'\\' && matches!(bytes.peek(), Some(b'n' | b'r'));
@@ -257,7 +301,7 @@ impl Layout {
                 bytes.next();
             }
         }
-        let mut out = Body { headers: Vec::new(), base64: Vec::new(), checksum: None };
+        let mut out = Body { headers: Vec::new(), base64: Vec::with_capacity(text.len()), checksum: None };
         for line in text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()) {
             if line.contains(&b':') {
                 out.headers.push(line.to_vec());

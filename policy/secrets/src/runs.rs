@@ -10,8 +10,8 @@ use wide::{i8x16, u8x16};
 
 /// Told where something could be; of one sort left to right, and stretches may overlap.
 pub(crate) trait Watch {
-    /// A known form or a token could begin here: twelve characters of those that forms begin with follow, and the
-    /// character before is no letter and no digit.
+    /// A known form or a token could begin here: with a letter, a digit or `_`, twelve characters of those that forms
+    /// begin with, and the character before is no letter and no digit.
     fn start(&mut self, at: usize);
     /// A form without a beginning of its own: thirty-two of those characters or more.
     fn long(&mut self, stretch: Range<usize>);
@@ -28,7 +28,8 @@ const VALUE: usize = 16;
 const BLOCK: usize = 64;
 /// The longest name that is read, and the character that ends it.
 const NAME: usize = 81;
-/// From the beginning of a name to a digit of its value: the longest value, the name, and what is between.
+/// From the beginning of a name to a digit of its value: the longest value, the name, and what is between but for
+/// spaces and signs, of which there may be any number.
 const REACH: usize = 704;
 
 /// For each byte of a block one bit.
@@ -38,6 +39,9 @@ struct Masks {
     form: u64,
     /// Letters and digits.
     word: u64,
+    /// What a form or token begins with: letters, digits, `_` and some that do no harm. Rulers and paths have more of
+    /// the others than of these.
+    first: u64,
     /// What is visible, but for brackets.
     value: u64,
     digit: u64,
@@ -62,7 +66,7 @@ pub(crate) fn go_through(text: &[u8], watch: &mut impl Watch) {
         };
         let ends = forms.then(masks.form);
         let twelve = ends.of_eight & shifted(ends.of_eight, forms.of_eight, FORM - 8);
-        let starts = masks.form & !shifted(masks.word, before.word, 1);
+        let starts = masks.first & !shifted(masks.word, before.word, 1);
         let mut seen = twelve & shifted(starts, starts_before, FORM - 1);
         while seen != 0 {
             watch.start(base + seen.trailing_zeros() as usize + 1 - FORM);
@@ -88,7 +92,9 @@ pub(crate) fn go_through(text: &[u8], watch: &mut impl Watch) {
                 if names.0 != start {
                     names = (start, before_names(text, start));
                 }
-                watch.value(names.1.max(base.saturating_sub(REACH))..base + end);
+                let floor = base.saturating_sub(REACH);
+                let from = if names.1 < floor { names.1.max(before_names(text, floor)) } else { names.1 };
+                watch.value(from..base + end);
             });
         }
         if masks.value != !0 {
@@ -165,13 +171,15 @@ fn masks(block: &[u8; BLOCK]) -> Masks {
         let folded = bytes | all(0x20);
         let digit = within(bytes, b'0', b'9');
         let word = within(folded, b'a', b'z') | digit;
-        let sign = within(bytes, b'+', b':') | bytes.simd_eq(all(b'=')) | folded.simd_gt(all(b'}'));
+        let first = word | folded.simd_gt(all(b'}'));
+        let sign = within(bytes, b'+', b':') | bytes.simd_eq(all(b'='));
         let square_or_curly = folded.simd_eq(all(b'{')) | folded.simd_eq(all(b'}'));
         let round = (bytes & all(0xFE)).simd_eq(all(b'('));
         let visible = bytes.simd_gt(all(b' '));
         let mask = |bytes: i8x16| u64::from(bytes.to_bitmask()) << (16 * part);
-        out.form |= mask(word | sign);
+        out.form |= mask(first | sign);
         out.word |= mask(word);
+        out.first |= mask(first);
         out.value |= mask(visible & !(square_or_curly | round));
         out.digit |= mask(digit);
     }
@@ -194,10 +202,12 @@ mod tests {
         for (at, byte) in block.iter().enumerate() {
             let bracket = b"[]{}".contains(byte);
             let harmless = b"^,\x7f".contains(byte);
+            let first = byte.is_ascii_alphanumeric() || b"_^~\x7f".contains(byte);
             let form = byte.is_ascii_alphanumeric() || b"_-+/=.:~".contains(byte) || harmless;
             let value = (byte.is_ascii_graphic() || *byte == 0x7f) && !bracket && !b"()".contains(byte);
             out.form |= u64::from(form) << at;
             out.word |= u64::from(byte.is_ascii_alphanumeric()) << at;
+            out.first |= u64::from(first) << at;
             out.value |= u64::from(value) << at;
             out.digit |= u64::from(byte.is_ascii_digit()) << at;
         }
@@ -252,6 +262,10 @@ mod tests {
                 }
                 let beginning = shortest.get(..enough);
                 assert!(beginning.is_some_and(of_form), "{} is too short, or of other characters", kind.name);
+                let mut block = [0; BLOCK];
+                block[0] = shortest[0];
+                let begins = prefix.is_empty() || masks(&block).first == 1;
+                assert!(begins, "{} begins with another character", kind.name);
             }
         }
     }

@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use zeroize::Zeroizing;
+
 /// A secret part of a URL inside a longer text.
 pub(crate) struct UrlSecret {
     pub(crate) span: Range<usize>,
@@ -94,8 +96,8 @@ fn authority_end(text: &[u8]) -> usize {
 }
 
 /// Undoes `%XX`; what is no escape stays.
-pub(crate) fn percent_decode(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
+pub(crate) fn percent_decode(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut at = 0;
     while at < text.len() {
         let pair = (text[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();

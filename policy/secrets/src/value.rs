@@ -272,7 +272,7 @@ fn aws_secret(reg: &mut Registry, cx: &Context<'_>, kind: &'static str, value: &
 fn basic_auth(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replaced> {
     let padded = BASE64.decode(value).ok();
     let bare = padded.is_none();
-    let decoded = padded.or_else(|| BASE64_NOPAD.decode(value).ok())?;
+    let decoded = Zeroizing::new(padded.or_else(|| BASE64_NOPAD.decode(value).ok())?);
     let colon = decoded.iter().position(|b| *b == b':')?;
     let password = &decoded[colon + 1..];
     if password.is_empty() || !decoded.iter().all(|b| *b >= b' ' && *b != 0x7f) {
@@ -289,8 +289,10 @@ fn basic_auth(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Repl
 }
 
 fn base64_password(reg: &mut Registry, cx: &Context<'_>, value: &[u8]) -> Option<Replaced> {
-    let decoded =
-        BASE64.decode(value).ok().filter(|d| !d.is_empty() && d.iter().all(|b| *b >= b' ' && *b < 0x7f))?;
+    let decoded = Zeroizing::new(BASE64.decode(value).ok()?);
+    if decoded.is_empty() || !decoded.iter().all(|b| *b >= b' ' && *b < 0x7f) {
+        return None;
+    }
     let id = whole_form(reg, cx, &decoded)
         .unwrap_or_else(|| unknown(reg, cx, "password", &decoded, Symbols::Kept));
     let fresh = BASE64.encode(reg.synthetic_of(id)).into_bytes();

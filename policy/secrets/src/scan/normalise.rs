@@ -231,11 +231,12 @@ fn escapes(body: &[u8]) -> Option<Vec<u8>> {
 fn percent(body: &[u8]) -> Option<Vec<u8>> {
     let (escaped, spaced) = (memchr::memchr(b'%', body), memchr::memchr(b'+', body));
     // A `%` that begins no escape changes nothing, and the body itself has been looked at.
-    let plain = escaped.map(|_| crate::url::percent_decode(body)).filter(|text| text.len() < body.len());
+    let decode = |text: &[u8]| core::mem::take(&mut *crate::url::percent_decode(text));
+    let plain = escaped.map(|_| decode(body)).filter(|text| text.len() < body.len());
     // A value may hold a `+` of its own: both readings, one after the other.
     let spaced = spaced.map(|_| {
         let spaced: Vec<u8> = body.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
-        if plain.is_some() { crate::url::percent_decode(&spaced) } else { spaced }
+        if plain.is_some() { decode(&spaced) } else { spaced }
     });
     match (plain, spaced) {
         (Some(plain), Some(spaced)) => Some([plain, spaced].join(&b'\n')),
