@@ -187,7 +187,7 @@ fn a_real_value_in_two_chunks_ends_the_run_and_a_word_arrives() {
     }
     let asked = hosts.asked();
     let whole = |path: &&str| asked.iter().filter(|one| text(one, "/path") == *path).count() == 1;
-    assert!(["/raw", "/hex", "/base64", "/gzip"].iter().all(|path| whole(path)), "{asked:?}");
+    assert!(["/raw", "/hex", "/base64", "/gzip"].iter().all(whole), "{asked:?}");
     assert!(asked.iter().all(|one| !one.to_string().contains(&real[4..])), "it left");
 }
 
