@@ -65,7 +65,6 @@ use inventory::Search;
 use record::RunDir;
 use shieldrun_policy::schema::Policy;
 use shieldrun_policy::verdict::PromoteTo;
-use sys::heap;
 use sys::privileges;
 use sys::signals::InheritedSignals;
 use trial::Trial;
@@ -84,7 +83,6 @@ fn main() -> ExitCode {
 
 /// parse -> policy -> inventory -> plan -> spawn -> supervise -> diff -> gate -> promote -> notify -> record.
 fn run(arguments: &RunArguments, inherited: InheritedSignals) -> Result<ExitCode, Failure> {
-    heap::make_room();
     privileges::hide_from_peers()
         .map_err(|error| Failure::doing("cannot hide the launcher's memory", error))?;
     let host = Host::look()?;

@@ -9,7 +9,6 @@ pub(crate) mod control;
 pub(crate) mod descriptors;
 #[cfg(test)]
 pub(crate) mod fake_init;
-pub(crate) mod heap;
 pub(crate) mod landlock;
 pub(crate) mod loopback;
 pub(crate) mod memory;
