@@ -22,7 +22,7 @@ mod tripwire;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, bounded};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -46,7 +46,7 @@ pub(crate) struct Launched {
     pidfd: OwnedFd,
     control: OwnedFd,
     /// From the thread that listens first, where there is one.
-    first: Option<Receiver<First>>,
+    first: Option<(Receiver<First>, JoinHandle<()>)>,
 }
 
 /// What the child said first.
@@ -134,6 +134,10 @@ impl Launched {
     pub(crate) fn end(self) -> io::Result<()> {
         pidfd_send_signal(&self.pidfd, Signal::KILL)?;
         waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)?;
+        if let Some((_, thread)) = self.first {
+            // Nobody is left to listen to or to serve; and who clones again must be alone.
+            let _ = thread.join();
+        }
         Ok(())
     }
 
@@ -162,8 +166,8 @@ impl Launched {
             };
             let _ = sender.send(First { doors, last: Some(last) });
         };
-        thread::Builder::new().name("tripwire".to_owned()).spawn(listen)?;
-        self.first = Some(first);
+        let thread = thread::Builder::new().name("tripwire".to_owned()).spawn(listen)?;
+        self.first = Some((first, thread));
         Ok(())
     }
 
@@ -173,7 +177,7 @@ impl Launched {
     /// The step that failed, where, and why.
     pub(crate) fn ready(self) -> Result<Ready, SpawnError> {
         let (mut doors, mut wired, mut last) = (None, false, None);
-        if let Some(first) = self.first {
+        if let Some((first, _)) = self.first {
             let first = first.recv().map_err(|_| SpawnError::Gone)?;
             (doors, wired, last) = (first.doors, first.last.is_none(), first.last);
         }
