@@ -24,6 +24,11 @@ fi
 cargo build --release --locked --package shieldrun
 scratch=$(mktemp -d /var/tmp/shieldrun-bench.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
+# A copy, as `cargo install` makes one: what a linker has just written lies in the kernel's memory in small pieces, and
+# starts up to two milliseconds later.
+mkdir "$scratch/bin"
+cp "$target/release/shieldrun" "$scratch/bin/shieldrun"
+binary=$scratch/bin/shieldrun
 # Peers are not of the whole table: they come from the registries.
 if [[ $* == network ]]; then
   mitm=$target/bench/mitm srt=$target/bench/srt
@@ -35,8 +40,8 @@ if [[ $* == network ]]; then
   export MITMDUMP=$mitm/bin/mitmdump
   # It needs more programs of the system's than we do.
   if command -v socat rg bwrap >/dev/null; then export SRT=$srt/node_modules/.bin/srt; fi
-  env -u LD_PRELOAD /usr/bin/python3 ci/bench/network.py "$target/release/shieldrun" "$scratch"
+  env -u LD_PRELOAD /usr/bin/python3 ci/bench/network.py "$binary" "$scratch"
   exit 0
 fi
 cc -O2 -D_GNU_SOURCE -o "$scratch/micro" ci/bench/micro.c
-env -u LD_PRELOAD /usr/bin/python3 ci/bench/table.py "$target/release/shieldrun" "$scratch" "$@"
+env -u LD_PRELOAD /usr/bin/python3 ci/bench/table.py "$binary" "$scratch" "$@"
