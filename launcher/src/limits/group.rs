@@ -261,6 +261,9 @@ mod tests {
             Some((Path::new(at).join(&name), group))
         });
         let Some((at, group)) = made else {
+            // An ordinary user has none unless the host gives one away.
+            let must = std::env::var_os("CI").is_some() && rustix::process::geteuid().is_root();
+            assert!(!must, "no control group of version 2 can be made here, and in CI nothing is skipped");
             eprintln!("skipped: no control group of version 2 can be made here");
             return;
         };

@@ -126,7 +126,9 @@ impl Search<'_> {
     fn covered_in(&self, at: &[u8]) -> Vec<&[u8]> {
         let beneath = [at, b"/"].concat();
         let behind = self.covered.range::<[u8], _>((Bound::Included(beneath.as_slice()), Bound::Unbounded));
-        behind.map_while(|path| path.strip_prefix(beneath.as_slice())).collect()
+        let names = behind.map_while(|path| path.strip_prefix(beneath.as_slice()));
+        // Those further down are for their own directory.
+        names.filter(|name| !name.contains(&b'/')).collect()
     }
 
     fn verdict(
