@@ -6,6 +6,7 @@
 mod harness;
 
 mod agents;
+mod answers;
 mod broker;
 mod builds;
 mod cast;

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A change that waits for a person.
-const HELD: &str = "mkdir -p .github/workflows; echo 'on: push' > .github/workflows/ci.yml";
+pub(crate) const HELD: &str = "mkdir -p .github/workflows; echo 'on: push' > .github/workflows/ci.yml";
 
-fn log(world: &World, name: &str) -> PathBuf {
+pub(crate) fn log(world: &World, name: &str) -> PathBuf {
     world.beside("servers").join(name)
 }
 
 /// A run with this `notify`.
-fn told<'w>(world: &'w World, script: &str, notify: &Value) -> Shield<'w> {
+pub(crate) fn told<'w>(world: &'w World, script: &str, notify: &Value) -> Shield<'w> {
     world.bash(script).with(["--config", &json!({"notify": notify}).to_string()])
 }
 
@@ -29,7 +29,7 @@ fn run_of(ran: &Ran) -> String {
 
 /// The one event about a notice: outcome and message.
 #[track_caller]
-fn notified(ran: &Ran, whom: &str) -> (String, String) {
+pub(crate) fn notified(ran: &Ran, whom: &str) -> (String, String) {
     let of = |e: &&&Value| text(e, "/rule/name") == format!("notify.{whom}");
     let events = ran.record.of("notified");
     let found: Vec<_> = events.iter().filter(of).collect();
@@ -39,14 +39,14 @@ fn notified(ran: &Ran, whom: &str) -> (String, String) {
 
 /// What the run left waits, and can be let through.
 #[track_caller]
-fn assert_held_and_approvable(world: &World, ran: &Ran) {
+pub(crate) fn assert_held_and_approvable(world: &World, ran: &Ran) {
     assert_eq!(ran.record.result["held"], json!([".github/workflows/ci.yml"]), "{ran}");
     assert!(!world.project.join(".github/workflows/ci.yml").exists(), "{ran}");
     approve(world, &run_of(ran));
 }
 
 #[track_caller]
-fn approve(world: &World, run: &str) {
+pub(crate) fn approve(world: &World, run: &str) {
     let output = Command::new(binary())
         .args(["approve", run])
         .current_dir(&world.project)
@@ -96,84 +96,6 @@ fn slack_is_told_what_waits_and_how_to_let_it_through() {
     assert_not_on_record(&ran, &url);
     assert!(!ran.text().contains(&url), "{ran}");
     assert_held_and_approvable(&world, &ran);
-}
-
-#[test]
-fn a_server_that_is_busy_is_asked_again_when_it_says() {
-    let mut world = World::new();
-    let server = Server::answering(&log(&world, "busy"), ["429;1=slow down", "200"]);
-    world.set("HOOK", server.url("/h"));
-    let notify = json!({"webhook": {"url": "env:HOOK"}, "deadline_seconds": 20});
-    let ran = told(&world, HELD, &notify).run().expect_clean();
-    assert_eq!(notified(&ran, "webhook").1, "held: told, at attempt 2", "{ran}");
-    let at: Vec<f64> = server.got().iter().filter_map(|entry| entry["at"].as_f64()).collect();
-    assert_eq!(at.len(), 2, "{ran}");
-    assert!(at[1] - at[0] >= 1.0, "it came back after {} s", at[1] - at[0]);
-}
-
-#[test]
-fn a_wait_past_the_deadline_is_not_begun() {
-    let mut world = World::new();
-    let server = Server::answering(&log(&world, "busy"), ["429;3600"]);
-    world.set("HOOK", server.url("/h"));
-    let notify = json!({"webhook": {"url": "env:HOOK"}, "deadline_seconds": 20});
-    let ran = told(&world, HELD, &notify).run().expect_clean();
-    let (outcome, message) = notified(&ran, "webhook");
-    assert_eq!(outcome, "failure", "{ran}");
-    assert!(message.contains("429") && message.contains("no time for another"), "{message}");
-    assert_eq!(server.got().len(), 1, "{ran}");
-    assert_held_and_approvable(&world, &ran);
-}
-
-#[test]
-fn a_server_in_trouble_is_tried_again_and_one_that_refuses_is_not() {
-    for (steps, attempts, outcome) in [
-        (vec!["500", "503", "200"], 3, "success"),
-        (vec!["close", "200"], 2, "success"),
-        (vec!["404=no_service"], 1, "failure"),
-        (vec!["302"], 1, "failure"),
-    ] {
-        let mut world = World::new();
-        let server = Server::answering(&log(&world, "script"), &steps);
-        world.set("HOOK", server.url("/h"));
-        let notify = json!({"slack": {"webhook": "env:HOOK"}, "deadline_seconds": 20});
-        let ran = told(&world, HELD, &notify).run().expect_clean();
-        assert_eq!(notified(&ran, "slack").0, outcome, "{steps:?}\n{ran}");
-        assert_eq!(server.got().len(), attempts, "{steps:?}\n{ran}");
-        assert_eq!(ran.said().contains("slack was not told"), outcome == "failure", "{ran}");
-        assert_held_and_approvable(&world, &ran);
-    }
-}
-
-#[test]
-fn a_server_that_hangs_or_is_not_there_delays_the_end_and_loses_nothing() {
-    let mut world = World::new();
-    let server = Server::answering(&log(&world, "hang"), ["hang"]);
-    world.set("HOOK", server.url("/h"));
-    // Bound and closed again: nobody listens there.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
-    world.set("DEAD", format!("http://{free}/h"));
-    let notify =
-        json!({"slack": {"webhook": "env:HOOK"}, "webhook": {"url": "env:DEAD"}, "deadline_seconds": 1.5});
-    let ran = told(&world, &format!("{HELD}; exit 3"), &notify).run().expect_code(3);
-    let (outcome, message) = notified(&ran, "slack");
-    assert!(outcome == "failure" && message.contains("no answer in time"), "{message}");
-    assert_eq!(notified(&ran, "webhook").0, "failure", "{ran}");
-    assert!(!server.got().is_empty(), "{ran}");
-    assert_held_and_approvable(&world, &ran);
-}
-
-#[test]
-fn a_launcher_that_is_killed_while_a_notice_hangs_loses_no_hold() {
-    let mut world = World::new();
-    let server = Server::answering(&log(&world, "hang"), ["hang"]);
-    world.set("HOOK", server.url("/h"));
-    let notify = json!({"slack": {"webhook": "env:HOOK"}, "deadline_seconds": 3000});
-    let mut running = told(&world, HELD, &notify).start();
-    assert!(crate::harness::host::soon(|| !server.got().is_empty()), "nobody was told");
-    running.signal(rustix::process::Signal::KILL);
-    drop(running.wait());
-    approve(&world, "last");
 }
 
 #[test]
