@@ -4,18 +4,16 @@
 //! person confirms them, and that is `decide`'s.
 
 mod diff;
+mod draw;
+mod keys;
 mod syntax;
 
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 
-use ratatui::Frame;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Borders, Clear, List, ListItem, ListState, Paragraph};
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::widgets::ListState;
 use shieldrun_policy::changes::{COMMITS, ChangeSet};
 use shieldrun_policy::verdict::{Answer, Verdict, VerdictRecord};
 
@@ -23,6 +21,7 @@ use super::threeway::ThreeWay;
 use super::{Standing, Standings};
 use crate::changes::{patch_header, sections};
 use diff::{Shown, View, lay_out};
+use keys::Next;
 use syntax::Syntax;
 
 /// What is shown.
@@ -85,41 +84,15 @@ enum Mode {
     Comment,
 }
 
-/// Whether source has colours.
+/// Whether anything has colours.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Colours {
     Wanted,
     Unwanted,
 }
 
-/// What a key leads to.
-enum Next {
-    Stay,
-    Leave,
-    Confirm,
-}
-
 /// Before a command, among what is said of a file.
 const RAN: &str = "ran when it was last written: ";
-
-const KEYS: &[(&str, &str)] = &[
-    ("j k  ↓ ↑", "next, previous file"),
-    ("space b  PgDn PgUp", "scroll the diff"),
-    ("s", "old and new side by side, or one column"),
-    ("[ ]", "previous, next hunk"),
-    ("x", "leave the hunk at hand out, or take it in again"),
-    ("t", "what you changed meanwhile, beside what the run did"),
-    ("g G", "first, last file"),
-    ("n", "next file that waits"),
-    ("a", "approve this file, without the hunks left out"),
-    ("r", "reject this file"),
-    ("u", "take the mark back"),
-    ("A", "approve all that wait"),
-    ("c", "comment, which goes on record"),
-    ("w", "carry out what is marked, and leave"),
-    ("q", "leave without deciding"),
-    ("?", "this help"),
-];
 
 impl Review {
     /// From a record.
@@ -252,60 +225,6 @@ impl Review {
         done
     }
 
-    fn key(&mut self, key: KeyEvent) -> Next {
-        if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
-            return Next::Leave;
-        }
-        match self.mode {
-            Mode::Help => self.mode = Mode::Look,
-            Mode::Comment => match key.code {
-                KeyCode::Enter | KeyCode::Esc => self.mode = Mode::Look,
-                KeyCode::Backspace => drop(self.comment.pop()),
-                KeyCode::Char(c) => self.comment.push(c),
-                _ => {}
-            },
-            Mode::Look => return self.look_key(key.code),
-        }
-        Next::Stay
-    }
-
-    fn look_key(&mut self, code: KeyCode) -> Next {
-        let page = self.height.saturating_sub(2).max(1);
-        match code {
-            KeyCode::Char('q') | KeyCode::Esc => return Next::Leave,
-            KeyCode::Char('w') => return Next::Confirm,
-            KeyCode::Char('?') => self.mode = Mode::Help,
-            KeyCode::Char('c') => self.mode = Mode::Comment,
-            KeyCode::Char('j') | KeyCode::Down => self.go(1),
-            KeyCode::Char('k') | KeyCode::Up => self.go(-1),
-            KeyCode::Char('g') | KeyCode::Home => self.select(0),
-            KeyCode::Char('G') | KeyCode::End => self.select(self.rows.len().saturating_sub(1)),
-            KeyCode::Char(' ') | KeyCode::PageDown => self.scroll = self.scroll.saturating_add(page),
-            KeyCode::Char('b') | KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(page),
-            KeyCode::Char('s') => {
-                self.view = if self.view == View::Unified { View::SideBySide } else { View::Unified };
-                self.shown = None;
-            }
-            KeyCode::Char('t') => {
-                self.side = if self.side == Sides::Run { Sides::ThreeWay } else { Sides::Run };
-                (self.shown, self.scroll, self.hunk) = (None, 0, 0);
-            }
-            KeyCode::Char(']') => self.go_to_hunk(self.hunk + 1),
-            KeyCode::Char('[') => self.go_to_hunk(self.hunk.saturating_sub(1)),
-            KeyCode::Char('x') => self.leave_out(),
-            KeyCode::Char('n') => self.next_waiting(),
-            KeyCode::Char('a') => self.mark(Some(Answer::Approve)),
-            KeyCode::Char('r') => self.mark(Some(Answer::Reject)),
-            KeyCode::Char('u') => self.mark(None),
-            KeyCode::Char('A') => {
-                let waiting = self.rows.iter_mut().filter(|row| row.standing == Standing::Waits);
-                waiting.for_each(|row| row.mark = Some(Answer::Approve));
-            }
-            _ => {}
-        }
-        Next::Stay
-    }
-
     fn go(&mut self, by: isize) {
         let at = self.state.selected().unwrap_or_default().saturating_add_signed(by);
         self.select(at.min(self.rows.len().saturating_sub(1)));
@@ -392,108 +311,6 @@ impl Review {
         marks.comment = (!comment.is_empty()).then(|| comment.to_owned());
         marks
     }
-
-    fn draw(&mut self, frame: &mut Frame<'_>) {
-        let [top, middle, bottom] =
-            Layout::vertical([Constraint::Length(1), Constraint::Min(3), Constraint::Length(1)])
-                .areas(frame.area());
-        let [left, right] =
-            Layout::horizontal([Constraint::Percentage(35), Constraint::Percentage(65)]).areas(middle);
-        frame.render_widget(
-            Paragraph::new(plain(&self.title)).style(Style::new().add_modifier(Modifier::BOLD)),
-            top,
-        );
-        self.draw_files(frame, left);
-        self.draw_file(frame, right);
-        let status = match self.mode {
-            Mode::Comment => format!("comment: {}▏  (enter: done)", self.comment),
-            _ => {
-                let marked = self.rows.iter().filter(|row| row.mark.is_some()).count();
-                format!(
-                    "a approve  r reject  n next  s side by side  w carry out ({marked} marked)  q leave  ? keys"
-                )
-            }
-        };
-        frame.render_widget(
-            Paragraph::new(status).style(Style::new().add_modifier(Modifier::REVERSED)),
-            bottom,
-        );
-        if self.mode == Mode::Help {
-            draw_help(frame);
-        }
-    }
-
-    fn draw_files(&mut self, frame: &mut Frame<'_>, area: Rect) {
-        let items: Vec<ListItem<'_>> = self.rows.iter().map(Row::item).collect();
-        let list = List::new(items)
-            .block(Block::new().borders(Borders::ALL).title(format!(" {} files ", self.rows.len())))
-            .highlight_style(Style::new().add_modifier(Modifier::REVERSED));
-        frame.render_stateful_widget(list, area, &mut self.state);
-    }
-
-    fn draw_file(&mut self, frame: &mut Frame<'_>, area: Rect) {
-        self.height = area.height.saturating_sub(2).into();
-        let total = self.lay_out().len();
-        let Some(row) = self.state.selected().and_then(|at| self.rows.get(at)) else { return };
-        let reasons = row.reasons.len();
-        self.scroll = self.scroll.min((reasons + total).saturating_sub(1));
-        let notes = row.reasons.iter().map(|reason| {
-            let (sign, colour) =
-                if reason.starts_with(RAN) { (' ', Color::DarkGray) } else { ('!', Color::Yellow) };
-            Line::styled(format!("{sign} {}", plain(reason)), Style::new().fg(colour))
-        });
-        // Only what is on the screen is made: a diff may have a million lines.
-        let from = self.scroll.saturating_sub(reasons);
-        let all = self.shown.as_deref().unwrap_or_default();
-        if self.colours == Colours::Wanted {
-            self.syntax.colour(&self.patch, all, from..from.saturating_add(self.height));
-        }
-        let mut hunk = 0;
-        for one in all.iter().take(from) {
-            if let Shown::Hunk(number, _) = one {
-                hunk = *number;
-            }
-        }
-        let width = usize::from(area.width.saturating_sub(2));
-        let lines = all.iter().skip(from).map(|one| {
-            if let Shown::Hunk(number, _) = one {
-                hunk = *number;
-            }
-            let left_out = self.side == Sides::Run && row.left_out.contains(&hunk);
-            diff::line(&self.patch, one, width, left_out, hunk == self.hunk, &self.syntax)
-        });
-        let shown: Vec<Line<'_>> = notes.skip(self.scroll).chain(lines).take(self.height).collect();
-        let title = format!(" {} — {} ", plain(&row.file), row.what);
-        let block = Block::new().borders(Borders::ALL).title(title);
-        frame.render_widget(Paragraph::new(shown).block(block), area);
-    }
-}
-
-impl Row {
-    fn item(&self) -> ListItem<'static> {
-        let (sign, colour) = match (self.mark, self.standing) {
-            (Some(Answer::Approve), _) if !self.left_out.is_empty() => ("±", Color::Green),
-            (Some(Answer::Approve), _) => ("✓", Color::Green),
-            (Some(Answer::Reject), _) => ("✗", Color::Red),
-            (None, Standing::Waits) => ("?", Color::Yellow),
-            (None, Standing::Goes) => ("·", Color::DarkGray),
-            (None, Standing::Stays) => ("■", Color::Red),
-        };
-        ListItem::new(Line::from(vec![
-            Span::styled(format!("{sign} "), Style::new().fg(colour)),
-            Span::raw(plain(&self.file)),
-        ]))
-    }
-}
-
-fn draw_help(frame: &mut Frame<'_>) {
-    let lines: Vec<Line<'_>> =
-        KEYS.iter().map(|(keys, what)| Line::raw(format!(" {keys:<20} {what}"))).collect();
-    let area = frame.area();
-    let (width, height) = (60.min(area.width), (KEYS.len() as u16 + 2).min(area.height));
-    let at = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
-    frame.render_widget(Clear, at);
-    frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::ALL).title(" keys ")), at);
 }
 
 /// Both sides of each conflict, as parts of the patch; and where they are.

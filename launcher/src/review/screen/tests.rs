@@ -2,6 +2,8 @@
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::style::Color;
 use shieldrun_policy::changes::{Change, Node, NodeKind};
 use shieldrun_policy::plan::Bytes;
 use shieldrun_policy::verdict::Reason;
@@ -89,6 +91,32 @@ fn what_waits_comes_first_with_its_reason_and_nothing_moves_the_terminal() {
     assert!(!shown.contains('\u{1b}'));
     press(&mut review, "?");
     assert!(screen(&mut review).contains("approve all that wait"));
+}
+
+/// Which colours are on the screen.
+fn palette(review: &mut Review) -> Vec<Color> {
+    let mut terminal = Terminal::new(TestBackend::new(110, 24)).expect("memory");
+    terminal.draw(|frame| review.draw(frame)).expect("drawn");
+    let cells = terminal.backend().buffer().content.iter().flat_map(|cell| [cell.fg, cell.bg]);
+    let mut found: Vec<Color> = cells.collect();
+    found.sort_by_key(|colour| colour.to_string());
+    found.dedup();
+    found
+}
+
+#[test]
+fn colours_are_those_of_the_terminal_and_none_where_none_are_wanted() {
+    let mut review = review(3);
+    let coloured = palette(&mut review);
+    assert!(coloured.contains(&Color::Yellow) && coloured.contains(&Color::Green), "{coloured:?}");
+    // By their names only: which red that is, on dark or on light, is for the person's theme to say.
+    assert!(
+        !coloured.iter().any(|colour| matches!(colour, Color::Rgb(..) | Color::Indexed(_))),
+        "{coloured:?}"
+    );
+    review.colours = Colours::Unwanted;
+    assert_eq!(palette(&mut review), [Color::Reset]);
+    assert!(screen(&mut review).contains("? Makefile"));
 }
 
 #[test]
