@@ -7,6 +7,11 @@
 #   ci/test.sh              everything
 #   ci/test.sh blackbox     the black-box suite alone (words after it go to the test program)
 set -euo pipefail
+# In the background, or behind nohup, signals are ignored, and no shell can give them back to what it starts: tests of
+# signals would wait for ever.
+if [[ -z ${SHIELDRUN_TEST_SIGNALS-} ]]; then
+  SHIELDRUN_TEST_SIGNALS=default exec env --default-signal=HUP,INT,QUIT,TERM bash "$0" "$@"
+fi
 cd "$(dirname "$0")/.."
 readonly root=$PWD
 readonly target=${CARGO_TARGET_DIR:-$root/target}
