@@ -1,8 +1,16 @@
 //! For tests: random trees and random work in them.
 
 use proptest::prelude::*;
+use proptest::test_runner::Config;
 
 use super::fixture::{Step, step, write};
+
+/// Each case starts programs and mounts: few of them, unless `PROPTEST_CASES` asks for more.
+pub(crate) fn cases() -> Config {
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    let usual = Config { failure_persistence: None, ..Config::default() };
+    if asked { usual } else { Config { cases: 24, ..usual } }
+}
 
 /// Few names, so that steps meet each other's paths: files replaced by directories, and back.
 fn path() -> impl Strategy<Value = String> {

@@ -11,7 +11,7 @@ use shieldrun_secrets::{Registry, RunKey};
 use super::halt::{self, Halted};
 use super::*;
 use crate::changes::fixture::{Layered, Step, Told, sides, step, tell, write};
-use crate::changes::random::work;
+use crate::changes::random::{cases, work};
 use crate::changes::{self, Eyes};
 
 /// A run that is over: its layers, its record, and when it began.
@@ -306,7 +306,7 @@ fn an_undo_that_is_cut_off_anywhere_is_finished_or_taken_back() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn any_work_is_promoted_exactly_and_undone_exactly((before, work) in work()) {

@@ -12,7 +12,7 @@ use shieldrun_policy::pattern::Pattern;
 use shieldrun_secrets::{Registry, RunKey, substitute_env};
 
 use super::fixture::{Layered, Step, Told, sides, step, write};
-use super::random::work;
+use super::random::{cases, work};
 use super::{Eyes, take};
 
 /// The diff of some work, and the patch.
@@ -242,7 +242,7 @@ fn a_large_file_is_read_in_pieces() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn any_work_is_told_exactly((before, work) in work()) {
