@@ -39,6 +39,8 @@ def step(words):
         os.utime(path, ns=(int(words[2]), int(words[2])), follow_symlinks=False)
     elif kind == "attribute":
         os.setxattr(path, "user.note", words[2].encode(), follow_symlinks=False)
+    elif kind == "unattribute":
+        os.removexattr(path, "user.note", follow_symlinks=False)
 
 
 def tell(root):
@@ -68,8 +70,8 @@ def tell(root):
 
 
 def main():
-    # Whatever waits is a mistake of the worker's, not of what it works on.
-    signal.alarm(20)
+    # Whatever waits is a mistake of the worker's, not of what it works on. A busy machine takes its time.
+    signal.alarm(300)
     root, steps = sys.argv[1], json.load(open(sys.argv[2])) if len(sys.argv) > 2 else []
     os.umask(0o022)
     os.chdir(root)

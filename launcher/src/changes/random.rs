@@ -46,7 +46,8 @@ fn one(modes: &'static [&'static str]) -> impl Strategy<Value = Step> {
         3 => path().prop_map(|path| step(&["clear", &path])),
         1 => path().prop_map(|path| step(&["fifo", &path])),
         1 => (path(), 1u64..2_000_000_000).prop_map(|(path, at)| step(&["touch", &path, &format!("{at}000000007")])),
-        1 => path().prop_map(|path| step(&["attribute", &path, "noted"])),
+        2 => path().prop_map(|path| step(&["attribute", &path, "noted"])),
+        1 => path().prop_map(|path| step(&["unattribute", &path])),
     ]
 }
 

@@ -17,7 +17,8 @@ use super::plan::Planned;
 use super::stage::{self, How, Stage};
 use crate::beneath::{Spot, Tree};
 use crate::changes::digest_of;
-use crate::{closed, parallel};
+use crate::closed::{self, while_readable};
+use crate::parallel;
 
 /// Fewer things are made faster than another thread.
 const FEW: usize = 256;
@@ -31,7 +32,7 @@ enum Staged {
     },
     /// A file of several names, which stay names of one file.
     Named(Stat),
-    Attributes(Option<Vec<Attribute>>),
+    Attributes(Vec<Attribute>),
 }
 
 /// Makes everything that goes into the tree. The layer is the run's, and the run is over: what it closed is opened to be
@@ -98,8 +99,8 @@ fn note(
         match staged {
             Staged::Made { inode } => step.what = What::Put { inode },
             Staged::Attributes(attributes) => {
-                if let What::Set { before, after } = &mut step.what {
-                    after.attributes = attributes.unwrap_or_else(|| before.attributes.clone());
+                if let What::Set { after, .. } = &mut step.what {
+                    after.attributes = attributes;
                 }
             }
             Staged::Named(stat) => {
@@ -130,12 +131,8 @@ fn one(
     let spot = source(planned, sources)?;
     let stat = spot.stat().map_err(fail)?.ok_or_else(|| fail(Errno::NOENT.into()))?;
     if planned.step.is_set() {
-        // Of a file that is closed to its owner the attributes are not seen: they stay.
-        let attributes = match stat.st_mode & 0o400 {
-            0 => None,
-            _ => Some(stage::properties(&spot, &stat).map_err(fail)?.attributes),
-        };
-        return Ok(Some(Staged::Attributes(attributes)));
+        let properties = while_readable(&spot, &stat, || stage::properties(&spot, &stat)).map_err(fail)?;
+        return Ok(Some(Staged::Attributes(properties.attributes)));
     }
     if stat.st_nlink > 1 && is_file(&stat) {
         return Ok(Some(Staged::Named(stat)));

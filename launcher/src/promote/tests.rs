@@ -188,6 +188,27 @@ fn what_is_held_stays_out_with_the_directories_made_for_it() {
 }
 
 #[test]
+fn attributes_of_what_the_run_closed_go_too_and_come_back() {
+    let mut before = a_tree();
+    before.extend([step(&["attribute", "a", "noted"]), step(&["attribute", "d", "noted"])]);
+    let mut work = vec![write("n", b"new\n"), step(&["mkdir", "e"])];
+    for (path, mode) in [("b", "000"), ("n", "300"), ("e", "300"), ("d", "111"), ("a", "000")] {
+        // To `b` and the new ones it is the first, and from the old ones it is taken.
+        let act = if ["a", "d"].contains(&path) { "unattribute" } else { "attribute" };
+        work.extend([step(&[act, path, "noted"]), step(&["chmod", path, mode])]);
+    }
+    let Some(run) = run(&before, &work) else { return };
+    let was = run.layers.told();
+    let noted = |tree: &Told, path: &str| tree[path].get("attributes").is_some();
+    assert!(noted(&was, "a") && noted(&was, "d") && !noted(&was, "b"), "{was:?}");
+    assert!(noted(&run.saw, "b") && noted(&run.saw, "e") && !noted(&run.saw, "a"), "{:?}", run.saw);
+    assert_eq!(run.promote(&run.set()).expect("promoted").conflicts, []);
+    assert_eq!(run.layers.told(), run.saw);
+    assert_eq!(run.undo().expect("undone").conflicts, []);
+    assert_eq!(run.layers.told(), was);
+}
+
+#[test]
 fn what_the_host_changed_is_a_conflict_and_nothing_goes() {
     for (host, path) in [
         (write("a", b"mine\n"), "a"),
