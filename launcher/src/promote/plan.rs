@@ -162,7 +162,9 @@ fn one(change: &Change, target: &mut Tree<'_>, base: &Base<'_>, planning: &mut P
                 return Ok(());
             };
             let identity = Identity::of(&there);
-            let in_place = matches!(change.kind(), ChangeKind::Mode | ChangeKind::Time);
+            // Inside, another name of the file kept what it had; and it may lie outside the tree.
+            let has_names = stat_kind(&there) == "file" && there.st_nlink > 1;
+            let in_place = matches!(change.kind(), ChangeKind::Mode | ChangeKind::Time) && !has_names;
             if stat_kind(&there) != kind(before) {
                 planning.against(path, "it became something else on the host since the run began");
             } else if !before.is_directory() && base.is_newer(&path.0, &identity, &there) {

@@ -209,6 +209,31 @@ fn attributes_of_what_the_run_closed_go_too_and_come_back() {
 }
 
 #[test]
+fn another_name_of_a_file_keeps_its_mode_and_time() {
+    let before = [
+        write("x", b"one\n"),
+        step(&["link", "x", "y"]),
+        step(&["link", "x", "../outside"]),
+        write("alone", b"two\n"),
+    ];
+    let work =
+        [step(&["chmod", "x", "600"]), step(&["touch", "x", "1000000000"]), step(&["chmod", "alone", "600"])];
+    let Some(run) = run(&before, &work) else { return };
+    let outside = run.layers.path("outside");
+    let of = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).expect("there"));
+    let alone = of(&run.layers.lower().join("alone"));
+    let was = run.layers.told();
+    assert_eq!(run.promote(&run.set()).expect("promoted").conflicts, []);
+    assert_eq!(run.layers.told(), run.saw);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&outside).expect("there").permissions());
+    assert_eq!(mode & 0o777, 0o644, "a name outside the tree was changed");
+    // The twin: a file with no other name is changed where it is.
+    assert_eq!(of(&run.layers.lower().join("alone")), alone);
+    assert_eq!(run.undo().expect("undone").conflicts, []);
+    assert_eq!(run.layers.told(), was);
+}
+
+#[test]
 fn what_the_host_changed_is_a_conflict_and_nothing_goes() {
     for (host, path) in [
         (write("a", b"mine\n"), "a"),
