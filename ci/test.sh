@@ -170,6 +170,7 @@ run_suite() {
     cd "$work"
     "$@" env -i \
       HOME="$work/home" USER="$name" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin ${CI:+CI="$CI"} \
+      ${SHIELDRUN_STRESS:+SHIELDRUN_STRESS="$SHIELDRUN_STRESS"} \
       SHIELDRUN_BIN="$scratch/shieldrun" SHIELDRUN_TEST_DIR="$work/worlds" \
       SHIELDRUN_TEST_PYTHON="$scratch/clients/bin/python" SHIELDRUN_TEST_AGENTS="$scratch/agents" \
       "$scratch/blackbox" --test-threads="$threads" "${suite_arguments[@]}" </dev/null
