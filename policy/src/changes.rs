@@ -118,8 +118,10 @@ pub enum Found {
     },
     /// The first line names an interpreter.
     Shebang,
-    /// The scripts of a `package.json` are others than before.
-    PackageScripts,
+    /// Of a manifest other things are run than before; when, as the end of a sentence.
+    RunsLater(&'static str),
+    /// A text that is run, and of which the lines were not looked at.
+    Unread,
 }
 
 /// A path that the diff could not take in.

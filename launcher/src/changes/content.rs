@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, openat, readlinkat};
+use rustix::fs::{FileType, Stat, readlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use shieldrun_policy::changes::{Finding, Node, NodeKind};
 use shieldrun_policy::plan::Bytes;
 
-use super::attributes::{self, Attributes};
+use super::attributes;
 use super::extents;
 use super::eyes::{Eyes, Look};
 use super::text::is_text;
@@ -60,7 +61,10 @@ pub(super) fn read(
             }
         }
         FileType::Directory => {
-            side.node.attributes = attributes::digest(&of_directory(tree, path, stat, owner)?);
+            // Only where the owner can open it: attributes of a closed one are not seen.
+            if let Ok(directory) = tree.directory(path) {
+                side.node.attributes = attributes::digest(&attributes::read(directory.as_fd())?);
+            }
         }
         FileType::Symlink => {
             let spot = tree.spot(path)?;
@@ -187,20 +191,6 @@ pub(super) fn with_file<T>(
     match owner {
         Owner::User => read(spot.file()?),
         Owner::Run => while_readable(&spot, stat, || read(spot.file()?)),
-    }
-}
-
-/// A directory's attributes; those of one that the user closed to itself are not seen.
-fn of_directory(tree: &mut Tree<'_>, path: &[u8], stat: &Stat, owner: Owner) -> io::Result<Attributes> {
-    match owner {
-        Owner::User => tree.directory(path).map_or_else(|_| Ok(Attributes::new()), attributes::read),
-        Owner::Run => {
-            let spot = tree.spot(path)?;
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            while_readable(&spot, stat, || {
-                attributes::read(openat(spot.directory, spot.name.as_slice(), flags, Mode::empty())?)
-            })
-        }
     }
 }
 

@@ -27,7 +27,7 @@ use shieldrun_policy::changes::{Change, ChangeKind, ChangeSet, Finding, Found, L
 use shieldrun_policy::gate;
 use shieldrun_policy::plan::Bytes;
 
-use crate::beneath::{Tree, split};
+use crate::beneath::Tree;
 use content::Side;
 pub(crate) use content::{Owner, digest, digest_of, stat_kind};
 pub(crate) use eyes::Eyes;
@@ -199,13 +199,14 @@ fn compare(
         if new_kind.is_none() && old_kind == Some(&NodeKind::Text) {
             change.lines = Some(TextDiff::new(old_text, b"").counts());
         }
+        not_looked_at(change);
         return;
     };
     if new.starts_with(b"#!") {
         change.findings.push(Finding { line: Some(1), what: Found::Shebang });
     }
-    if split(&change.path.0).1 == b"package.json" && gate::package_scripts_differ(old, new) {
-        change.findings.push(Finding { line: None, what: Found::PackageScripts });
+    if let Some(when) = gate::runs_otherwise(&change.path.0, old, new) {
+        change.findings.push(Finding { line: None, what: Found::RunsLater(when) });
     }
     let is_text = new_kind == Some(&NodeKind::Text);
     // A NUL in a script hides it from git, not from the shell.
@@ -269,17 +270,34 @@ pub(crate) fn list(set: &ChangeSet, mut out: impl Write) -> Result<(), ChangesEr
     out.flush().map_err(ChangesError::Record)
 }
 
+/// A file that is too large for its lines to be compared: where they would have counted, a person looks.
+fn not_looked_at(change: &mut Change) {
+    let Some(node) = change.after.as_ref().filter(|node| node.kind.is_file()) else { return };
+    if let Some(when) = gate::may_run(&change.path.0) {
+        change.findings.push(Finding { line: None, what: Found::RunsLater(when) });
+    }
+    if gate::is_run(&change.path.0) || (node.kind == NodeKind::Text && is_executable(node)) {
+        change.findings.push(Finding { line: None, what: Found::Unread });
+    }
+}
+
 /// Whether a file that was there is run from now on: by another name, or because it became executable.
 fn becomes_run(change: &Change) -> bool {
-    let executable =
-        |node: &Option<Node>| node.as_ref().is_some_and(|node| node.kind.is_file() && node.mode & 0o111 != 0);
+    let executable = |node: &Option<Node>| node.as_ref().is_some_and(is_executable);
     match change.kind() {
         ChangeKind::Renamed => {
-            gate::is_run(&change.path.0) && !change.from.as_ref().is_some_and(|from| gate::is_run(&from.0))
+            // A manifest is run where it lies.
+            gate::may_run(&change.path.0).is_some()
+                || (gate::is_run(&change.path.0)
+                    && !change.from.as_ref().is_some_and(|from| gate::is_run(&from.0)))
         }
         ChangeKind::Mode => executable(&change.after) && !executable(&change.before),
         _ => false,
     }
+}
+
+fn is_executable(node: &Node) -> bool {
+    node.kind.is_file() && node.mode & 0o111 != 0
 }
 
 /// Whether the copy in the layer is as what it was copied from. A content that could not be read never is.

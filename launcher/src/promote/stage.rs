@@ -265,11 +265,11 @@ pub(crate) fn properties(spot: &Spot<'_>, stat: &Stat) -> io::Result<Properties>
 pub(crate) fn set(spot: &Spot<'_>, before: &Properties, after: &Properties) -> io::Result<()> {
     let file = handle(spot)?;
     let path = by_descriptor(&file);
-    let is_link = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::Symlink;
-    if !is_link {
-        if before.attributes != after.attributes && after.mode & 0o600 != 0o600 {
+    let now = fstat(&file)?.st_mode;
+    if FileType::from_raw_mode(now) != FileType::Symlink {
+        if before.attributes != after.attributes && now & 0o600 != 0o600 {
             // Attributes are written like content.
-            chmodat(CWD, &path, Mode::from_raw_mode(after.mode | 0o600), AtFlags::empty())?;
+            chmodat(CWD, &path, Mode::from_raw_mode((after.mode & 0o7777) | 0o600), AtFlags::empty())?;
         }
         for old in &before.attributes {
             if !after.attributes.iter().any(|new| new.name == old.name) {

@@ -1,225 +1,146 @@
-//! What runs on the user's machine later, without anybody starting it by name: a data table.
+//! What runs on the user's machine later, without anybody starting it by name.
 //!
-//! A file is in it when some everyday tool executes it, or what it names, as a side effect of another step:
+//! A file is in the table when some everyday tool executes it, or what it names, as a side effect of another step:
 //! opening the folder, entering the directory, committing, building, testing. A program that a person starts
 //! by its own name is not in it.
+
+mod table;
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use crate::changes::{Node, NodeKind};
+
+use By::{At, Beginning, Ending, In, Name, Path};
+use table::TABLE;
 
 /// What a file is known by. Case does not count: some of these tools look for several spellings, and some file
 /// systems have but one.
 enum By {
     /// Its name, at any depth.
     Name(&'static str),
+    /// The beginning of its name, at any depth.
+    Beginning(&'static str),
     /// The end of its name, at any depth.
     Ending(&'static str),
     /// The path from the root of the workspace.
     Path(&'static str),
+    /// The last parts of its path, at any depth.
+    At(&'static str),
     /// Anything in this directory, which lies at any depth.
     In(&'static str),
 }
 
-use By::{Ending, In, Name, Path};
-
-const COMMIT: &str = "git commits, merges, rebases, pushes or checks out here";
-const GIT: &str = "any git command is used here: it can name programs to run";
-const FILTERS: &str = "git reads or writes the files that it names: it assigns filters and diff programs";
-const OPEN: &str = "this folder is opened in an editor";
-const AGENT: &str = "a coding agent is started here: it names commands and servers";
-const CI: &str = "this is pushed: the CI server runs it";
-const MAKE: &str = "the project is built with it";
-const ENTER: &str = "this directory is entered";
-const SHELL: &str = "a shell starts with this as its home, or reads it";
-const TESTS: &str = "the tests are run";
-const PYTHON: &str = "the project is installed or built with pip";
-const STARTS: &str = "a Python interpreter starts with this on its path";
-const CARGO: &str = "cargo is used here";
-const NODE: &str = "npm, yarn or pnpm are used here";
-const IMAGE: &str = "a container is built or started from it";
-const JVM: &str = "the project is built with Gradle, Maven or sbt";
-const DEBUG: &str = "a debugger is started here";
-const POLICY: &str = "shieldrun is started here: it is the policy of that run";
-const TASKS: &str = "its task runner is used";
-
-/// `.git` itself is dealt with by git; these of its files come by review only.
-const TABLE: &[(By, &str)] = &[
-    (Path("sandbox-policy.yaml"), POLICY),
-    (In(".git/hooks"), COMMIT),
-    (Path(".git/config"), GIT),
-    (Path(".git/config.worktree"), GIT),
-    (In(".git/info"), FILTERS),
-    (In(".git/modules"), GIT),
-    (Name(".gitattributes"), FILTERS),
-    (Name(".gitmodules"), GIT),
-    (In(".githooks"), COMMIT),
-    (In(".husky"), COMMIT),
-    (Name(".pre-commit-config.yaml"), COMMIT),
-    (Name(".pre-commit-hooks.yaml"), COMMIT),
-    (Name("lefthook.yml"), COMMIT),
-    (Name(".lefthook.yml"), COMMIT),
-    (Name(".lintstagedrc"), COMMIT),
-    (Name(".lintstagedrc.json"), COMMIT),
-    (In(".vscode"), OPEN),
-    (Ending(".code-workspace"), OPEN),
-    (In(".devcontainer"), OPEN),
-    (Name(".devcontainer.json"), OPEN),
-    (In(".idea"), OPEN),
-    (In(".fleet"), OPEN),
-    (In(".zed"), OPEN),
-    (Name(".exrc"), OPEN),
-    (Name(".vimrc"), OPEN),
-    (Name(".nvimrc"), OPEN),
-    (Name(".nvim.lua"), OPEN),
-    (Name(".dir-locals.el"), OPEN),
-    (Name(".editorconfig.lua"), OPEN),
-    (In(".claude"), AGENT),
-    (In(".cursor"), AGENT),
-    (In(".codex"), AGENT),
-    (In(".gemini"), AGENT),
-    (Name(".mcp.json"), AGENT),
-    (Name("mcp.json"), AGENT),
-    (Name(".aider.conf.yml"), AGENT),
-    (In(".github/workflows"), CI),
-    (In(".github/actions"), CI),
-    (In(".gitea/workflows"), CI),
-    (In(".forgejo/workflows"), CI),
-    (In(".circleci"), CI),
-    (In(".buildkite"), CI),
-    (In(".gitlab"), CI),
-    (Name(".gitlab-ci.yml"), CI),
-    (Name(".travis.yml"), CI),
-    (Name(".drone.yml"), CI),
-    (Name(".woodpecker.yml"), CI),
-    (In(".woodpecker"), CI),
-    (Name("azure-pipelines.yml"), CI),
-    (Name("bitbucket-pipelines.yml"), CI),
-    (Name("appveyor.yml"), CI),
-    (Name(".appveyor.yml"), CI),
-    (Name(".cirrus.yml"), CI),
-    (Name("Jenkinsfile"), CI),
-    (Name("cloudbuild.yaml"), CI),
-    (Name("action.yml"), CI),
-    (Name("action.yaml"), CI),
-    (Name("Makefile"), MAKE),
-    (Name("GNUmakefile"), MAKE),
-    (Name("BSDmakefile"), MAKE),
-    (Ending(".mk"), MAKE),
-    (Ending(".mak"), MAKE),
-    (Name("CMakeLists.txt"), MAKE),
-    (Ending(".cmake"), MAKE),
-    (Name("meson.build"), MAKE),
-    (Name("configure"), MAKE),
-    (Name("configure.ac"), MAKE),
-    (Name("SConstruct"), MAKE),
-    (Name("SConscript"), MAKE),
-    (Name("wscript"), MAKE),
-    (Name("BUILD.bazel"), MAKE),
-    (Name("WORKSPACE"), MAKE),
-    (Name(".bazelrc"), MAKE),
-    (Name("build.ninja"), MAKE),
-    (Name("build.zig"), MAKE),
-    (Name("mix.exs"), MAKE),
-    (Name("Rakefile"), MAKE),
-    (Name("Gemfile"), MAKE),
-    (Ending(".gemspec"), MAKE),
-    (Name("Package.swift"), MAKE),
-    (Ending(".csproj"), MAKE),
-    (Name("Directory.Build.props"), MAKE),
-    (Name("Directory.Build.targets"), MAKE),
-    (Name("justfile"), TASKS),
-    (Name(".justfile"), TASKS),
-    (Name("Taskfile.yml"), TASKS),
-    (Name("Taskfile.yaml"), TASKS),
-    (Name("Procfile"), TASKS),
-    (Name("Vagrantfile"), IMAGE),
-    (Name("Dockerfile"), IMAGE),
-    (Name("Containerfile"), IMAGE),
-    (Ending(".dockerfile"), IMAGE),
-    (Name("docker-compose.yml"), IMAGE),
-    (Name("docker-compose.yaml"), IMAGE),
-    (Name("compose.yml"), IMAGE),
-    (Name("compose.yaml"), IMAGE),
-    (Name("build.rs"), CARGO),
-    (In(".cargo"), CARGO),
-    (Name("rust-toolchain.toml"), CARGO),
-    (Name("rust-toolchain"), CARGO),
-    (Name("conftest.py"), TESTS),
-    (Name("noxfile.py"), TESTS),
-    (Name("tox.ini"), TESTS),
-    (Name("pytest.ini"), TESTS),
-    (Name("setup.py"), PYTHON),
-    (Name("sitecustomize.py"), STARTS),
-    (Name("usercustomize.py"), STARTS),
-    (Ending(".pth"), STARTS),
-    (Name(".npmrc"), NODE),
-    (Name(".yarnrc"), NODE),
-    (Name(".yarnrc.yml"), NODE),
-    (In(".yarn/releases"), NODE),
-    (In(".yarn/plugins"), NODE),
-    (Name(".pnpmfile.cjs"), NODE),
-    (Name("binding.gyp"), NODE),
-    (Name("gruntfile.js"), NODE),
-    (Name("gulpfile.js"), NODE),
-    (Name("jest.config.js"), TESTS),
-    (Name("vitest.config.ts"), TESTS),
-    (Name("gradlew"), JVM),
-    (Name("mvnw"), JVM),
-    (In("gradle/wrapper"), JVM),
-    (Ending(".gradle"), JVM),
-    (Ending(".gradle.kts"), JVM),
-    (Name("pom.xml"), JVM),
-    (In(".mvn"), JVM),
-    (Name("build.sbt"), JVM),
-    (Name(".envrc"), ENTER),
-    (Name(".mise.toml"), ENTER),
-    (Name("mise.toml"), ENTER),
-    (Name(".autoenv"), ENTER),
-    (Name("shell.nix"), ENTER),
-    (Name("flake.nix"), ENTER),
-    (Name(".bashrc"), SHELL),
-    (Name(".bash_profile"), SHELL),
-    (Name(".profile"), SHELL),
-    (Name(".zshrc"), SHELL),
-    (Name(".zshenv"), SHELL),
-    (Name(".gdbinit"), DEBUG),
-    (Name(".lldbinit"), DEBUG),
-];
-
-/// Ends the sentence "runs on your machine when …", if this is such a file.
-pub(super) fn when(path: &[u8]) -> Option<&'static str> {
-    TABLE.iter().find(|(by, _)| by.is(path)).map(|(_, when)| *when)
+/// Ends the sentence "runs on your machine when …", if a file of this name is such a file.
+pub(super) fn named(path: &[u8]) -> Option<&'static str> {
+    let path = path.to_ascii_lowercase();
+    let index = INDEX.get_or_init(Index::new);
+    let end_of_above = path.iter().rposition(|byte| *byte == b'/');
+    let name = path.get(end_of_above.map_or(0, |at| at + 1)..).unwrap_or_default();
+    let by_name = index.names.get(name).copied();
+    // Each directory above it, by its own name first and by those before it then.
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let by_directory = ends.filter_map(|end| {
+        let directory = path.get(..end)?;
+        let own = directory.rsplit(|byte| *byte == b'/').next()?;
+        index.directories.get(own)?.iter().copied().find(|row| is(*row, |by| by.is_directory(directory)))
+    });
+    let by_rest = index.rest.iter().copied().find(|row| is(*row, |by| by.is(&path, name)));
+    let first = by_name.into_iter().chain(by_directory).chain(by_rest).min()?;
+    TABLE.get(first).map(|(_, when)| *when)
 }
 
-/// The same for the scripts of a `package.json`, of which only a change of the scripts counts.
-pub(super) const PACKAGE_SCRIPTS: &str = NODE;
+/// The table by what can be looked up: a run may have changed a hundred thousand files.
+struct Index {
+    names: HashMap<Vec<u8>, usize>,
+    /// By the last part of their path.
+    directories: HashMap<Vec<u8>, Vec<usize>>,
+    rest: Vec<usize>,
+}
 
-impl By {
-    fn is(&self, path: &[u8]) -> bool {
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-        match self {
-            Name(own) => name.eq_ignore_ascii_case(own.as_bytes()),
-            Ending(own) => name
-                .len()
-                .checked_sub(own.len())
-                .and_then(|at| name.get(at..))
-                .is_some_and(|end| end.eq_ignore_ascii_case(own.as_bytes())),
-            Path(own) => path.eq_ignore_ascii_case(own.as_bytes()),
-            In(own) => is_in(own.as_bytes(), path),
+static INDEX: OnceLock<Index> = OnceLock::new();
+
+impl Index {
+    fn new() -> Self {
+        let mut index = Self { names: HashMap::new(), directories: HashMap::new(), rest: Vec::new() };
+        for (row, (by, _)) in TABLE.iter().enumerate() {
+            match by {
+                Name(own) => drop(index.names.entry(lower(own)).or_insert(row)),
+                In(own) => {
+                    let last = own.rsplit('/').next().unwrap_or(own);
+                    index.directories.entry(lower(last)).or_default().push(row);
+                }
+                Beginning(_) | Ending(_) | Path(_) | At(_) => index.rest.push(row),
+            }
         }
+        index
     }
 }
 
-/// Whether the path has this directory, of one name or several, somewhere above its last part.
-fn is_in(directory: &[u8], path: &[u8]) -> bool {
-    path.len() > directory.len()
-        && (0..path.len() - directory.len()).any(|at| {
-            (at == 0 || path.get(at - 1) == Some(&b'/'))
-                && path.get(at + directory.len()) == Some(&b'/')
-                && path.get(at..at + directory.len()).is_some_and(|part| part.eq_ignore_ascii_case(directory))
-        })
+fn lower(text: &str) -> Vec<u8> {
+    text.as_bytes().to_ascii_lowercase()
+}
+
+fn is(row: usize, test: impl FnOnce(&By) -> bool) -> bool {
+    TABLE.get(row).is_some_and(|(by, _)| test(by))
+}
+
+/// The same for what is there: a link that takes the place of such a directory, or of one above it, brings files
+/// there that have other paths in the list of changes.
+pub(super) fn when(path: &[u8], node: &Node) -> Option<&'static str> {
+    named(path).or_else(|| match node.kind {
+        NodeKind::Symlink(_) => TABLE.iter().find(|(by, _)| by.can_be_below(path)).map(|(_, when)| *when),
+        _ => None,
+    })
+}
+
+impl By {
+    /// What no lookup finds.
+    fn is(&self, path: &[u8], name: &[u8]) -> bool {
+        match self {
+            Beginning(own) => name.get(..own.len()).is_some_and(|part| same(part, own)),
+            Ending(own) => ends(name, own),
+            Path(own) => same(path, own),
+            At(own) => ends_in_parts(path, own),
+            Name(_) | In(_) => false,
+        }
+    }
+
+    fn is_directory(&self, path: &[u8]) -> bool {
+        matches!(self, In(own) if ends_in_parts(path, own))
+    }
+
+    /// Whether a directory of this path can hold such a file by its name alone.
+    fn can_be_below(&self, path: &[u8]) -> bool {
+        let (own, whole) = match self {
+            In(own) => (own, true),
+            At(own) => (own, false),
+            Name(_) | Beginning(_) | Ending(_) | Path(_) => return false,
+        };
+        let ends = own.match_indices('/').map(|(at, _)| at).chain(whole.then_some(own.len()));
+        ends.filter_map(|end| own.get(..end)).any(|above| ends_in_parts(path, above))
+    }
+}
+
+fn same(part: &[u8], own: &str) -> bool {
+    part.eq_ignore_ascii_case(own.as_bytes())
+}
+
+fn ends(name: &[u8], own: &str) -> bool {
+    name.len().checked_sub(own.len()).and_then(|at| name.get(at..)).is_some_and(|end| same(end, own))
+}
+
+/// Whether these are the last parts of the path, whole ones.
+fn ends_in_parts(path: &[u8], own: &str) -> bool {
+    let begins = path.len().checked_sub(own.len() + 1).is_none_or(|at| path.get(at) == Some(&b'/'));
+    begins && ends(path, own)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::when;
+    use super::{named, when};
+    use crate::changes::{Node, NodeKind};
+    use crate::plan::Bytes;
 
     #[test]
     fn what_runs_later_is_known_and_what_does_not_is_left_alone() {
@@ -237,6 +158,18 @@ mod tests {
             (".envrc", true),
             ("docker/app.Dockerfile", true),
             (".cargo/config.toml", true),
+            ("vendor/x/.git/config", true),
+            ("vendor/x/.git", true),
+            ("docs/HEAD", true),
+            ("Dockerfile.dev", true),
+            ("web/vite.config.mts", true),
+            (".config/fish/config.fish", true),
+            ("xgit/config", false),
+            ("x.git/config", false),
+            ("docs/HEADER", false),
+            ("src/app/app.config.ts", false),
+            ("shop/tasks.py", false),
+            ("tasks.py", true),
             ("src/main.rs", false),
             ("app.py", false),
             ("README.md", false),
@@ -248,7 +181,30 @@ mod tests {
             ("makefile.txt", false),
             ("", false),
         ] {
-            assert_eq!(when(path.as_bytes()).is_some(), expected, "{path}");
+            assert_eq!(named(path.as_bytes()).is_some(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_such_a_directory_is_as_such_a_file() {
+        let node =
+            |kind| Node { kind, mode: 0o777, size: 0, modified: (0, 0), digest: None, attributes: None };
+        let link = node(NodeKind::Symlink(Bytes(b"conf".to_vec())));
+        for (path, expected) in [
+            (".vscode", true),
+            ("sub/.vscode", true),
+            (".github", true),
+            (".github/workflows", true),
+            ("vendor/x/.git", true),
+            ("workflows", false),
+            ("x.vscode", false),
+            ("github", false),
+            ("src", false),
+        ] {
+            assert_eq!(when(path.as_bytes(), &link).is_some(), expected, "{path}");
+            // The twin: a file of that name is no directory.
+            let file = when(path.as_bytes(), &node(NodeKind::Text)).is_some();
+            assert_eq!(file, path.ends_with(".git"), "{path}");
         }
     }
 }

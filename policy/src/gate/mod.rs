@@ -5,8 +5,8 @@
 
 mod amount;
 mod commits;
-mod content;
 mod later;
+mod manifest;
 mod tied;
 mod usage;
 
@@ -17,7 +17,7 @@ use crate::plan::Bytes;
 use crate::schema::{Place, Policy, Review};
 use crate::verdict::{Reason, Verdict, VerdictRecord};
 
-pub use content::package_scripts_differ;
+pub use manifest::{may_run, runs_otherwise};
 pub use usage::is_run;
 
 /// What becomes of each change, and why.
@@ -160,7 +160,7 @@ fn reasons_for(change: &Change, policy: &Policy, out: &mut Vec<Reason>) {
         say("require_human_review", Some(&glob.text), None, Verdict::Hold, message);
     }
     let Some(after) = &change.after else { return };
-    if let Some(when) = later::when(&change.path.0) {
+    if let Some(when) = later::when(&change.path.0, after) {
         say("gate.runs_later", None, None, Verdict::Hold, format!("runs on your machine when {when}"));
     }
     if usage::leads_out(&change.path.0, after) {
@@ -211,9 +211,12 @@ fn found(
         Found::Credential { kind } => {
             say("secrets", None, line, Verdict::Hold, format!("this has the form of a {kind}"));
         }
-        Found::PackageScripts => {
-            let message = format!("runs on your machine when {}: scripts", later::PACKAGE_SCRIPTS);
-            say("gate.runs_later", None, line, Verdict::Hold, message);
+        Found::RunsLater(when) => {
+            say("gate.runs_later", None, line, Verdict::Hold, format!("runs on your machine when {when}"));
+        }
+        Found::Unread => {
+            let message = "a text that is run, too large to be looked at line by line".to_owned();
+            say("gate.unread", None, line, Verdict::Hold, message);
         }
         Found::Shebang => {}
     }

@@ -139,7 +139,7 @@ fn what_runs_later_is_held_with_its_sentence() {
     let mut gone = created("Makefile", Vec::new());
     gone.before = gone.after.take();
     assert_eq!(verdict(gone, &policy).0, Verdict::Accept);
-    let scripts = created("package.json", vec![Found::PackageScripts]);
+    let scripts = created("package.json", vec![Found::RunsLater("npm is used here")]);
     assert_eq!(verdict(scripts, &policy).0, Verdict::Hold);
     assert_eq!(verdict(created("package.json", Vec::new()), &policy).0, Verdict::Accept);
 }

@@ -1,6 +1,6 @@
 //! What a file is used for, which decides where a blocked pattern counts.
 
-use super::later;
+use super::{later, manifest};
 use crate::changes::{Change, Found, Node, NodeKind};
 use crate::schema::Place;
 
@@ -15,7 +15,7 @@ const PROSE_NAMES: &[&str] = &["README", "LICENSE", "COPYING", "CHANGELOG", "AUT
 /// Whether a file of this name is run, whatever is in it.
 pub fn is_run(path: &[u8]) -> bool {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    listed(SCRIPTS, extension(name)) || name == b"package.json" || later::when(path).is_some()
+    listed(SCRIPTS, extension(name)) || manifest::may_run(path).is_some() || later::named(path).is_some()
 }
 
 /// A file that is run, other source, or prose: as `in:` of a pattern names it.

@@ -204,7 +204,7 @@ fn findings_are_in_added_lines_with_their_numbers() {
     assert_eq!(of("placeholder"), [(Some(1), Found::Synthetic { id: id.clone(), name })]);
     let credentials = of("unknown");
     assert!(matches!(&credentials[..], [(Some(2), Found::Credential { .. })]), "{credentials:?}");
-    assert_eq!(of("package.json"), [(None, Found::PackageScripts)]);
+    assert!(matches!(of("package.json")[..], [(None, Found::RunsLater(_))]), "{:?}", of("package.json"));
     // The value is nowhere in the record; whose it is, is.
     for bytes in [&list, &patch] {
         assert!(!String::from_utf8_lossy(bytes).contains(&value));
