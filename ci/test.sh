@@ -128,15 +128,15 @@ unit_tests() {
   cargo test --workspace --locked --no-fail-fast --exclude shieldrun --test '*'
 }
 
-# Builds the suite and prints where it is.
-suite_program() {
-  cargo test --package shieldrun --locked --test blackbox --no-run --message-format=json |
+# test_program NAME OPTION…: builds one of the launcher's test programs and prints where it is.
+test_program() {
+  cargo test --package shieldrun --locked "${@:2}" --no-run --message-format=json |
     /usr/bin/python3 -c '
 import json, sys
 for line in sys.stdin:
     message = json.loads(line)
-    if message.get("executable") and message["target"]["name"] == "blackbox":
-        print(message["executable"])'
+    if message.get("executable") and message["profile"]["test"] and message["target"]["name"] == sys.argv[1]:
+        print(message["executable"])' "$1"
 }
 
 # What the suite needs, in a place that every user can reach and that is not under /tmp, which is private inside.
@@ -146,7 +146,7 @@ prepare_scratch() {
   trap cleanup EXIT
   chmod 755 "$scratch"
   local suite
-  suite=$(suite_program)
+  suite=$(test_program blackbox --test blackbox)
   [[ -x $suite ]] || die "the suite was not built"
   install -m 755 "$suite" "$scratch/blackbox"
   install -m 755 "$target/debug/shieldrun" "$scratch/shieldrun"
@@ -177,6 +177,19 @@ run_suite() {
   )
 }
 
+# What is closed to its owner is not closed to root, so the unit tests of diff and promotion run as the other, too.
+as_an_owner() {
+  step "unit tests of diff and promotion as $test_user"
+  local program work=$scratch/units
+  program=$(test_program shieldrun --bin shieldrun)
+  [[ -x $program ]] || die "the unit tests were not built"
+  install -m 755 "$program" "$scratch/unit-tests"
+  mkdir -p "$work"
+  chown "$test_user:" "$work"
+  (cd "$work" && "${as_user[@]}" env -i HOME="$work" TMPDIR="$work" PATH=/usr/local/bin:/usr/bin:/bin \
+    ${CI:+CI="$CI"} "$scratch/unit-tests" changes:: promote:: </dev/null)
+}
+
 black_box() {
   step "build the suite"
   prepare_scratch
@@ -187,7 +200,9 @@ black_box() {
     id -u "$test_user" >/dev/null 2>&1 || useradd --system --no-create-home "$test_user"
     # A server of ssh that a test starts runs what it is asked in the user's shell.
     usermod --shell /bin/sh "$test_user"
-    run_suite "$test_user" setpriv --reuid "$test_user" --regid "$(id -g "$test_user")" --clear-groups || failed+=("$test_user")
+    local as_user=(setpriv --reuid "$test_user" --regid "$(id -g "$test_user")" --clear-groups)
+    [[ $only != all ]] || as_an_owner || failed+=("$test_user, unit tests")
+    run_suite "$test_user" "${as_user[@]}" || failed+=("$test_user")
     run_suite root env || failed+=(root)
   else
     run_suite "$(id -un)" env || failed+=("$(id -un)")

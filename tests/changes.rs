@@ -281,3 +281,33 @@ fn a_repository_made_inside_comes_over_with_its_commits() {
     assert_eq!(git(&world, &["status", "--porcelain"]), "");
     assert!(Path::new(&at).join(".git/HEAD").exists());
 }
+
+#[test]
+fn no_repository_below_the_workspace_brings_a_program_unseen() {
+    let world = world();
+    // A program that git starts for a mere `status`, in four places in which git looks for its settings.
+    let script = "set -e; mark='touch made'\n\
+        git init -q sub; git -C sub config core.fsmonitor \"$mark\"\n\
+        git init -q --bare docs; git -C docs config core.fsmonitor \"$mark\"; git -C docs config core.bare false\n\
+        git -C docs config core.worktree .\n\
+        mkdir pointed; echo 'gitdir: ../docs' > pointed/.git\n\
+        mkdir conf; echo '{}' > conf/tasks.json; ln -s conf .vscode\n\
+        git -C sub status >/dev/null; test -e sub/made; echo plain > plain.txt";
+    let ran = world.bash(script).run().expect_clean();
+    let held = listed(&ran, "held");
+    for file in ["sub/.git/config", "sub/.git/HEAD", "docs/HEAD", "pointed/.git", ".vscode"] {
+        assert!(held.iter().any(|own| own == file), "{file} {held:?}\n{ran}");
+    }
+    assert_eq!(content(&world, "plain.txt").as_deref(), Some("plain\n"), "{ran}");
+    let _ = fs::remove_file(world.project.join("sub/made"));
+    // What went over makes nothing run.
+    for place in ["sub", "docs", "pointed"] {
+        git(&world, &["-C", place, "status"]);
+        let made = world.project.join(place).join("made");
+        assert!(!made.exists(), "{place}: git started a program of the run's\n{ran}");
+    }
+    // The twin: once approved, the person has it as it was made.
+    said(&verb(&world, &["approve", "last"]), 0);
+    git(&world, &["-C", "sub", "status"]);
+    assert!(world.project.join("sub/made").exists());
+}
