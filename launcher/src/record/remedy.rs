@@ -32,7 +32,15 @@ pub(super) fn remedy(action: &str, event: &Json) -> Option<String> {
         "connection-denied" | "name-denied" => {
             let host = text("/destination/domain").or_else(|| text("/destination/address"));
             let host = host.unwrap_or_else(|| "HOST".to_owned());
-            format!("to allow it: `network: {{mode: allowlist, allow: [\"{host}\"]}}` in your own policy")
+            match rule.as_str() {
+                // Its name may well be listed.
+                "network.address" => format!("to allow it, list the address itself, as `getent hosts {host}` shows it: `network: {{mode: allowlist, allow: [\"{host}\", \"ADDRESS\"]}}` in your own policy"),
+                "network.reach" => "no policy keeps it back: it is down, or this machine does not reach it either".to_owned(),
+                "network.form" => "no policy allows this: a host and we could take it for two different things".to_owned(),
+                "network.limit" => "fewer at one time".to_owned(),
+                "secrets" => "`secrets: {bindings: {NAME: [HOST]}}` in your own policy says where a credential belongs".to_owned(),
+                _ => format!("to allow it: `network: {{mode: allowlist, allow: [\"{host}\"]}}` in your own policy"),
+            }
         }
         "limit-reached" => format!("to raise it: `{}` in your own policy", text("/shieldrun/limit")?),
         "timed-out" => "to give it longer: `--timeout SECONDS`, or `limits.timeout_seconds` in your own policy".to_owned(),

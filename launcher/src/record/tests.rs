@@ -300,6 +300,10 @@ fn a_trace_tells_by_subject_what_was_denied_and_what_to_do() {
         ),
         event("name-denied", json!({"destination": {"address": "evil.example"}})),
         event("connection-attempted", json!({"destination": {"address": "10.0.0.1", "port": 443}})),
+        event(
+            "connection-denied",
+            json!({"destination": {"domain": "db.example"}, "rule": {"name": "network.address"}}),
+        ),
         event("change-held", json!({"file": {"path": "/w/ci.yml"}})),
         event("review-decided", json!({"user": {"name": "u@h"}, "message": "approve"})),
     ] {
@@ -312,6 +316,7 @@ fn a_trace_tells_by_subject_what_was_denied_and_what_to_do() {
         "processes\n  bash agent.sh[10]\n    git status[11]  exit 0\n    cat key\u{fffd}[12]\n",
         "denied\n  secret-file-denied    /h/.ssh/id  rule: secrets.files.~/.ssh  \u{d7}2\n    to show synthetic values there: `secrets: {files: {\"~/.ssh\": synthetic}}`",
         "name-denied          evil.example\n    to allow it: `network: {mode: allowlist, allow: [\"evil.example\"]}`",
+        "list the address itself, as `getent hosts db.example` shows it",
         "connections\n  connection-attempted 10.0.0.1 port 443\n",
         "changes\n  change-held           /w/ci.yml\n    `shieldrun review R` shows it, `shieldrun approve R` lets it through\n",
         "decisions\n  review-decided        by u@h  approve\n",

@@ -292,6 +292,10 @@ fn say_what_was_not_reached(traffic: &Traffic, last_line: &LastLine) {
             "network.allow" => {
                 say::line(format_args!("not reached: `{what}`, by `{rule}`; `--allow {what}` lets it"))
             }
+            "network.address" => say::line(format_args!(
+                "not reached: `{what}`, by `{rule}`: it leads to a private address, which must be listed itself"
+            )),
+            "network.reach" => say::line(format_args!("not reached: `{what}`: nothing answered")),
             _ => say::line(format_args!("not reached: `{what}`, by `{rule}`")),
         }
     }
