@@ -46,8 +46,25 @@ pub(super) fn named(path: &[u8]) -> Option<&'static str> {
         index.directories.get(own)?.iter().copied().find(|row| is(*row, |by| by.is_directory(directory)))
     });
     let by_rest = index.rest.iter().copied().find(|row| is(*row, |by| by.is(&path, name)));
-    let first = by_name.into_iter().chain(by_directory).chain(by_rest).min()?;
-    TABLE.get(first).map(|(_, when)| *when)
+    let found = by_name.into_iter().chain(by_directory).chain(by_rest);
+    let is_installed = is_installed(&path);
+    let counts =
+        |row: &usize| !is_installed || TABLE.get(*row).is_some_and(|(by, when)| everywhere(by, when));
+    found.filter(counts).min().and_then(|first| TABLE.get(first)).map(|(_, when)| *when)
+}
+
+/// Whether it is part of a package that an installer put there: how that package is built, tested and published is
+/// nobody's business here, and what it does when it is used is code like any other.
+pub(super) fn is_installed(path: &[u8]) -> bool {
+    let mut above = path.split(|byte| *byte == b'/').rev().skip(1);
+    above
+        .any(|part| [&b"node_modules"[..], b"site-packages"].iter().any(|own| part.eq_ignore_ascii_case(own)))
+}
+
+/// Whether it takes effect wherever it lies.
+fn everywhere(by: &By, when: &str) -> bool {
+    let (Name(own) | Beginning(own) | Ending(own) | Path(own) | At(own) | In(own)) = by;
+    own.starts_with(".git/") || when == table::REPOSITORY || when == table::STARTS
 }
 
 /// The table by what can be looked up: a run may have changed a hundred thousand files.
@@ -164,6 +181,14 @@ mod tests {
             ("Dockerfile.dev", true),
             ("web/vite.config.mts", true),
             (".config/fish/config.fish", true),
+            ("node_modules/x/.git/hooks/pre-commit", true),
+            ("node_modules/x/.git", true),
+            (".venv/lib/python3.12/site-packages/x.pth", true),
+            (".venv/lib/python3.12/site-packages/x/setup.py", false),
+            ("web/node_modules/@a/x/.github/workflows/ci.yml", false),
+            ("web/node_modules/x/Makefile", false),
+            ("node_modules.d/Makefile", true),
+            ("node_modules", false),
             ("xgit/config", false),
             ("x.git/config", false),
             ("docs/HEADER", false),

@@ -5,6 +5,8 @@
 use serde_json::{Map, Value as Json};
 use toml_edit::{Document, Item, Value as Toml};
 
+use super::later;
+
 /// Which of them it is, and what of it is run, as pointers.
 struct Manifest {
     name: &'static str,
@@ -103,6 +105,9 @@ pub fn may_run(path: &[u8]) -> Option<&'static str> {
 
 fn of(path: &[u8]) -> Option<&'static Manifest> {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    if later::is_installed(path) {
+        return None;
+    }
     TABLE.iter().find(|manifest| name.eq_ignore_ascii_case(manifest.name.as_bytes()))
 }
 
@@ -177,6 +182,7 @@ mod tests {
         ];
         assert_cases("web/package.json", &cases);
         assert_cases("web/package.jsonl", &[(None, scripts, false)]);
+        assert_cases("node_modules/a/package.json", &[(None, scripts, false)]);
         assert_cases("composer.json", &[(None, scripts, true), (None, r#"{"require":{}}"#, false)]);
         assert_cases("deno.json", &[(None, r#"{"tasks":{"a":"b"}}"#, true), (None, scripts, false)]);
     }

@@ -4,7 +4,7 @@ use super::By::{self, At, Beginning, Ending, In, Name, Path};
 
 const COMMIT: &str = "git commits, merges, rebases, pushes or checks out here";
 const GIT: &str = "any git command is used here: it can name programs to run";
-const REPOSITORY: &str =
+pub(super) const REPOSITORY: &str =
     "any git command, a prompt's too, is used there: it makes a repository, which can name programs";
 const FILTERS: &str = "git reads or writes the files that it names: it assigns filters and diff programs";
 const OTHER_GIT: &str = "a version control program is used here: it can name programs to run";
@@ -18,7 +18,7 @@ const SHELL: &str = "a shell or a session starts with this as its home, or reads
 const TESTS: &str = "the tests are run";
 const LINT: &str = "the project is linted or formatted: it can name code to load";
 const PYTHON: &str = "the project is installed or built with pip";
-const STARTS: &str = "an interpreter starts here, or with this on its path";
+pub(super) const STARTS: &str = "an interpreter starts here, or with this on its path";
 const CARGO: &str = "cargo is used here";
 const NODE: &str = "npm, yarn or pnpm are used here";
 const BUNDLE: &str = "the tool that it configures is started (a build, a test, an editor's helper)";
@@ -331,7 +331,6 @@ pub(super) const TABLE: &[(By, &str)] = &[
     (Name("sitecustomize.py"), STARTS),
     (Name("usercustomize.py"), STARTS),
     (Ending(".pth"), STARTS),
-    (Name("pyvenv.cfg"), STARTS),
     (Ending("._pth"), STARTS),
     (Name("ipython_config.py"), STARTS),
     (Name("jupyter_notebook_config.py"), STARTS),
