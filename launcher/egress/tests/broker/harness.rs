@@ -60,7 +60,17 @@ impl Ledger for Notes {
 
 impl Notes {
     pub(crate) fn all(&self) -> Vec<Note> {
-        self.0.lock().expect("no test panics with it").clone()
+        self.since(0)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().expect("no test panics with it").len()
+    }
+
+    /// Those behind so many.
+    pub(crate) fn since(&self, count: usize) -> Vec<Note> {
+        self.0.lock().expect("no test panics with it")[count..].to_vec()
     }
 }
 
@@ -77,18 +87,21 @@ impl Dial for To {
 /// One secret by name, real and synthetic.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
+    pub(crate) name: &'static str,
     pub(crate) real: String,
     pub(crate) synthetic: String,
 }
 
 /// A server, and a broker before it.
 pub(crate) struct World {
-    pub(crate) broker: Broker<Notes, To>,
+    _broker: Broker<Notes, To>,
     pub(crate) notes: Notes,
     pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
     pub(crate) pairs: Vec<Pair>,
     host: String,
     address: SocketAddr,
+    /// Two clients that trust the broker, of HTTP/1.1 and of HTTP/2: who greets again does so faster.
+    clients: [Arc<ClientConfig>; 2],
 }
 
 /// What a world is made of.
@@ -144,7 +157,8 @@ impl Plan {
             .zip(shown)
             .map(|((name, real), outcome)| match outcome {
                 EnvOutcome::Replaced { value, .. } => {
-                    Pair { real: real.clone(), synthetic: String::from_utf8(value).expect("tokens are text") }
+                    let synthetic = String::from_utf8(value).expect("tokens are text");
+                    Pair { name, real: real.clone(), synthetic }
                 }
                 other => panic!("{name} is no secret: {other:?}"),
             })
@@ -163,7 +177,11 @@ impl Plan {
                 tokio::spawn(async move { broker.serve(guest, to, Origin::default()).await });
             }
         });
-        World { broker, notes, asked, pairs, host: self.host.to_owned(), address }
+        let mut roots = RootCertStore::empty();
+        let pem = broker.certificate_pem().as_bytes();
+        roots.add(CertificateDer::from_pem_slice(pem).expect("a certificate")).expect("an authority");
+        let clients = [b"http/1.1".as_slice(), b"h2"].map(|alpn| client(roots.clone(), &[alpn]));
+        World { _broker: broker, notes, asked, pairs, host: self.host.to_owned(), address, clients }
     }
 }
 
@@ -175,13 +193,11 @@ impl World {
 
     /// The same, greeting some host.
     pub(crate) async fn greet(&self, host: &str, alpn: &[u8]) -> io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        let pem = self.broker.certificate_pem().as_bytes();
-        roots.add(CertificateDer::from_pem_slice(pem).expect("a certificate")).expect("an authority");
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(host.to_owned()).expect("a name");
-        TlsConnector::from(client(roots, &[alpn])).connect(name, stream).await
+        let client = self.clients.iter().find(|client| client.alpn_protocols == [alpn]);
+        TlsConnector::from(Arc::clone(client.expect("one of the two"))).connect(name, stream).await
     }
 
     /// A connection to the broker without TLS.

@@ -8,6 +8,8 @@ mod harness;
 mod leaks;
 mod limits;
 mod requests;
+mod segments;
+mod spellings;
 mod split;
 mod streams;
 mod strict;
