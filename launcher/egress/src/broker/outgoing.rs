@@ -50,6 +50,7 @@ impl Outgoing {
         let left = bounds.rules.settings.limits.body;
         let look = Look::new(tables, bounds, found, Part::Body);
         let coded = Decoder::new(coding)?.map(|decoder| Coded { decoder, look: look.another() });
+        let look = if coded.is_some() { look.of_compressed() } else { look };
         Ok(Self { look, signed: None, coded, held: Vec::new(), before: Vec::new(), left })
     }
 

@@ -45,6 +45,9 @@ pub(crate) const SPELLINGS: &[Spelling] = &[
     ("all percent", |value| percent(value, |_| false)),
     ("all lower percent", |value| escaped(value, |_| false, |b| format!("%{b:02x}"))),
     ("percent twice", |value| percent(&percent(value, |_| false), |b| b.is_ascii_alphanumeric())),
+    ("quoted-printable", |value| escaped(value, |b| b.is_ascii_alphanumeric(), |b| format!("={b:02X}"))),
+    ("quoted-printable of all", |value| escaped(value, |_| false, |b| format!("={b:02X}"))),
+    ("lines of quoted-printable", |value| between(value, 11, b"=\r\n")),
     ("letters between pluses", |value| between(value, 1, b"+")),
     ("json", |value| escaped(value, |b| !b"\"\\\n".contains(&b), short)),
     ("json of PHP", |value| escaped(value, |b| !b"\"\\/\n".contains(&b), short)),
@@ -180,6 +183,6 @@ fn the_list_has_every_encoding_and_every_layer_of_the_scanner() {
     // A part alone is a suspicion, and no hit.
     let known = ["Raw", "Base64", "Base64Url", "Hex", "Percent", "Json", "Shell", "Reversed"];
     assert_eq!(encodings, all(&known));
-    let known = ["Percent", "Escapes", "Split", "Utf16", "Gzip", "Zlib", "Base64", "Hex"];
+    let known = ["Percent", "Quoted", "Escapes", "Split", "Utf16", "Gzip", "Zlib", "Base64", "Hex"];
     assert_eq!(layers, all(&known));
 }

@@ -33,6 +33,8 @@ const SHORTEST_RUN: usize = 24;
 pub enum Layer {
     /// Percent-encoding of some bytes, or `+` for a space.
     Percent,
+    /// Quoted-printable: `=3D`, and lines that go on.
+    Quoted,
     /// `\u`, `\x` and the other backslash escapes.
     Escapes,
     /// White space, perhaps with quotes and commas, between the characters.
@@ -142,12 +144,13 @@ impl Scanner {
         if layers.len() == DEEPEST {
             return Ok(None);
         }
-        const UNFOLD: [(Layer, Unfold); 8] = [
+        const UNFOLD: [(Layer, Unfold); 9] = [
             (Layer::Gzip, Bounded(gzip)),
             (Layer::Zlib, Bounded(zlib)),
             (Layer::Utf16, Small(utf16)),
             (Layer::Escapes, Small(escapes)),
             (Layer::Percent, Small(percent)),
+            (Layer::Quoted, Small(quoted)),
             (Layer::Split, Small(joined)),
             (Layer::Base64, Small(base64_runs)),
             (Layer::Hex, Small(hex_runs)),
@@ -261,6 +264,29 @@ fn percent(body: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// As mail writes it: `=2D`, and a `=` at the end of a line that goes on. A single one of the former may be anything.
+fn quoted(body: &[u8]) -> Option<Vec<u8>> {
+    const ENOUGH: usize = 2;
+    let digit = |digit: &u8| b"0123456789ABCDEF".iter().position(|own| own == digit);
+    let (mut out, mut at, mut seen) = (Vec::new(), 0, 0);
+    while let Some(next) = memchr::memchr(b'=', body.get(at..)?).map(|next| at + next) {
+        out.extend_from_slice(&body[at..next]);
+        let (byte, length, count) = match &body[next + 1..] {
+            [b'\r', b'\n', ..] => (None, 3, ENOUGH),
+            [b'\n', ..] => (None, 2, ENOUGH),
+            [high, low, ..] => match digit(high).zip(digit(low)) {
+                Some((high, low)) => (Some((high << 4 | low) as u8), 3, 1),
+                None => (Some(b'='), 1, 0),
+            },
+            _ => (Some(b'='), 1, 0),
+        };
+        out.extend(byte);
+        (at, seen) = (next + length, seen + count);
+    }
+    out.extend_from_slice(&body[at..]);
+    (seen >= ENOUGH).then_some(out)
+}
+
 /// The text without white space and what list syntax puts between pieces.
 fn joined(body: &[u8]) -> Option<Vec<u8>> {
     const SPACE: Set = set(b" \t\n\x0c\r");
@@ -368,6 +394,8 @@ mod tests {
                 &b"o\0n\0e\0 \0t\0w\0o\0!\0"[..],
             ),
             (percent, &b"100 % of it"[..], &b"100%25"[..]),
+            (quoted, b"a=41, b = 2", b"a=2Db=2Dc"),
+            (quoted, b"a=", b"a=\r\nb"),
             (joined, b"one-word", b"two words"),
             (escapes, b"plain", b"\\x41"),
             (base64_runs, b"short/words+only", b"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="),
@@ -377,6 +405,7 @@ mod tests {
         }
         let text = b"before k\0 \0i\0s\0 \0K\x003\0J\0d\0 and \0\0\0a\0\0\0b\0\0\0c\0\0\0d\0\0\0e\0\0\0f\0\0\0g\0\0\0h";
         assert_eq!(utf16(text).as_deref(), Some(&b"k is K3Jd \n abcdefgh\n"[..]));
+        assert_eq!(quoted(b"a=3Db=\nc==\r\n=41=").as_deref(), Some(&b"a=bc=A="[..]));
         assert_eq!(percent(b"a+b").as_deref(), Some(&b"a b"[..]));
         assert_eq!(joined(b"a b").as_deref(), Some(&b"ab"[..]));
         assert_eq!(joined(b"['a', 'b']").as_deref(), Some(&b"['a','b']\nab"[..]));
