@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::body::Sieve;
 use super::coding::{Coding, Decoder};
 use super::field::{REACH, around};
-use super::head::{Bounds, Found};
+use super::head::{self, Bounds, Found};
 use super::look::{Costly, Look};
 use super::secrets::Tables;
 use super::signature::{Chunks, Seed};
@@ -221,7 +221,11 @@ impl Sieve for Outgoing {
     }
 
     fn trailers(&mut self, trailers: &mut HeaderMap) -> Result<(), Stop> {
+        head::scan_names(trailers, self.look.tables())?;
         for (name, value) in trailers.iter() {
+            if let [_, Some(hit)] = self.look.tables().in_name(name.as_str().as_bytes()) {
+                self.look.unswapped(hit)?;
+            }
             self.look.see_bounded(name.as_str().as_bytes())?;
             self.look.see_bounded(b"\r\n")?;
             self.look.see_bounded(value.as_bytes())?;

@@ -9,6 +9,8 @@ use crate::harness::{Plan, World, full};
 use crate::strict::raw_to;
 
 const HOST: &str = "Host: api.github.com\r\n";
+/// Where the broker would wait for another request.
+const LAST: &str = "Connection: close\r\n";
 const WORD: &str = "n0thing-that-is-secret-but-as-long-as-one";
 
 fn leaked(world: &World) -> bool {
@@ -47,6 +49,39 @@ async fn trailers_are_read_like_all_else() {
         assert!(trailers.contains_key("x-note") && !leaked(&world));
         assert_ne!(ended(&world, fields(&real)).await, End::Answered(200));
         assert!(leaked(&world) && !world.server_saw(&real[4..]));
+    }
+}
+
+#[tokio::test]
+async fn a_value_for_a_name_is_known_in_whatever_letters_it_goes_on() {
+    for (way, spell) in [
+        (
+            "a header",
+            (|word| format!("GET / HTTP/1.1\r\n{HOST}{LAST}{word}: 1\r\n\r\n")) as fn(&str) -> String,
+        ),
+        ("a method", |word| format!("{word} / HTTP/1.1\r\n{HOST}{LAST}\r\n")),
+        ("a trailer", |word| {
+            let head =
+                format!("POST / HTTP/1.1\r\n{HOST}{LAST}Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n");
+            format!("{head}5\r\nhello\r\n0\r\n{word}: 1\r\n\r\n")
+        }),
+    ] {
+        let world = Plan::github().build().await;
+        assert_eq!(raw_to(&world, &spell(WORD)).await.0, 200, "{way}");
+        let synthetic = world.pairs[0].synthetic.clone();
+        assert_eq!(raw_to(&world, &spell(&synthetic)).await.0, 403, "{way}");
+        assert!(!leaked(&world), "{way}");
+        let real = world.pairs[0].real.clone();
+        let small = real.to_ascii_lowercase();
+        assert_eq!(raw_to(&world, &spell(&real)).await.0, 403, "{way}");
+        assert!(leaked(&world), "{way}");
+        let seen = format!("{:?}", world.asked.lock().expect("no test panics with it"));
+        assert!(
+            ![&real, &small, &synthetic, &synthetic.to_ascii_lowercase()]
+                .iter()
+                .any(|one| seen.contains(*one)),
+            "{way}"
+        );
     }
 }
 
