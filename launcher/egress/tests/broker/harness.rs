@@ -32,6 +32,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
+use crate::made_up;
+
 pub(crate) type Body = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What a server was asked.
@@ -118,7 +120,7 @@ impl Plan {
     pub(crate) fn github() -> Self {
         Self {
             host: "api.github.com",
-            secrets: vec![("GITHUB_TOKEN", github_token())],
+            secrets: vec![("GITHUB_TOKEN", made_up::github("ghp"))],
             settings: Settings::default(),
             alpn: vec![b"h2", b"http/1.1"],
             answer: Arc::new(|_| Response::new(full("hello"))),
@@ -410,31 +412,6 @@ async fn take(
         });
     }
     response
-}
-
-/// Random letters and digits.
-pub(crate) fn word(length: usize) -> String {
-    const LETTERS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    (0..length).map(|at| char::from(LETTERS[usize::from(random::<1>()[0] ^ at as u8) % 62])).collect()
-}
-
-/// A token of GitHub's form, with its checksum.
-pub(crate) fn github_token() -> String {
-    let body = word(30);
-    let mut crc = u32::MAX;
-    for byte in body.bytes() {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
-        }
-    }
-    let (mut rest, mut tail) = (!crc, Vec::new());
-    for _ in 0..6 {
-        tail.push(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[(rest % 62) as usize]);
-        rest /= 62;
-    }
-    tail.reverse();
-    format!("{}_{body}{}", "ghp", String::from_utf8(tail).expect("digits"))
 }
 
 fn random<const N: usize>() -> [u8; N] {

@@ -2,7 +2,8 @@
 
 use shieldrun_egress::Note;
 
-use crate::harness::{Plan, World, gzip, parts, word};
+use crate::harness::{Plan, World, gzip, parts};
+use crate::made_up::word;
 
 /// Words that gzip makes little of, with another text at their end.
 fn long(last: &str) -> Vec<u8> {

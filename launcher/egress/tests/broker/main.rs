@@ -8,6 +8,9 @@ mod harness;
 mod inside;
 mod leaks;
 mod limits;
+#[path = "../../../../tests/harness/made_up.rs"]
+#[expect(dead_code, reason = "the suite of the whole program plants more")]
+mod made_up;
 mod odd;
 mod requests;
 mod segments;

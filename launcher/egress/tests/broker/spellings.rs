@@ -11,11 +11,8 @@ use flate2::write::ZlibEncoder;
 use rcgen::KeyPair;
 use shieldrun_secrets::{EnvOptions, Registry, RunKey, substitute_env_with};
 
-use crate::harness::{Plan, gzip, word};
-
-#[path = "../../../../tests/harness/made_up.rs"]
-#[expect(dead_code, reason = "the suite of the whole program plants more")]
-mod made_up;
+use crate::harness::{Plan, gzip};
+use crate::made_up::{self, word};
 
 /// A value as some program writes it.
 pub(crate) type Spelling = (&'static str, fn(&[u8]) -> Vec<u8>);

@@ -21,7 +21,7 @@ pub(super) struct Vouching<'a> {
     pub(super) mode: Option<String>,
     pub(super) root: Option<String>,
     pub(super) home: Option<&'a Path>,
-    seen: RefCell<BTreeSet<PathBuf>>,
+    pub(super) seen: RefCell<BTreeSet<PathBuf>>,
 }
 
 /// How a server is reached, and in PEM who vouches for it, where that is not for the host's authorities.
