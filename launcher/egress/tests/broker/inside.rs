@@ -11,6 +11,9 @@ fn long(last: &str) -> Vec<u8> {
     format!("{words} {last}").into_bytes()
 }
 
+/// Puts a text into a body.
+type Write = dyn Fn(&[u8]) -> Vec<u8>;
+
 /// A message of gRPC: a flag that says it is compressed, its length, and that.
 fn message(text: &[u8]) -> Vec<u8> {
     let packed = gzip(text);
@@ -34,7 +37,7 @@ async fn a_value_at_the_end_of_a_long_member_is_stopped_and_a_word_arrives() {
     };
     let twice = |text: &[u8]| message(&gzip(text));
     let two = |text: &[u8]| [message(b"a first one"), message(text)].concat();
-    let bodies: [(&str, &dyn Fn(&[u8]) -> Vec<u8>, &str); 4] = [
+    let bodies: [(&str, &Write, &str); 4] = [
         ("a message", &message, "application/grpc"),
         ("the second message", &two, "application/grpc"),
         ("a message of a file", &twice, "application/grpc"),

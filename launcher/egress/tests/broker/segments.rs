@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::Plan;
 use crate::harness::World;
-use crate::spellings::{SPELLINGS, planted, step};
+use crate::spellings::{SPELLINGS, planted, step, told};
 
 /// Sends a head in two pieces; the status of its answer.
 async fn sent(world: &World, head: &[u8], cut: usize) -> u16 {
@@ -59,7 +59,7 @@ async fn a_head_is_stopped_wherever_it_is_cut_and_its_twin_is_not() {
             }
         }
     }
-    println!("{cases} heads");
+    told(&format!("{cases} heads"));
     assert!(cases > 1000, "{cases}");
     assert!(world.asked.lock().expect("no test panics with it").is_empty());
     for (part, head) in heads(b"n0thing_that_is_secret/at+all") {

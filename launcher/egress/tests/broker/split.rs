@@ -12,7 +12,7 @@ use hyper::Request;
 use shieldrun_egress::Note;
 
 use crate::harness::{Body, Plan, World, full, gzip, parts};
-use crate::spellings::{SPELLINGS, is_held_back, planted, step};
+use crate::spellings::{SPELLINGS, is_held_back, planted, step, told};
 
 /// Where it is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +192,7 @@ async fn all_are_stopped(wire: Wire, ways: &[Way], step: usize) {
         }
     }
     assert!(wrong.is_empty(), "{} of {cases}: {wrong:#?}", wrong.len());
-    println!("{bodies} bodies over {wire:?}, {cases} cuts");
+    told(&format!("{bodies} bodies over {wire:?}, {cases} cuts"));
     assert!(2 * bodies + 1 >= 13 * SPELLINGS.len() * ways.len() && cases >= bodies, "{bodies} {cases}");
 }
 
@@ -233,7 +233,7 @@ async fn every_spelling_is_stopped_in_every_part_of_a_head() {
         }
     }
     assert!(wrong.is_empty(), "{} of {cases}: {wrong:#?}", wrong.len());
-    println!("{cases} heads");
+    told(&format!("{cases} heads"));
     assert!(cases > 2000, "{cases}");
 }
 

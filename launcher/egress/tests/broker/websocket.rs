@@ -6,7 +6,7 @@ use shieldrun_egress::Note;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{Plan, World, full};
-use crate::spellings::{SPELLINGS, is_held_back, planted, step};
+use crate::spellings::{SPELLINGS, is_held_back, planted, step, told};
 
 /// A server that agrees to a WebSocket and answers `ok` to whatever comes.
 fn agreeing() -> Plan {
@@ -184,7 +184,7 @@ async fn every_spelling_is_stopped_wherever_a_frame_ends() {
             }
         }
     }
-    println!("{cases} messages");
+    told(&format!("{cases} messages"));
     assert!(cases >= 2 * 13 * SPELLINGS.len(), "{cases}");
 }
 
