@@ -46,4 +46,5 @@ mod streams;
 mod stress;
 mod terminal;
 mod tripwire;
+mod wires;
 mod wrapper;

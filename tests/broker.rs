@@ -19,8 +19,8 @@ const HOSTS: [&str; 6] = [
 ];
 
 /// A world, and the server that stands for all hosts.
-struct Hosts {
-    world: World,
+pub(crate) struct Hosts {
+    pub(crate) world: World,
     server: Server,
     directory: PathBuf,
 }
@@ -35,7 +35,14 @@ impl Hosts {
         Self { world, server, directory }
     }
 
-    fn run<S: AsRef<str>>(&self, command: impl IntoIterator<Item = S>) -> Ran {
+    /// With a server that speaks HTTP/2 and WebSockets.
+    pub(crate) fn of_wires() -> Self {
+        let hosts = Self::new();
+        let server = Server::of_wires(&hosts.directory);
+        Self { server, ..hosts }
+    }
+
+    pub(crate) fn run<S: AsRef<str>>(&self, command: impl IntoIterator<Item = S>) -> Ran {
         self.run_with(json!({"allow": HOSTS}), json!({}), command)
     }
 
@@ -79,7 +86,7 @@ impl Hosts {
     }
 
     /// What the server was asked.
-    fn asked(&self) -> Vec<Value> {
+    pub(crate) fn asked(&self) -> Vec<Value> {
         self.server.got()
     }
 }

@@ -4,9 +4,10 @@
 //! has seen it.
 
 use crate::harness::database::Database;
-use crate::harness::{Ran, World, made_up, python_with_clients, text};
+use crate::harness::{Ran, World, made_up, put, python_with_clients, text};
 
 use serde_json::json;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -33,7 +34,7 @@ fn certificate(directory: &Path) -> (PathBuf, PathBuf) {
             .concat(),
     );
     openssl(&[&["req"], &curve[..], &["-keyout", "key", "-out", "request", "-subj", "/CN=suite"]].concat());
-    std::fs::write(directory.join("names"), format!("subjectAltName=DNS:{HOST}")).expect("write the names");
+    fs::write(directory.join("names"), format!("subjectAltName=DNS:{HOST}")).expect("write the names");
     let sign = ["x509", "-req", "-in", "request", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
     openssl(&[&sign[..], &["-out", "cert", "-days", "2", "-extfile", "names"]].concat());
     (directory.join("cert"), directory.join("key"))
@@ -208,15 +209,15 @@ fn the_password_file_and_the_variables_say_it_too() {
     // The URL is gone: only the file knows, then only the variables.
     place.world.environment.retain(|(name, _)| name != "DATABASE_URL");
     let file = place.world.home.join(".pgpass");
-    std::fs::write(&file, format!("{HOST}:*:*:app:{password}\n")).expect("write the file");
+    fs::write(&file, format!("{HOST}:*:*:app:{password}\n")).expect("write the file");
     let ran = place.bash(&format!("psql -AtXc \"{WHO}\" -h {HOST} -U app shop")).expect_clean();
     assert_eq!(ran.text(), "app in shop\n", "{ran}");
     ran.assert_nothing_real();
     // A file that has it for every host has it for none.
-    std::fs::write(&file, format!("*:*:*:app:{password}\n")).expect("write the file");
+    fs::write(&file, format!("*:*:*:app:{password}\n")).expect("write the file");
     let ran = place.bash(&format!("psql -AtXc \"{WHO}\" -h {HOST} -U app shop 2>&1")).expect_code(2);
     assert!(ran.text().contains("no password is known for user \"app\""), "{ran}");
-    std::fs::remove_file(&file).expect("remove the file");
+    fs::remove_file(&file).expect("remove the file");
     for (name, value) in
         [("PGPASSWORD", password.as_str()), ("PGHOST", HOST), ("PGUSER", "app"), ("PGDATABASE", "shop")]
     {
@@ -240,6 +241,116 @@ fn a_server_that_has_to_be_verified_is() {
     let ran = place.bash(script).expect_code(2);
     assert!(ran.text().contains("no TLS with the server can be made"), "{ran}");
     assert!(ran.record.of("secret-swapped").is_empty(), "{ran}");
+}
+
+/// Of a server with TLS, whose authority nobody but the person knows: the host trusts another.
+fn private() -> (Place, PathBuf) {
+    let mut place = Place::new(Tls::On);
+    let authority = place.directory.join("ca.pem");
+    let other = place.world.beside("other");
+    certificate(&other);
+    place.directory = other;
+    (place, authority)
+}
+
+#[test]
+fn an_authority_of_the_persons_own_vouches_for_the_server() {
+    let (mut place, authority) = private();
+    let real = place.world.real("DATABASE_URL").to_owned();
+    let home = place.world.home.clone();
+    let url = |host: &str, rest: &str| format!("postgresql://app:{real}@{host}/shop?{rest}");
+    let script = "psql -AtXc 'select 1' \"$DATABASE_URL\" 2>&1";
+    let stranger = fs::read(place.directory.join("ca.pem")).expect("read");
+    let mut said = |url: String| {
+        place.world.set("DATABASE_URL", url);
+        let ran = place.bash(script);
+        ran.assert_nothing_real();
+        ran.text()
+    };
+    // Nobody's file yet.
+    assert!(said(url(HOST, "sslmode=verify-full")).contains("root certificate file"));
+    // Named by the connection; in the home, where nothing else of that directory is seen.
+    let own = put(&home.join("certificates/own.pem"), &fs::read(&authority).expect("read"), 0o600);
+    let named = format!("sslrootcert={}", own.display());
+    assert_eq!(said(url(HOST, &format!("sslmode=verify-full&{named}"))), "1\n");
+    assert_eq!(said(url(HOST, &format!("sslmode=verify-ca&{named}"))), "1\n");
+    // Where libpq looks by itself.
+    put(&home.join(".postgresql/root.crt"), &fs::read(&authority).expect("read"), 0o600);
+    assert_eq!(said(url(HOST, "sslmode=verify-full")), "1\n");
+    assert_eq!(said(url(HOST, "sslmode=require")), "1\n");
+    // Under a name that the certificate is not made out for.
+    let other = "other.example.com";
+    assert_eq!(said(url(other, "sslmode=verify-ca")), "1\n");
+    let refused = said(url(other, "sslmode=verify-full"));
+    assert!(refused.contains("no TLS with the server can be made: invalid peer certificate"), "{refused}");
+    assert!(refused.contains("not valid for name"), "{refused}");
+    // An authority that did not make it.
+    put(&home.join(".postgresql/root.crt"), &stranger, 0o600);
+    for mode in ["verify-full", "verify-ca", "require"] {
+        let refused = said(url(HOST, &format!("sslmode={mode}")));
+        assert!(
+            refused.contains("no TLS with the server can be made: invalid peer certificate"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_vouches_for_itself_is_taken_where_its_certificate_is_known() {
+    let mut place = Place::new(Tls::Off);
+    let directory = place.world.beside("self");
+    let status = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=db.example.com"])
+        .args(["-addext", "subjectAltName=DNS:db.example.com", "-keyout", "key", "-out", "cert"])
+        .current_dir(&directory)
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "openssl");
+    let real = place.world.real("DATABASE_URL").to_owned();
+    let pair = (directory.join("cert"), directory.join("key"));
+    place.database = Database::start(Some((&pair.0, &pair.1)), &[("app", "scram-sha-256", &real)]);
+    let root = place.world.home.join(".postgresql/root.crt");
+    put(&root, &fs::read(&pair.0).expect("read"), 0o600);
+    let script = "psql -AtXc 'select 1' \"$DATABASE_URL\" 2>&1";
+    place.world.set("DATABASE_URL", format!("postgresql://app:{real}@{HOST}/shop?sslmode=verify-full"));
+    assert_eq!(place.bash(script).expect_clean().text(), "1\n");
+    place
+        .world
+        .set("DATABASE_URL", format!("postgresql://app:{real}@other.example.com/shop?sslmode=verify-full"));
+    let ran = place.bash(script).expect_code(2);
+    assert!(ran.text().contains("not valid for name"), "{ran}");
+}
+
+#[test]
+fn a_service_says_where_a_password_belongs() {
+    let (mut place, authority) = private();
+    place.world.environment.retain(|(name, _)| name != "DATABASE_URL");
+    let real = place.world.real("DATABASE_URL").to_owned();
+    let home = place.world.home.clone();
+    let own = put(&home.join("certificates/own.pem"), &fs::read(&authority).expect("read"), 0o600);
+    let service = format!(
+        "[shop]\nhost={HOST}\nuser=app\ndbname=shop\nsslmode=verify-full\nsslrootcert={}\n",
+        own.display()
+    );
+    let script = format!("psql -AtXc \"{WHO}\" service=shop 2>&1");
+    // The password in the file itself, then in that of the passwords.
+    let file = home.join(".pg_service.conf");
+    put(&file, format!("{service}password={real}\n").as_bytes(), 0o600);
+    let ran = place.bash(&script).expect_clean();
+    assert_eq!(ran.text(), "app in shop\n", "{ran}\n{}", place.database.log());
+    ran.assert_nothing_real();
+    assert_eq!(ran.record.of("secret-swapped").len(), 1, "{ran}");
+    put(&file, service.as_bytes(), 0o600);
+    put(&home.join(".pgpass"), format!("{HOST}:*:*:app:{real}\n").as_bytes(), 0o600);
+    let ran = place.bash(&script).expect_clean();
+    assert_eq!(ran.text(), "app in shop\n", "{ran}\n{}", place.database.log());
+    ran.assert_nothing_real();
+    // A file that a variable names.
+    fs::remove_file(&file).expect("remove the file");
+    let named =
+        put(&place.world.project.join("services"), format!("{service}password={real}\n").as_bytes(), 0o600);
+    place.world.set("PGSERVICEFILE", named);
+    assert_eq!(place.bash(&script).expect_clean().text(), "app in shop\n");
 }
 
 #[test]

@@ -192,7 +192,9 @@ def main(binary, directory):
         print(f"{name:<34} {request:>9.3f} {down:>9.2f} {up:>9.2f}")
 
 
-if sys.argv[1] == "ask":
+if __name__ != "__main__":
+    pass
+elif sys.argv[1] == "ask":
     ask(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5])
 else:
     main(*sys.argv[1:3])

@@ -148,9 +148,9 @@ pub(crate) fn trusted(
     }
     let failed = |what: &'static str| move |error: io::Error| Failure::doing(what, error);
     let authority = Authority::new().map_err(failed("cannot make the authority of the run"))?;
-    let databases = databases::of(plan, registry, policy);
+    let databases::Known { databases, authorities } = databases::of(plan, registry, policy, home);
     let bindings = belongs::bindings(policy, registry, home);
-    trust(plan, authority.certificate_pem())
+    trust(plan, authority.certificate_pem(), &authorities)
         .map_err(failed("cannot let the guest trust the run's authority"))
         .map_err(|failure| failure.with_hint("install `ca-certificates`, or use `--secrets synthetic`"))?;
     Ok(Some(Trusted { authority, databases, bindings, kept: renewals::kept(plan, policy) }))

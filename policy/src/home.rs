@@ -126,6 +126,7 @@ pub const FILES: &[&str] = &[
     ".node-version",
     ".npmrc",
     ".nvmrc",
+    ".pg_service.conf",
     ".profile",
     ".python-version",
     ".ruby-version",

@@ -6,7 +6,7 @@
 
 mod shown;
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use crate::profiles::Profile;
 
@@ -228,8 +228,8 @@ pub struct Doors {
     pub reach: Reach,
     /// The ports that are listened on.
     pub ports: Vec<u16>,
-    /// Addresses that the policy lists.
-    pub literals: Vec<IpAddr>,
+    /// Addresses that the policy lists, with their ports, in order.
+    pub literals: Vec<SocketAddr>,
 }
 
 /// How far a run may go; none is no limit.

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 const ANSWERS: &str = include_str!("../servers/answers.py");
 const HOSTS: &str = include_str!("../servers/broker.py");
 const MODELS: &str = include_str!("../servers/models.py");
+const WIRES: &str = include_str!("../servers/wires.js");
 const INDEX: &str = include_str!("../servers/index.py");
 const RECEIVE: &str = include_str!("../servers/receive.py");
 
@@ -43,6 +44,13 @@ impl Server {
         Self::start(HOSTS, &log, words.map(OsStr::to_owned).into_iter())
     }
 
+    /// One that speaks HTTP/2 and WebSockets too, where such a server has left its key.
+    pub(crate) fn of_wires(directory: &Path) -> Self {
+        let log = directory.join("asked");
+        let words = [directory.as_os_str(), log.as_os_str()].map(OsStr::to_owned);
+        Self::start_by(["node", "-e"], WIRES, &log, words.into_iter())
+    }
+
     /// A TLS server that stands for models, which ask the agent to run this command.
     pub(crate) fn of_models(directory: &Path, command: &str) -> Self {
         let log = directory.join("asked");
@@ -57,9 +65,18 @@ impl Server {
     }
 
     fn start(program: &str, log: &Path, words: impl Iterator<Item = std::ffi::OsString>) -> Self {
+        Self::start_by([PYTHON, "-c"], program, log, words)
+    }
+
+    fn start_by(
+        [interpreter, flag]: [&str; 2],
+        program: &str,
+        log: &Path,
+        words: impl Iterator<Item = std::ffi::OsString>,
+    ) -> Self {
         // The program itself, not its path: who runs the suite may not see the source tree.
-        let mut child = Command::new(PYTHON)
-            .args(["-c", program])
+        let mut child = Command::new(interpreter)
+            .args([flag, program])
             .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 //! Owns what a guest sees of its network: who answers for names, and where a proxy is.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shieldrun_policy::network::Rules;
 use shieldrun_policy::plan::{Bytes, Cover, Doors, Mask, Mount, Plan, Reach, Tier, Variable};
@@ -90,11 +90,12 @@ pub(super) fn point_at_the_proxy(environment: &mut Vec<Variable>) {
     }
 }
 
-/// Lets the guest trust an authority, beside those that the host trusts.
+/// Lets the guest trust an authority, beside those that the host trusts, and in files of authorities that some of
+/// its programs ask instead.
 ///
 /// # Errors
 /// When the host has no bundle that it could be added to.
-pub(crate) fn trust(plan: &mut Plan, certificate: &str) -> io::Result<()> {
+pub(crate) fn trust(plan: &mut Plan, certificate: &str, asked: &[PathBuf]) -> io::Result<()> {
     let own = of_the_person();
     let mut first = None;
     let mut whole = Vec::new();
@@ -118,6 +119,14 @@ pub(crate) fn trust(plan: &mut Plan, certificate: &str) -> io::Result<()> {
     })?;
     for name in TOLD {
         set(&mut plan.environment, name, bundle);
+    }
+    for file in asked.iter().filter_map(|file| file.canonicalize().ok()) {
+        let at = bytes(&file);
+        // What a mask covers for another reason stays as that shows it.
+        if !plan.masks.iter().any(|mask| mask.at == at) {
+            let content = [&std::fs::read(&file)?, b"\n".as_slice(), certificate.as_bytes()].concat();
+            plan.masks.push(trusting(at, content));
+        }
     }
     let stores =
         java::stores().into_iter().map(bytes).filter(|store| is_there(plan, store)).collect::<Vec<_>>();
@@ -158,7 +167,8 @@ fn of_the_person() -> Vec<u8> {
     certificates(&String::from_utf8_lossy(&text)).into_bytes()
 }
 
-fn certificates(mut text: &str) -> String {
+/// The certificates of a text in PEM, without what else stands there.
+pub(crate) fn certificates(mut text: &str) -> String {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
     let mut all = String::new();

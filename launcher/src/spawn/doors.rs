@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::net::sockopt::set_ipv6_freebind;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use shieldrun_egress::Openings;
 use shieldrun_policy::plan::{Doors, Reach};
@@ -30,10 +31,16 @@ pub(super) fn make(doors: &Doors, control: BorrowedFd<'_>) -> io::Result<()> {
     route::make_local(IpAddr::V4(BLOCK.0), BLOCK.1)?;
     match doors.reach {
         Reach::Listed => {
-            // The guest's own loopback stays its own: a listed one of the host's is reached by the proxy's door.
-            let routed = |address: &&IpAddr| address.is_ipv4() && !address.is_loopback();
-            for address in doors.literals.iter().filter(routed) {
-                route::make_local(*address, 32)?;
+            let mut last = None;
+            for address in literals(doors).map(|literal| literal.ip()) {
+                if last.replace(address) == Some(address) {
+                    continue;
+                }
+                match address {
+                    IpAddr::V4(_) => route::make_local(address, 32)?,
+                    // A kernel without IPv6 has no such way either.
+                    IpAddr::V6(_) => drop(route::make_local(address, 128)),
+                }
             }
         }
         // Every address is met by a door, which asks the rules.
@@ -53,6 +60,15 @@ pub(super) fn make(doors: &Doors, control: BorrowedFd<'_>) -> io::Result<()> {
     for port in doors.ports.iter().filter(|port| **port < PRIVILEGED && **port != DNS.port()) {
         put(listener(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port))?)?;
         listeners += 1;
+    }
+    if doors.reach == Reach::Listed {
+        // Beyond this many they are reached by the proxy's door alone.
+        let room = (DESCRIPTORS - 2).saturating_sub(listeners) / 2;
+        let own = literals(doors).filter(|at| at.is_ipv6() || at.port() >= PRIVILEGED);
+        for socket in own.take(room).filter_map(|at| listener_at(*at).ok()) {
+            put(socket)?;
+            listeners += 1;
+        }
     }
     if doors.reach == Reach::Public || doors.ports.iter().any(|port| *port >= PRIVILEGED) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -78,6 +94,23 @@ pub(super) fn openings(listeners: usize, sockets: Vec<OwnedFd>) -> Option<Openin
         listeners: sockets.by_ref().take(listeners).map(Into::into).collect(),
         spare: sockets.collect(),
     })
+}
+
+/// The guest's own loopback stays its own: a listed one of the host's is reached by the proxy's door.
+fn literals(doors: &Doors) -> impl Iterator<Item = &SocketAddr> {
+    doors.literals.iter().filter(|literal| !literal.ip().is_loopback())
+}
+
+/// One at a listed address alone. One of IPv6 is of no interface, and the kernel looks for it there.
+fn listener_at(at: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if at.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    if at.is_ipv6() {
+        set_ipv6_freebind(&socket, true)?;
+    }
+    bind(&socket, &at)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
 }
 
 fn listener(at: SocketAddrV4) -> io::Result<OwnedFd> {

@@ -118,12 +118,14 @@ impl Rules {
         self.entries.iter().flat_map(Entry::ports).copied().chain(WEB).collect()
     }
 
-    /// The addresses that are listed as literals.
-    pub fn literals(&self) -> BTreeSet<IpAddr> {
+    /// The addresses that are listed as literals, with each of their ports.
+    pub fn literals(&self) -> BTreeSet<SocketAddr> {
         let literal = |entry: &Entry| match entry.exact() {
-            Some(Host::Address(address)) => Some(*address),
-            _ => None,
+            Some(Host::Address(address)) => {
+                entry.ports().iter().map(|port| SocketAddr::new(*address, *port)).collect()
+            }
+            _ => Vec::new(),
         };
-        self.entries.iter().filter_map(literal).collect()
+        self.entries.iter().flat_map(literal).collect()
     }
 }

@@ -14,7 +14,7 @@ use ruzstd::decoding::FrameDecoder;
 use super::stop::Stop;
 
 /// So many compressed bytes at a time: what comes of them is in memory at once.
-const PIECE: usize = 1 << 10;
+pub(super) const PIECE: usize = 1 << 10;
 const WINDOW: usize = 64 << 10;
 /// The largest window that a zstd frame of HTTP may have (RFC 9659).
 const ZSTD_WINDOW: u64 = 8 << 20;

@@ -145,6 +145,15 @@ pub(super) async fn scan(text: Vec<u8>, tables: &Arc<Tables>) -> Result<Pace, St
     }
 }
 
+/// Looks for real values in the names of headers.
+pub(super) fn scan_names(headers: &HeaderMap, tables: &Tables) -> Result<(), Stop> {
+    if tables.leak.is_empty() {
+        return Ok(());
+    }
+    let mut hits = headers.keys().filter_map(|name| tables.in_name(name.as_str().as_bytes())[0]);
+    hits.next().map_or(Ok(()), |hit| Err(Stop::Leak { secret: hit.id, encoding: hit.encoding }))
+}
+
 /// Swaps what may be swapped in a request's head, at the pace that its scan had: the look for synthetics takes as
 /// long as the one for real values.
 pub(super) async fn swapped(
@@ -169,6 +178,9 @@ fn swap(parts: &mut Parts, tables: &Tables, bounds: &Bounds, found: &Found) -> R
         let path = PathAndQuery::from_maybe_shared(Bytes::from_owner(whole));
         parts.uri = path.map(Into::into).map_err(|_| Stop::malformed("a secret does not fit into a path"))?;
     }
+    if let Some(hit) = tables.trip.stream().feed(&tables.trip, parts.method.as_str().as_bytes()) {
+        bounds.unswapped(hit.id, Part::Header, found)?;
+    }
     for (name, value) in &mut parts.headers {
         let swapped = match basic(name, value) {
             Some(plain) => in_basic(&plain, tables, bounds, found)?,
@@ -179,7 +191,7 @@ fn swap(parts: &mut Parts, tables: &Tables, bounds: &Bounds, found: &Found) -> R
                 .map_err(|_| Stop::malformed("a secret does not fit into a header"))?;
             value.set_sensitive(true);
         }
-        if let Some(hit) = tables.trip.stream().feed(&tables.trip, name.as_str().as_bytes()) {
+        if let [_, Some(hit)] = tables.in_name(name.as_str().as_bytes()) {
             bounds.unswapped(hit.id, Part::Header, found)?;
         }
     }

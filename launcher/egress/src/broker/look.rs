@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::head::{Bounds, Found};
+use super::inside::Inside;
 use super::outgoing::too_large;
 use super::secrets::Tables;
 use super::stop::Stop;
@@ -25,6 +26,8 @@ const NEAR_FEW: usize = 1 << 10;
 const FEW: usize = 64;
 /// What a look may unfold while others wait: a few milliseconds. Text of 64 KiB stays below it.
 const QUICK: usize = 2 << 20;
+/// What is compressed within something compressed is looked into as far as this.
+const DEEPEST: u8 = 3;
 
 /// Longer looks at once, in the whole launcher: each may need the memory of what it unfolds.
 static TURNS: Semaphore = Semaphore::const_new(2);
@@ -43,6 +46,9 @@ pub(super) struct Look {
     /// How much more is looked at that closely.
     closely: usize,
     costly: Vec<Zeroizing<Vec<u8>>>,
+    /// Where it is not for others to look into what is compressed.
+    inside: Option<Inside>,
+    depth: u8,
 }
 
 /// Texts that unfold to more than a thread can look through that others wait for. Until they have been looked
@@ -57,7 +63,13 @@ impl Look {
         let left = bounds.rules.settings.limits.body;
         let (leak, trip) = (tables.leak.stream(), tables.trip.stream());
         let (near, costly) = (Zeroizing::default(), Vec::new());
-        Self { tables, bounds, found, part, leak, trip, left, near, closely: CLOSELY, costly }
+        let (closely, inside) = (CLOSELY, (!tables.leak.is_empty()).then(Inside::new));
+        Self { tables, bounds, found, part, leak, trip, left, near, closely, costly, inside, depth: 0 }
+    }
+
+    /// Without a look into gzip within it: it is compressed itself, and somebody looks into that.
+    pub(super) fn of_compressed(self) -> Self {
+        Self { inside: None, ..self }
     }
 
     /// For another stream of the same request.
@@ -83,6 +95,7 @@ impl Look {
             return Err(Stop::Leak { secret: hit.id, encoding: hit.encoding });
         }
         self.look_closely(text)?;
+        self.look_inside(text)?;
         Ok(self.trip.feed(&self.tables.trip, text))
     }
 
@@ -134,10 +147,27 @@ impl Look {
         }
     }
 
+    /// Looks into members of gzip, from their beginning on.
+    fn look_inside(&mut self, text: &[u8]) -> Result<(), Stop> {
+        let Some(mut inside) = self.inside.take() else { return Ok(()) };
+        let depth = self.depth + 1;
+        let seen = inside.see(text, || {
+            let another = Self { depth, ..self.another() };
+            if depth < DEEPEST { another } else { another.of_compressed() }
+        });
+        self.costly.append(&mut inside.costly);
+        self.inside = Some(inside);
+        seen
+    }
+
     /// What is still to be looked through before anything passes that was seen so far.
     pub(super) fn costly(&mut self) -> Option<Costly> {
-        let texts = std::mem::take(&mut self.costly);
+        let texts = self.costly_texts();
         (!texts.is_empty()).then(|| Costly { tables: Arc::clone(&self.tables), texts })
+    }
+
+    pub(super) fn costly_texts(&mut self) -> Vec<Zeroizing<Vec<u8>>> {
+        std::mem::take(&mut self.costly)
     }
 
     /// What another stream of the same request has left to be looked through.

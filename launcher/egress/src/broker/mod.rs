@@ -24,6 +24,7 @@ mod field;
 mod head;
 mod idle;
 mod incoming;
+mod inside;
 mod look;
 mod outgoing;
 mod postgres;

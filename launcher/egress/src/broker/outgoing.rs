@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::body::Sieve;
 use super::coding::{Coding, Decoder};
 use super::field::{REACH, around};
-use super::head::{Bounds, Found};
+use super::head::{self, Bounds, Found};
 use super::look::{Costly, Look};
 use super::secrets::Tables;
 use super::signature::{Chunks, Seed};
@@ -50,6 +50,7 @@ impl Outgoing {
         let left = bounds.rules.settings.limits.body;
         let look = Look::new(tables, bounds, found, Part::Body);
         let coded = Decoder::new(coding)?.map(|decoder| Coded { decoder, look: look.another() });
+        let look = if coded.is_some() { look.of_compressed() } else { look };
         Ok(Self { look, signed: None, coded, held: Vec::new(), before: Vec::new(), left })
     }
 
@@ -220,7 +221,11 @@ impl Sieve for Outgoing {
     }
 
     fn trailers(&mut self, trailers: &mut HeaderMap) -> Result<(), Stop> {
+        head::scan_names(trailers, self.look.tables())?;
         for (name, value) in trailers.iter() {
+            if let [_, Some(hit)] = self.look.tables().in_name(name.as_str().as_bytes()) {
+                self.look.unswapped(hit)?;
+            }
             self.look.see_bounded(name.as_str().as_bytes())?;
             self.look.see_bounded(b"\r\n")?;
             self.look.see_bounded(value.as_bytes())?;

@@ -4,9 +4,9 @@
 //! decide over a request: it says what may be swapped, `head` and `outgoing` act on it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use shieldrun_secrets::{Direction, Entry, Place, Registry, RunKey, Scanner, SecretId, Swap};
+use shieldrun_secrets::{Direction, Entry, Hit, Place, Registry, RunKey, Scanner, SecretId, Swap};
 use zeroize::Zeroizing;
 
 use super::settings::{Binding, Fields, Hosts};
@@ -57,6 +57,8 @@ pub(super) struct Tables {
     pub(super) reveal: Swap,
     /// Real to synthetic.
     pub(super) conceal: Swap,
+    /// Both scanners for names of headers, made when one is looked at.
+    small: OnceLock<[Scanner; 2]>,
 }
 
 /// How a secret may be used in a part of a request to a host.
@@ -215,7 +217,15 @@ impl Tables {
             trip: Scanner::over_synthetics(registries),
             reveal: Swap::new(registries, Direction::Reveal),
             conceal: Swap::new(registries, Direction::Conceal),
+            small: OnceLock::new(),
         }
+    }
+
+    /// A real value, and a synthetic one, that a header has for its name. They are known in small letters only, but
+    /// may go on in those that the guest wrote.
+    pub(super) fn in_name(&self, name: &[u8]) -> [Option<Hit>; 2] {
+        let small = self.small.get_or_init(|| [&self.leak, &self.trip].map(Scanner::in_small_letters));
+        small.each_ref().map(|small| small.stream().feed(small, name))
     }
 }
 

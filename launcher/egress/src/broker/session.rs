@@ -103,6 +103,7 @@ impl<L: Ledger, D: Dial> Session<L, D> {
         let tables = bounds.rules.swaps.tables();
         // Before anything else: what is refused below is told to nobody, but it is to be on record as a leak.
         let pace = head::scan(head::text(&parts), &tables).await?;
+        head::scan_names(&parts.headers, &tables)?;
         let continues = strict::check(&mut parts, &bounds.to, bounds.scheming, &settings.limits)?;
         self.is_listed(&parts)?;
         let found = Found::new(Arc::clone(&self.tell), bounds.to.clone());

@@ -3,7 +3,8 @@
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::harness::{Plan, full, word};
+use crate::harness::{Plan, full};
+use crate::made_up::word;
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");

@@ -32,6 +32,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
+use crate::made_up;
+
 pub(crate) type Body = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What a server was asked.
@@ -60,7 +62,17 @@ impl Ledger for Notes {
 
 impl Notes {
     pub(crate) fn all(&self) -> Vec<Note> {
-        self.0.lock().expect("no test panics with it").clone()
+        self.since(0)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().expect("no test panics with it").len()
+    }
+
+    /// Those behind so many.
+    pub(crate) fn since(&self, count: usize) -> Vec<Note> {
+        self.0.lock().expect("no test panics with it")[count..].to_vec()
     }
 }
 
@@ -77,18 +89,21 @@ impl Dial for To {
 /// One secret by name, real and synthetic.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
+    pub(crate) name: &'static str,
     pub(crate) real: String,
     pub(crate) synthetic: String,
 }
 
 /// A server, and a broker before it.
 pub(crate) struct World {
-    pub(crate) broker: Broker<Notes, To>,
+    _broker: Broker<Notes, To>,
     pub(crate) notes: Notes,
     pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
     pub(crate) pairs: Vec<Pair>,
     host: String,
     address: SocketAddr,
+    /// Two clients that trust the broker, of HTTP/1.1 and of HTTP/2: who greets again does so faster.
+    clients: [Arc<ClientConfig>; 2],
 }
 
 /// What a world is made of.
@@ -105,7 +120,7 @@ impl Plan {
     pub(crate) fn github() -> Self {
         Self {
             host: "api.github.com",
-            secrets: vec![("GITHUB_TOKEN", github_token())],
+            secrets: vec![("GITHUB_TOKEN", made_up::github("ghp"))],
             settings: Settings::default(),
             alpn: vec![b"h2", b"http/1.1"],
             answer: Arc::new(|_| Response::new(full("hello"))),
@@ -144,7 +159,8 @@ impl Plan {
             .zip(shown)
             .map(|((name, real), outcome)| match outcome {
                 EnvOutcome::Replaced { value, .. } => {
-                    Pair { real: real.clone(), synthetic: String::from_utf8(value).expect("tokens are text") }
+                    let synthetic = String::from_utf8(value).expect("tokens are text");
+                    Pair { name, real: real.clone(), synthetic }
                 }
                 other => panic!("{name} is no secret: {other:?}"),
             })
@@ -163,7 +179,11 @@ impl Plan {
                 tokio::spawn(async move { broker.serve(guest, to, Origin::default()).await });
             }
         });
-        World { broker, notes, asked, pairs, host: self.host.to_owned(), address }
+        let mut roots = RootCertStore::empty();
+        let pem = broker.certificate_pem().as_bytes();
+        roots.add(CertificateDer::from_pem_slice(pem).expect("a certificate")).expect("an authority");
+        let clients = [b"http/1.1".as_slice(), b"h2"].map(|alpn| client(roots.clone(), &[alpn]));
+        World { _broker: broker, notes, asked, pairs, host: self.host.to_owned(), address, clients }
     }
 }
 
@@ -175,13 +195,11 @@ impl World {
 
     /// The same, greeting some host.
     pub(crate) async fn greet(&self, host: &str, alpn: &[u8]) -> io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        let pem = self.broker.certificate_pem().as_bytes();
-        roots.add(CertificateDer::from_pem_slice(pem).expect("a certificate")).expect("an authority");
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(host.to_owned()).expect("a name");
-        TlsConnector::from(client(roots, &[alpn])).connect(name, stream).await
+        let client = self.clients.iter().find(|client| client.alpn_protocols == [alpn]);
+        TlsConnector::from(Arc::clone(client.expect("one of the two"))).connect(name, stream).await
     }
 
     /// A connection to the broker without TLS.
@@ -394,31 +412,6 @@ async fn take(
         });
     }
     response
-}
-
-/// Random letters and digits.
-pub(crate) fn word(length: usize) -> String {
-    const LETTERS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    (0..length).map(|at| char::from(LETTERS[usize::from(random::<1>()[0] ^ at as u8) % 62])).collect()
-}
-
-/// A token of GitHub's form, with its checksum.
-pub(crate) fn github_token() -> String {
-    let body = word(30);
-    let mut crc = u32::MAX;
-    for byte in body.bytes() {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
-        }
-    }
-    let (mut rest, mut tail) = (!crc, Vec::new());
-    for _ in 0..6 {
-        tail.push(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[(rest % 62) as usize]);
-        rest /= 62;
-    }
-    tail.reverse();
-    format!("{}_{body}{}", "ghp", String::from_utf8(tail).expect("digits"))
 }
 
 fn random<const N: usize>() -> [u8; N] {

@@ -11,7 +11,7 @@ async fn raw(bytes: &str) -> (u16, Vec<Note>, usize) {
     raw_to(&world, bytes).await
 }
 
-async fn raw_to(world: &World, bytes: &str) -> (u16, Vec<Note>, usize) {
+pub(crate) async fn raw_to(world: &World, bytes: &str) -> (u16, Vec<Note>, usize) {
     let mut stream = world.connect(b"http/1.1").await;
     stream.write_all(bytes.as_bytes()).await.expect("sent");
     let mut answer = vec![0; 4096];

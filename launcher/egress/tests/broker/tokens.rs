@@ -2,7 +2,8 @@
 
 use hyper::Response;
 
-use crate::harness::{Plan, full, word};
+use crate::harness::{Plan, full};
+use crate::made_up::word;
 
 #[tokio::test]
 async fn what_a_token_endpoint_hands_out_is_synthetic_inside_and_real_outside() {

@@ -6,6 +6,7 @@ use shieldrun_egress::Note;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{Plan, World, full};
+use crate::spellings::{SPELLINGS, is_held_back, planted, step, told};
 
 /// A server that agrees to a WebSocket and answers `ok` to whatever comes.
 fn agreeing() -> Plan {
@@ -66,7 +67,7 @@ const LAST: u8 = 0x80;
 
 /// Sends these pieces one by one and waits for the socket's end; says what the server was told.
 async fn ended(world: &World, pieces: &[Vec<u8>], case: &str) -> Vec<u8> {
-    let (asked, noted) = (world.asked.lock().expect("no test panics with it").len(), world.notes.all().len());
+    let (asked, noted) = (world.asked.lock().expect("no test panics with it").len(), world.notes.count());
     let mut socket = opened(world).await;
     for piece in pieces {
         let _ = socket.write_all(piece).await;
@@ -74,7 +75,7 @@ async fn ended(world: &World, pieces: &[Vec<u8>], case: &str) -> Vec<u8> {
         tokio::task::yield_now().await;
     }
     let _ = socket.read_to_end(&mut Vec::new()).await;
-    let leaks = || world.notes.all().split_off(noted).iter().any(|note| matches!(note, Note::Leak { .. }));
+    let leaks = || world.notes.since(noted).iter().any(|note| matches!(note, Note::Leak { .. }));
     for _ in 0..200 {
         if leaks() {
             break;
@@ -161,24 +162,41 @@ async fn messages_without_a_value_arrive_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn every_spelling_is_stopped_in_a_frame_of_every_length() {
+async fn every_spelling_is_stopped_wherever_a_frame_ends() {
+    let world = planted(agreeing()).build().await;
+    let (mut turn, mut cases) = (0, 0);
+    for (pair, (spelling, spell)) in
+        world.pairs.iter().flat_map(|pair| SPELLINGS.iter().map(move |spelling| (pair, spelling)))
+    {
+        let written = spell(pair.real.as_bytes());
+        let text = [b"it is ".as_slice(), &written, b", it is"].concat();
+        let step = step(251);
+        for kind in [TEXT, BINARY] {
+            turn += 1;
+            for cut in (1 + turn * 37 % step.min(text.len() - 1)..text.len()).step_by(step) {
+                let case = format!("{}, {spelling}, cut at {cut}, {kind}", pair.name);
+                let told = ended(&world, &fragments(kind, &text, cut, cut % 2 == 0), &case).await;
+                let arrived = |what: &[u8]| told.windows(what.len()).any(|part| part == what);
+                let middle = &written[written.len() / 2 - 8..][..16];
+                assert!(!arrived(&written), "{case}");
+                assert!(!(is_held_back(pair.name, spelling) && arrived(middle)), "{case}");
+                cases += 1;
+            }
+        }
+    }
+    told(&format!("{cases} messages"));
+    assert!(cases >= 2 * 13 * SPELLINGS.len(), "{cases}");
+}
+
+#[tokio::test]
+async fn a_value_is_stopped_in_a_frame_of_every_length() {
     let world = agreeing().build().await;
-    let real = world.pairs[0].real.clone();
-    let base64 = data_encoding::BASE64.encode(real.as_bytes());
-    let wrapped = base64.as_bytes().chunks(12).collect::<Vec<_>>().join(&b'\n');
-    let escaped: String = real.bytes().map(|b| format!("\\u{b:04x}")).collect();
-    for (name, written) in [
-        ("raw", real.clone().into_bytes()),
-        ("base64", base64.into_bytes()),
-        ("wrapped base64", wrapped),
-        ("hex", data_encoding::HEXLOWER.encode(real.as_bytes()).into_bytes()),
-        ("escapes", escaped.into_bytes()),
-        ("gzip", crate::harness::gzip(format!("{} {real}", "text ".repeat(30)).as_bytes())),
-        ("reversed", real.bytes().rev().collect()),
-    ] {
+    let real = world.pairs[0].real.as_bytes();
+    let few = ["raw", "base64 in lines", "x escapes", "gzip", "reversed"];
+    for (name, spell) in SPELLINGS.iter().filter(|(name, _)| few.contains(name)) {
         for before in [0, 200, 70_000] {
             for kind in [TEXT, BINARY] {
-                let text = [vec![b' '; before], written.clone()].concat();
+                let text = [vec![b' '; before], spell(real)].concat();
                 let case = format!("{name} behind {before}");
                 let told = ended(&world, &[framed(LAST | kind, &text)], &case).await;
                 assert!(told.len() < text.len(), "{case}");

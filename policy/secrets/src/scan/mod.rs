@@ -57,6 +57,21 @@ impl Scanner {
         self.table.is_empty()
     }
 
+    /// The same, for text whose letters have all become small ones, as those of a header's name do.
+    ///
+    /// ```
+    /// # use shieldrun_secrets::{Registry, RunKey, substitute_env};
+    /// # let mut registry = Registry::new(RunKey::from_bytes([1; 32]));
+    /// # substitute_env(&mut registry, &[(b"A_TOKEN".to_vec(), b"k3Jd8sLq0ZpXv7Rt2NwYb6Hm".to_vec())]);
+    /// let scanner = registry.scanner();
+    /// assert!(scanner.first(b"k3jd8slq0zpxv7rt2nwyb6hm").is_none());
+    /// assert!(scanner.in_small_letters().first(b"k3jd8slq0zpxv7rt2nwyb6hm").is_some());
+    /// ```
+    #[must_use]
+    pub fn in_small_letters(&self) -> Self {
+        Self { table: Arc::new(self.table.in_small_letters()) }
+    }
+
     /// The state of a new stream.
     ///
     /// ```

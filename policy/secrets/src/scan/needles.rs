@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use data_encoding::{BASE64_NOPAD, HEXLOWER, HEXUPPER};
 use zeroize::Zeroizing;
 
+use super::normalise;
 use crate::entropy::{is_placeholder, tenths_of_bits};
 use crate::mold::{Weak, form_of};
 use crate::registry::SecretId;
@@ -173,6 +174,14 @@ fn encodings(part: &[u8], add: &mut impl FnMut(Vec<u8>, Encoding)) {
         add(escape(part), Encoding::Shell);
     }
     add(part.to_vec(), Encoding::Raw);
+    // Where white space, pluses or what separates a list stand between all letters, the look below takes them out,
+    // and with them those of the value.
+    for between in [normalise::BETWEEN, b"+", &[normalise::BETWEEN, b"+"].concat()] {
+        let bare: Vec<u8> = part.iter().copied().filter(|b| !between.contains(b)).collect();
+        if bare.len() < part.len() && is_needle(&bare) {
+            add(bare, Encoding::Raw);
+        }
+    }
     for shift in 0..3 {
         let standard = base64_inside(part, shift);
         let url: Vec<u8> = standard

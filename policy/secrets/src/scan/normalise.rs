@@ -7,12 +7,15 @@ use alloc::vec::Vec;
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 
+use super::needles::SHORTEST;
 use super::packed::{Unfolded, gzip, zlib};
 use super::{Encoding, Scanner};
 use crate::registry::SecretId;
 
 /// Layers below layers are followed this far.
 const DEEPEST: usize = 3;
+/// White space, and what list syntax puts between pieces.
+pub(super) const BETWEEN: &[u8] = b" \t\n\x0c\r\"',;`[]()|>";
 /// Shorter runs of base64 are not decoded.
 const SHORTEST_RUN: usize = 24;
 
@@ -30,6 +33,8 @@ const SHORTEST_RUN: usize = 24;
 pub enum Layer {
     /// Percent-encoding of some bytes, or `+` for a space.
     Percent,
+    /// Quoted-printable: `=3D`, and lines that go on.
+    Quoted,
     /// `\u`, `\x` and the other backslash escapes.
     Escapes,
     /// White space, perhaps with quotes and commas, between the characters.
@@ -139,12 +144,13 @@ impl Scanner {
         if layers.len() == DEEPEST {
             return Ok(None);
         }
-        const UNFOLD: [(Layer, Unfold); 8] = [
+        const UNFOLD: [(Layer, Unfold); 9] = [
             (Layer::Gzip, Bounded(gzip)),
             (Layer::Zlib, Bounded(zlib)),
             (Layer::Utf16, Small(utf16)),
             (Layer::Escapes, Small(escapes)),
             (Layer::Percent, Small(percent)),
+            (Layer::Quoted, Small(quoted)),
             (Layer::Split, Small(joined)),
             (Layer::Base64, Small(base64_runs)),
             (Layer::Hex, Small(hex_runs)),
@@ -173,10 +179,33 @@ impl Scanner {
     }
 }
 
-/// The bytes without the zeros between them, if every other byte is one.
+/// The bytes without the zeros between them, wherever there are one to three behind each: UTF-16 and UTF-32 of either
+/// order, in whatever stands around.
 fn utf16(body: &[u8]) -> Option<Vec<u8>> {
-    let zeros = body.iter().filter(|b| **b == 0).count();
-    (zeros * 3 > body.len()).then(|| body.iter().copied().filter(|b| *b != 0).collect())
+    let mut out = Vec::new();
+    let mut from = 0;
+    while let Some(zero) = memchr::memchr(0, body.get(from..)?).map(|at| from + at) {
+        let (begin, start) = (out.len(), zero.saturating_sub(1).max(from));
+        let (mut zeros, mut end) = (0, start);
+        for byte in &body[start..] {
+            zeros = if *byte == 0 { zeros + 1 } else { 0 };
+            let is_apart = end == start || zeros > 0 || body[end - 1] == 0;
+            if zeros > 3 || !is_apart {
+                break;
+            }
+            if *byte != 0 {
+                out.push(*byte);
+            }
+            end += 1;
+        }
+        if out.len() - begin < SHORTEST {
+            out.truncate(begin);
+        } else {
+            out.push(b'\n');
+        }
+        from = end.max(zero + 1);
+    }
+    (!out.is_empty()).then_some(out)
 }
 
 fn escapes(body: &[u8]) -> Option<Vec<u8>> {
@@ -235,10 +264,33 @@ fn percent(body: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// As mail writes it: `=2D`, and a `=` at the end of a line that goes on. A single one of the former may be anything.
+fn quoted(body: &[u8]) -> Option<Vec<u8>> {
+    const ENOUGH: usize = 2;
+    let digit = |digit: &u8| b"0123456789ABCDEF".iter().position(|own| own == digit);
+    let (mut out, mut at, mut seen) = (Vec::new(), 0, 0);
+    while let Some(next) = memchr::memchr(b'=', body.get(at..)?).map(|next| at + next) {
+        out.extend_from_slice(&body[at..next]);
+        let (byte, length, count) = match &body[next + 1..] {
+            [b'\r', b'\n', ..] => (None, 3, ENOUGH),
+            [b'\n', ..] => (None, 2, ENOUGH),
+            [high, low, ..] => match digit(high).zip(digit(low)) {
+                Some((high, low)) => (Some((high << 4 | low) as u8), 3, 1),
+                None => (Some(b'='), 1, 0),
+            },
+            _ => (Some(b'='), 1, 0),
+        };
+        out.extend(byte);
+        (at, seen) = (next + length, seen + count);
+    }
+    out.extend_from_slice(&body[at..]);
+    (seen >= ENOUGH).then_some(out)
+}
+
 /// The text without white space and what list syntax puts between pieces.
 fn joined(body: &[u8]) -> Option<Vec<u8>> {
     const SPACE: Set = set(b" \t\n\x0c\r");
-    const LIST: Set = set(b"\"',;`[]()|>");
+    const LIST: Set = set(BETWEEN);
     let bare = without(body, &SPACE);
     let unlisted = without(bare.as_deref().unwrap_or(body), &LIST);
     match (bare, unlisted) {
@@ -336,7 +388,14 @@ mod tests {
         assert_eq!(zlib(b"let x = 1; x @ 2; x", usize::MAX), Ok(None));
         assert_eq!(zlib(b"\x78\x9c\x4b\x4c\x04\x00", usize::MAX), Ok(Some(b"aa".to_vec())));
         for (unfold, without, with) in [
-            (percent as fn(&[u8]) -> Option<Vec<u8>>, &b"100 % of it"[..], &b"100%25"[..]),
+            (
+                utf16 as fn(&[u8]) -> Option<Vec<u8>>,
+                &b"one\0two\0\0\0\0\0three"[..],
+                &b"o\0n\0e\0 \0t\0w\0o\0!\0"[..],
+            ),
+            (percent, &b"100 % of it"[..], &b"100%25"[..]),
+            (quoted, b"a=41, b = 2", b"a=2Db=2Dc"),
+            (quoted, b"a=", b"a=\r\nb"),
             (joined, b"one-word", b"two words"),
             (escapes, b"plain", b"\\x41"),
             (base64_runs, b"short/words+only", b"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="),
@@ -344,6 +403,9 @@ mod tests {
             assert!(unfold(without).is_none(), "{}", without.escape_ascii());
             assert!(unfold(with).is_some(), "{}", with.escape_ascii());
         }
+        let text = b"before k\0 \0i\0s\0 \0K\x003\0J\0d\0 and \0\0\0a\0\0\0b\0\0\0c\0\0\0d\0\0\0e\0\0\0f\0\0\0g\0\0\0h";
+        assert_eq!(utf16(text).as_deref(), Some(&b"k is K3Jd \n abcdefgh\n"[..]));
+        assert_eq!(quoted(b"a=3Db=\nc==\r\n=41=").as_deref(), Some(&b"a=bc=A="[..]));
         assert_eq!(percent(b"a+b").as_deref(), Some(&b"a b"[..]));
         assert_eq!(joined(b"a b").as_deref(), Some(&b"ab"[..]));
         assert_eq!(joined(b"['a', 'b']").as_deref(), Some(&b"['a','b']\nab"[..]));

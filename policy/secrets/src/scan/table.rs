@@ -134,6 +134,12 @@ impl Table {
         }
     }
 
+    /// One of the same needles in small letters.
+    pub(crate) fn in_small_letters(&self) -> Self {
+        let small = |(needle, id, encoding): &Needle| (needle.to_ascii_lowercase().into(), *id, *encoding);
+        Self::build(self.needles.iter().map(small).collect())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.needles.is_empty()
     }

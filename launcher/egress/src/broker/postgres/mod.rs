@@ -56,6 +56,8 @@ pub struct Database {
     pub database: Option<String>,
     /// How the server is reached.
     pub protection: Protection,
+    /// Who vouches for it, in PEM, where that is not for the host's authorities.
+    pub authorities: Option<Vec<u8>>,
 }
 
 impl Database {
@@ -143,7 +145,7 @@ impl<L: Ledger, D: Dial> Session<'_, L, D> {
         let connected = async {
             watch.look(startup.packet()).map_err(Broken::Seen)?;
             let known = self.password_of(&startup)?;
-            let mut server = secure::connect(server, self.to, &self.inner.trust, known.protection).await?;
+            let mut server = secure::connect(server, self.to, &self.inner.trust, Some(known)).await?;
             server.write_all(startup.packet()).await?;
             server.flush().await?;
             self.log_in(&mut guest, &mut server, &startup, known).await?;
@@ -200,8 +202,7 @@ impl<L: Ledger, D: Dial> Session<'_, L, D> {
     /// Carries a request to cancel a query: a number that the server gave, and nothing else.
     async fn cancel(&self, server: TcpStream, packet: &[u8]) -> Result<(), Broken> {
         let known = self.inner.rules.settings.databases.iter().find(|known| known.is_at(self.to));
-        let protection = known.map_or(Protection::Preferred, |known| known.protection);
-        let mut server = secure::connect(server, self.to, &self.inner.trust, protection).await?;
+        let mut server = secure::connect(server, self.to, &self.inner.trust, known).await?;
         server.write_all(packet).await?;
         Ok(server.shutdown().await?)
     }
