@@ -4,8 +4,9 @@
 #   ci/bench.sh            the whole table
 #   ci/bench.sh once_started at_work
 #                          these parts of it (functions of ci/bench/table.py), after the first two
-#   ci/bench.sh million building
-#                          parts that are run only by name: a tree of a million files, a cargo build
+#   ci/bench.sh million building installing
+#                          parts that are run only by name: a tree of a million files, a cargo build, an `npm ci`
+#                          (its packages come from the registry the first time, and are kept below target/bench)
 #   ci/bench.sh record     the record: a million events written, chained and verified
 #   SHIELDRUN_BENCH_TREES=DIR:DIR ci/bench.sh scan_tree
 #                          the scan for secrets beside ripgrep, on these trees (default: the registry's crates)

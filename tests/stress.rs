@@ -5,9 +5,10 @@
 //! says: a thousand runs one after another, a launcher that is stopped for ten seconds.
 
 use crate::harness::host::{difference, inside, listing, mounts, running_with, soon};
-use crate::harness::record::text;
+use crate::harness::record::{Record, text};
 use crate::harness::{PYTHON, Ran, World};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,82 @@ fn a_launcher_that_is_stopped_holds_its_guest_and_goes_on_with_it() {
     let reads = |event: &&&serde_json::Value| text(event, "/process/executable").ends_with("/printenv");
     assert_eq!(started.iter().filter(reads).count(), 50, "{ran}");
     assert!(ran.record.faults().is_empty(), "{:?}", ran.record.faults());
+}
+
+/// Children of one process, each of which says through the shim who it is and that it read a secret. They ask the
+/// launcher for nothing, so they go on while it is stopped.
+const READERS: &str = "import ctypes, os, signal, sys\n\
+    count, libc, ends = int(sys.argv[1]), ctypes.CDLL(None), []\n\
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n\
+    print('ready', flush=True)\n\
+    signal.sigwait([signal.SIGUSR1])\n\
+    for n in range(count):\n\
+    \x20   pid = os.fork()\n\
+    \x20   if pid == 0:\n\
+    \x20       libc.getenv(b'MY_SERVICE_TOKEN')\n\
+    \x20       os._exit(0)\n\
+    \x20   ends.append(os.waitpid(pid, 0))\n\
+    print(len(ends), sum(end for _, end in ends), *(pid for pid, _ in ends), flush=True)";
+
+/// Runs so many of them, beside a launcher that is stopped. Gives the numbers inside of those that read, as they say.
+fn readers(world: &World, count: usize) -> (Ran, Vec<u64>) {
+    let words = [PYTHON, "-c", READERS, &count.to_string()];
+    let mut running = world.shield(words).at_most(Duration::from_secs(120)).start();
+    running.await_text("ready");
+    // The first process inside has the same words, and is none of python's.
+    let is_python = |pid: &u32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("python"))
+    };
+    let reader = inside(running.pid()).into_iter().find(is_python);
+    let reader = reader.and_then(|pid| Pid::from_raw(pid.cast_signed())).expect("the one that prints");
+    running.signal(Signal::STOP);
+    kill_process(reader, Signal::USR1).expect("signal the reader");
+    let is_over = || !inside(running.pid()).iter().any(is_python);
+    let done = (0..6).any(|_| soon(is_over));
+    running.signal(Signal::CONT);
+    let ran = running.wait().expect_clean();
+    assert!(done, "they waited for the launcher\n{ran}");
+    let printed = ran.text();
+    let numbers: Vec<u64> =
+        printed.split_whitespace().skip(1).map(|word| word.parse().expect("a number")).collect();
+    assert_eq!((numbers[0] as usize, numbers[1]), (count, 0), "{ran}");
+    (ran, numbers[2..].to_vec())
+}
+
+/// What the record has of them: whose reads, how many events the shim's are, and how many it says are missing.
+fn told(ran: &Ran) -> (BTreeSet<u64>, u64, u64) {
+    let number = |event: &Value, pointer| event.pointer(pointer).and_then(Value::as_u64);
+    let reads = ran.record.reads_of("MY_SERVICE_TOKEN");
+    // One that is over before it is heard of has its number inside and no other.
+    let pid = |event: &&Value| number(event, "/shieldrun/pid_inside").or(number(event, "/process/pid"));
+    let who = reads.iter().filter_map(pid).collect();
+    let from_shim = ran.record.events.iter().filter(|event| text(event, "/event/provider") == "shim");
+    let missing = ran.record.of("events-dropped");
+    let missing = missing.iter().filter_map(|event| number(event, "/shieldrun/dropped/events"));
+    (who, from_shim.map(Record::count).sum(), missing.sum())
+}
+
+#[test]
+fn a_full_ring_holds_nobody_up_and_what_it_did_not_take_is_counted() {
+    const RING: usize = 512;
+    let world = World::new();
+    let (ran, readers_of_all) = readers(&world, 3 * RING);
+    let (who, from_shim, missing) = told(&ran);
+    // Each had two things to say; the ring took the first ones, and nobody knows of the rest but their number.
+    assert!(missing >= 4 * RING as u64, "{missing} are missing");
+    assert!(from_shim + missing >= 6 * RING as u64, "{from_shim} + {missing}");
+    let first = &readers_of_all[..RING / 2 - 20];
+    assert!(first.iter().all(|pid| who.contains(pid)), "{first:?} of {who:?}");
+    assert!(ran.said().contains("reports of the shim were lost"), "{}", ran.said());
+    assert!(ran.record.faults().is_empty(), "{:?}", ran.record.faults());
+    let unhooked = ran.record.of("process-unhooked");
+    assert!(unhooked.is_empty(), "{unhooked:?}");
+    // The twin: what goes into the ring is all on record.
+    let (ran, readers_of_all) = readers(&world, RING / 4);
+    let (who, _, missing) = told(&ran);
+    assert_eq!(missing, 0);
+    assert!(readers_of_all.iter().all(|pid| who.contains(pid)), "{readers_of_all:?} of {who:?}");
+    assert!(ran.said().is_empty(), "{}", ran.said());
 }
 
 /// Runs a script with a state directory of so much room.

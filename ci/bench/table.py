@@ -24,6 +24,8 @@ SHIELDRUN, SCRATCH = sys.argv[1], pathlib.Path(sys.argv[2])
 QUICK = "--quick" in sys.argv[3:]
 HOME = SCRATCH / "home"
 MICRO = str(SCRATCH / "micro")
+# What comes from a registry is kept there between runs.
+BENCH = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")).resolve() / "bench"
 DEVNULL = os.open(os.devnull, os.O_RDWR)
 
 
@@ -371,14 +373,43 @@ def building():
                                      '[features]\ndefault = ["std"]\nstd = []\n')
     (root / "Cargo.lock").unlink(missing_ok=True)
     (root / ".gitignore").write_text("target\n")
-    # One job, and processor time beside that of the clock: on a busy machine only that tells two runs apart.
-    script = "rm -rf target; exec cargo build --offline --quiet -j1"
-    commands = {"native": ["sh", "-c", script], "bubblewrap": bwrap(root, "sh", "-c", script)}
-    commands["shieldrun"] = shield("sh", "-c", script)
     heading("cargo build -j1 of regex-syntax, without what it depends on")
+    # One job, and processor time beside that of the clock: on a busy machine only that tells two runs apart.
+    of_a_build(root, "rm -rf target; exec cargo build --offline --quiet -j1", env, [])
+
+
+def installing():
+    """The same for `npm ci` of some hundred packages. Only by name: it fetches them the first time."""
+    env = environment(10)
+    kept = BENCH / "npm"
+    # The cache is in the home, and seen inside only where that is the home.
+    env.update(HOME=str(kept / "home"), XDG_CACHE_HOME=str(SCRATCH / "cache"), npm_config_audit="false", npm_config_fund="false")
+    root = project("packages", 0)
+    (root / "package.json").write_text(json.dumps({"name": "bench", "version": "0.0.0", "dependencies": {
+        "eslint": "9.17.0", "express": "4.21.2", "jest": "29.7.0", "webpack": "5.97.1"}}))
+    if not (kept / "package-lock.json").exists():
+        (kept / "home").mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "install", "--silent"], cwd=root, env=env, check=True)
+        shutil.copy(root / "package-lock.json", kept)
+    shutil.copy(kept / "package-lock.json", root)
+    (root / ".gitignore").write_text("node_modules\n")
+    count = len(json.loads((root / "package-lock.json").read_text())["packages"]) - 1
+    cache = f"{kept}/home/.npm"
+    for title, before in [("where nothing is", "rm -rf node_modules"), ("in the place of the one before", "true")]:
+        heading(f"npm ci --offline of {count} packages, {title}")
+        of_a_build(root, "exec npm ci --offline --silent", env, ["--bind", cache, cache], before)
+
+
+def of_a_build(root, script, env, bound, before="true"):
+    """The table of one build: native, under bubblewrap (which binds what it is told to) and under shieldrun."""
+    walled = bwrap(root, "sh", "-c", script)
+    at = walled.index("sh")
+    commands = {"native": ["sh", "-c", script], "bubblewrap": [*walled[:at], *bound, *walled[at:]]}
+    commands["shieldrun"] = shield("sh", "-c", script)
     clock, processors, launcher = {}, {}, []
     for at in range(3 if QUICK else 6):
         for via, words in commands.items():
+            subprocess.run(["sh", "-c", before], cwd=root, check=True)
             own = []
             watch = (lambda pid: own.append(own_time(pid))) if via == "shieldrun" else (lambda pid: None)
             taken = spent(words, root, env, watch)
@@ -474,7 +505,7 @@ def main():
     load = os.getloadavg()[0]
     print(f"{os.uname().release}, {os.cpu_count()} cores, load {load:.1f}" + (", quick: figures say little" if QUICK else ""))
     parts = (start_up, walk, through_the_shim, once_started, workspace, at_work, promotion, output, scan_tree)
-    only_by_name = (million, building)
+    only_by_name = (million, building, installing)
     wanted = [word for word in sys.argv[3:] if not word.startswith("--")]
     # The first two make what the others work in, but for those that make their own.
     names = {part.__name__ for part in only_by_name}

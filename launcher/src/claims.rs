@@ -16,7 +16,7 @@ use shieldrun_policy::audit::{
 };
 
 use crate::audit::Sender;
-use crate::notified::Heard;
+use crate::notified::{Heard, Seen};
 use crate::standby::Standby;
 use crate::sys::pidns::host_pid;
 use crate::sys::ring::{Address, Claim, Repeat, RepeatKind, Ring, Waker};
@@ -95,6 +95,7 @@ impl Drain {
         if heard.has_kernel() {
             ring.starts_are_told();
         }
+        heard.all_until(Duration::ZERO);
         let mut reporter = Reporter {
             init,
             meaning,
@@ -111,9 +112,13 @@ impl Drain {
             loop {
                 // Asked before draining: what was claimed before the end is drained after it.
                 let last = stopped.load(Ordering::Acquire);
-                ring.drain(&mut |claim| reporter.claim(claim));
+                let begun = monotonic();
+                let is_all = ring.drain(&mut |claim| reporter.claim(claim));
                 if ring.dropped() > 0 {
                     reporter.heard.lost();
+                }
+                if is_all {
+                    reporter.heard.all_until(begun);
                 }
                 if last || told.elapsed() >= REPEATS {
                     ring.repeats(&mut |repeat| reporter.repeat(repeat));
@@ -149,18 +154,25 @@ struct Reporter {
     /// Where the check of the two tiers on each other listens.
     heard: Arc<Heard>,
     sender: Sender,
-    processes: HashMap<u32, Process>,
+    processes: HashMap<u32, Met>,
     claimed: Claimed,
     clock: Clock,
+}
+
+/// A process, and since when it runs the program that it is known by, by the monotonic clock.
+struct Met {
+    since: Duration,
+    process: Process,
 }
 
 impl Reporter {
     fn claim(&mut self, claim: Claim) {
         let at = self.clock.at(claim.at());
+        self.meet(claim.pid(), claim.at());
         match claim {
             Claim::Started { at: spoke, pid, ppid, executable, args, .. } => {
-                let known = self.heard.spoke(pid, spoke);
-                self.started(at, pid, ppid, &executable, &args, known);
+                let fact = self.heard.spoke(pid, spoke);
+                self.started((spoke, at), pid, ppid, &executable, &args, fact);
             }
             Claim::EnvRead { pid, variable, .. } => self.variable_read(at, pid, variable, None),
             Claim::FileRead { pid, path, place, .. } => {
@@ -212,24 +224,24 @@ impl Reporter {
         }
     }
 
-    /// `known`: the kernel said the same, as a fact; then it is not said twice.
+    /// `fact`: what the kernel said of the same; then it is not said twice.
     fn started(
         &mut self,
-        at: Timestamp,
+        (since, at): (Duration, Timestamp),
         pid: u32,
         ppid: u32,
         executable: &[u8],
         args: &[Vec<u8>],
-        known: bool,
+        fact: Option<Seen>,
     ) {
         if self.processes.len() >= REMEMBERED {
             self.processes.clear();
         }
-        // A process that the kernel told of may be short, and may be over by now.
-        let fact = if known { self.heard.fact(pid) } else { None };
+        let is_told = fact.is_some();
         let claimed = (!executable.is_empty()).then(|| Text::from_bytes(executable));
         let mut process = match fact {
-            Some(fact) => fact,
+            // It may be short, and over by now.
+            Some(fact) => fact.process,
             None => Process { pid: host_pid(self.init.as_fd(), pid).unwrap_or(pid), ..Process::default() },
         };
         process.pid_inside = Some(pid);
@@ -237,12 +249,24 @@ impl Reporter {
         if process.args.is_empty() {
             process.args = args.iter().map(|word| Text::from_bytes(word)).collect();
         }
-        process.parent = process.parent.or_else(|| self.processes.get(&ppid).map(|parent| parent.pid));
-        self.processes.insert(pid, process);
-        if !known {
+        process.parent =
+            process.parent.or_else(|| self.processes.get(&ppid).map(|parent| parent.process.pid));
+        self.processes.insert(pid, Met { since, process });
+        if !is_told {
             let event = self.event(at, Action::ProcessStarted, pid);
             self.sender.send(event);
         }
+    }
+
+    /// A process that is slow to introduce itself may lose its place in the ring, on a loaded machine. What it says
+    /// next is told with the program that the kernel saw it start, and not with none, or the one before.
+    fn meet(&mut self, pid: u32, at: Duration) {
+        let known = self.processes.get(&pid).map_or(Duration::ZERO, |met| met.since);
+        let Some(Seen { at: since, process }) = self.heard.fact(pid, known, at) else { return };
+        if self.processes.len() >= REMEMBERED {
+            self.processes.clear();
+        }
+        self.processes.insert(pid, Met { since, process: Process { pid_inside: Some(pid), ..process } });
     }
 
     fn variable_read(&mut self, at: Timestamp, pid: u32, variable: u32, repeated: Option<u64>) {
@@ -292,14 +316,12 @@ impl Reporter {
     /// before we came, the number inside is all there is.
     fn process(&mut self, pid: u32) -> Process {
         let init = self.init.as_fd();
-        self.processes
-            .entry(pid)
-            .or_insert_with(|| Process {
-                pid: host_pid(init, pid).unwrap_or(pid),
-                pid_inside: Some(pid),
-                ..Process::default()
-            })
-            .clone()
+        let unknown = || {
+            let pid = host_pid(init, pid).unwrap_or(pid);
+            Met { since: Duration::ZERO, process: Process { pid, ..Process::default() } }
+        };
+        let met = self.processes.entry(pid).or_insert_with(unknown);
+        Process { pid_inside: Some(pid), ..met.process.clone() }
     }
 }
 
@@ -351,4 +373,9 @@ impl Clock {
         let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         Timestamp::from_micros(self.zero + monotonic.tv_sec * 1_000_000 + monotonic.tv_nsec / 1_000)
     }
+}
+
+fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
 
+use shieldrun_abi::SHIM_FILE;
 use shieldrun_policy::audit::{Ancestor, Process, Text};
 
 use crate::sys::pidns::first_pid;
@@ -17,6 +18,8 @@ use crate::sys::pidns::first_pid;
 const ARGUMENTS: u64 = 16 << 10;
 /// More parents than this are not named.
 const ANCESTORS: usize = 16;
+/// The kernel lets no environment be longer.
+const ENVIRONMENT: u64 = 8 << 20;
 
 /// A process that is being looked at.
 struct Looked {
@@ -55,6 +58,23 @@ pub(crate) fn look(pid: u32, init: BorrowedFd<'_>) -> Option<Process> {
         ancestors,
         exit_code: None,
     })
+}
+
+/// Whether a process that was seen to start a program may load the shim into it yet: the kernel is not done with the
+/// start (`image` is what the process will be), or it was given the shim. Not one that is over.
+pub(crate) fn may_load_shim(process: &Process, image: Option<&Text>) -> bool {
+    let Some(looked) = Looked::open(process.pid) else { return false };
+    let same = looked.status().is_some_and(|status| status.inside == process.pid_inside);
+    let Some(exe) = looked.link("exe").filter(|_| same) else { return false };
+    if image.is_some_and(|image| *image != exe) {
+        return true;
+    }
+    let environment = looked.file("environ", ENVIRONMENT).unwrap_or_default();
+    let shim = SHIM_FILE.as_bytes();
+    environment
+        .split(|byte| *byte == 0)
+        .filter_map(|entry| entry.strip_prefix(b"LD_PRELOAD="))
+        .any(|list| list.windows(shim.len()).any(|window| window == shim))
 }
 
 impl Looked {

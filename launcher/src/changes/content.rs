@@ -8,6 +8,7 @@ use rustix::fs::{FileType, Stat, readlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use shieldrun_policy::changes::{Finding, Node, NodeKind};
+use shieldrun_policy::gate;
 use shieldrun_policy::plan::Bytes;
 
 use super::attributes;
@@ -30,6 +31,12 @@ pub(super) struct Side {
 /// Larger files are read in pieces: their digest and what is found in them count, a diff is not made.
 pub(super) const MOST_KEPT: u64 = 16 << 20;
 
+/// A larger binary file is in no patch, and so not kept, unless it is one that is run.
+pub(super) const MOST_BINARY: u64 = 1 << 20;
+
+/// What is read at once.
+const PIECE: usize = 128 << 10;
+
 /// Who may not read a file of the run's own layer?
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -39,20 +46,40 @@ pub(crate) enum Owner {
     User,
 }
 
+/// How much of a file is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// All of it.
+    Always,
+    /// A large binary file is no more than its size: what is there in its place is another, or nothing.
+    UnlessLarge,
+}
+
+/// Reads files, one after the other.
+pub(super) struct Pieces(Vec<u8>);
+
+impl Pieces {
+    pub(super) fn new() -> Self {
+        // Made once: it is large enough for the allocator to fetch it from the kernel each time.
+        Self(vec![0; PIECE])
+    }
+}
+
 /// Reads one side. `eyes` for what the run wrote.
 pub(super) fn read(
     tree: &mut Tree<'_>,
     path: &[u8],
     stat: &Stat,
-    owner: Owner,
+    (owner, whole): (Owner, Whole),
     eyes: Option<&Eyes<'_>>,
+    pieces: &mut Pieces,
 ) -> io::Result<Side> {
     let mut side = Side { node: plain(stat), content: None, found: Vec::new() };
     match file_type(stat) {
         FileType::RegularFile => {
             let read = |file: File| {
                 side.node.attributes = attributes::digest(&attributes::read(&file)?);
-                read_file(file, stat.st_size, &mut side, eyes)
+                read_file(file, (path, stat.st_size), whole, &mut side, eyes, pieces)
             };
             match with_file(tree, path, stat, owner, read) {
                 // A digest of nothing equals no other: whoever compares sees a change.
@@ -130,11 +157,21 @@ fn plain(stat: &Stat) -> Node {
     Node { kind, mode, size, modified, digest: None, attributes: None }
 }
 
-fn read_file(mut file: File, size: i64, side: &mut Side, eyes: Option<&Eyes<'_>>) -> io::Result<()> {
+fn read_file(
+    mut file: File,
+    (path, size): (&[u8], i64),
+    whole: Whole,
+    side: &mut Side,
+    eyes: Option<&Eyes<'_>>,
+    Pieces(buffer): &mut Pieces,
+) -> io::Result<()> {
     let size = u64::try_from(size).unwrap_or_default();
     let mut hash = Sha256::new();
     let mut look = eyes.map(Eyes::look);
     if size > extents::PLAIN {
+        if whole == Whole::UnlessLarge {
+            return Ok(());
+        }
         side.node.digest = Some(extents::digest(&mut file, size, |block| {
             if let Some(look) = &mut look {
                 look.feed(block);
@@ -143,11 +180,10 @@ fn read_file(mut file: File, size: i64, side: &mut Side, eyes: Option<&Eyes<'_>>
         side.found = look.map(Look::finish).unwrap_or_default();
         return Ok(());
     }
-    let mut kept = (size <= MOST_KEPT).then(|| Vec::with_capacity(usize::try_from(size).unwrap_or_default()));
+    let mut kept = (size <= MOST_KEPT).then(Vec::new);
     let mut total = 0u64;
-    let mut buffer = vec![0u8; (128 << 10).min(usize::try_from(size).unwrap_or_default() + 1)];
     loop {
-        let chunk = match file.read(&mut buffer) {
+        let chunk = match file.read(buffer) {
             Ok(0) => break,
             Ok(count) => buffer.get(..count).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -155,6 +191,13 @@ fn read_file(mut file: File, size: i64, side: &mut Side, eyes: Option<&Eyes<'_>>
         };
         if total == 0 && is_text(chunk) {
             side.node.kind = NodeKind::Text;
+        } else if total == 0 && size > MOST_BINARY {
+            if whole == Whole::UnlessLarge {
+                return Ok(());
+            }
+            if !chunk.starts_with(b"#!") && !gate::is_run(path) {
+                kept = None;
+            }
         }
         total += chunk.len() as u64;
         hash.update(chunk);
@@ -166,6 +209,7 @@ fn read_file(mut file: File, size: i64, side: &mut Side, eyes: Option<&Eyes<'_>>
             kept = None;
         }
         if let Some(kept) = &mut kept {
+            kept.reserve_exact(usize::try_from(size).unwrap_or_default().saturating_sub(kept.len()));
             kept.extend_from_slice(chunk);
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use memchr::memchr_iter;
 use shieldrun_policy::changes::{Finding, Found};
 use shieldrun_policy::pattern::Pattern;
 use shieldrun_secrets::{Confidence, Registry, Scanner, StreamState, Subject, detect};
@@ -116,7 +117,7 @@ impl Look<'_> {
             let line = self.line_at(chunk, hit.end);
             self.note(line, hit.id.to_string(), |id, name| Found::Synthetic { id, name });
         }
-        self.line += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += memchr_iter(b'\n', chunk).count() as u64;
     }
 
     pub(super) fn finish(self) -> Vec<Finding> {
@@ -126,7 +127,7 @@ impl Look<'_> {
     fn line_at(&self, chunk: &[u8], end: usize) -> u64 {
         // The value's own last byte may be a line's end.
         let before = chunk.get(..end.saturating_sub(1)).unwrap_or_default();
-        self.line + before.iter().filter(|byte| **byte == b'\n').count() as u64
+        self.line + memchr_iter(b'\n', before).count() as u64
     }
 
     fn note(&mut self, line: u64, id: String, what: fn(String, String) -> Found) {

@@ -17,19 +17,19 @@ mod rename;
 pub(crate) mod text;
 mod walk;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, chmodat};
+use rustix::fs::{AtFlags, FileType, Stat, chmodat};
 use shieldrun_policy::changes::{Change, ChangeKind, ChangeSet, Finding, Found, LeftOut, Node, NodeKind};
 use shieldrun_policy::gate;
 use shieldrun_policy::plan::Bytes;
 
 use crate::beneath::Tree;
-use content::Side;
 pub(crate) use content::{Owner, digest, digest_of, stat_kind};
+use content::{Pieces, Side, Whole};
 pub(crate) use eyes::Eyes;
 use patch::Patch;
 pub(crate) use patch::{patch_header, sections, unified};
@@ -81,7 +81,13 @@ fn read_all<W: Write>(
     walked: &mut Walked,
     mut patch: Patch<W>,
 ) -> Result<ChangeSet, ChangesError> {
-    let mut reader = Reader { lower: Tree::new(sides.lower), upper: Tree::new(sides.upper), eyes };
+    let mut reader = Reader {
+        lower: Tree::new(sides.lower),
+        upper: Tree::new(sides.upper),
+        eyes,
+        pieces: Pieces::new(),
+        linked: HashMap::new(),
+    };
     let moved = rename::find(&mut reader.lower, &mut reader.upper, &walked.touched);
     let mut set =
         ChangeSet { changes: Vec::new(), left_out: std::mem::take(&mut walked.left_out), commits: None };
@@ -132,20 +138,39 @@ struct Reader<'a> {
     lower: Tree<'a>,
     upper: Tree<'a>,
     eyes: &'a Eyes<'a>,
+    pieces: Pieces,
+    /// Large files of the run with several names, by their inode: build tools link what they made to another place.
+    linked: HashMap<(u64, u64), (Node, Vec<Finding>)>,
 }
 
 impl Reader<'_> {
+    /// What the run left at a path.
+    fn new_side(&mut self, path: &[u8], stat: &Stat) -> io::Result<Side> {
+        let inode = (stat.st_dev, stat.st_ino);
+        let is_shared = stat.st_nlink > 1 && walk::file_type(stat) == FileType::RegularFile;
+        if let Some((node, found)) = self.linked.get(&inode).filter(|_| is_shared && !gate::is_run(path)) {
+            return Ok(Side { node: node.clone(), content: None, found: found.clone() });
+        }
+        let how = (Owner::Run, Whole::Always);
+        let side = content::read(&mut self.upper, path, stat, how, Some(self.eyes), &mut self.pieces)?;
+        if is_shared && side.content.is_none() {
+            self.linked.insert(inode, (side.node.clone(), side.found.clone()));
+        }
+        Ok(side)
+    }
+
     /// Reads both sides of a path; nothing where they are the same.
     fn change(&mut self, touched: &Touched, from: Option<&Touched>) -> Result<Option<Read>, Unread> {
         let source = from.unwrap_or(touched);
         let old = match &source.before {
-            Some(stat) => Some(content::read(&mut self.lower, &source.path, stat, Owner::User, None)?),
+            Some(stat) => {
+                let how = (Owner::User, what_is_asked(stat, touched.after.as_ref()));
+                Some(content::read(&mut self.lower, &source.path, stat, how, None, &mut self.pieces)?)
+            }
             None => None,
         };
         let new = match &touched.after {
-            Some(stat) => {
-                Some(content::read(&mut self.upper, &touched.path, stat, Owner::Run, Some(self.eyes))?)
-            }
+            Some(stat) => Some(self.new_side(&touched.path, stat)?),
             None => None,
         };
         if let (None, Some(old), Some(new)) = (from, &old, &new)
@@ -170,6 +195,14 @@ impl Reader<'_> {
         let (new, found) = new.unwrap_or_default();
         compare(self.eyes, &mut change, old.as_deref(), new.as_deref(), found);
         Ok(Some(Read { change, old, new }))
+    }
+}
+
+/// Of what is gone, or has another size now, no more is asked than a patch shows.
+fn what_is_asked(before: &Stat, after: Option<&Stat>) -> Whole {
+    match after {
+        Some(after) if after.st_size == before.st_size => Whole::Always,
+        _ => Whole::UnlessLarge,
     }
 }
 

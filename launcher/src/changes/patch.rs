@@ -11,6 +11,7 @@ use shieldrun_policy::changes::{Change, ChangeKind, Found, Node, NodeKind};
 use shieldrun_policy::plan::Bytes;
 
 use super::binary::{blob_id, literal};
+use super::content::MOST_BINARY;
 use super::text::{Block, TextDiff};
 use super::{Eyes, Read};
 
@@ -22,9 +23,6 @@ pub(super) struct Patch<W> {
 
 /// Lines around a change.
 const CONTEXT: usize = 3;
-
-/// A larger binary file is named instead.
-const MOST_BINARY: usize = 1 << 20;
 
 /// Beyond this the rest of the changes is named only.
 const MOST_PATCH: usize = 256 << 20;
@@ -117,18 +115,26 @@ fn one(change: &Change, before: Option<&Node>, after: Option<&Node>, read: &Read
         out.extend_from_slice(&head);
         return;
     }
+    let is_binary = [before, after].into_iter().flatten().any(|node| node.kind == NodeKind::Binary);
+    let is_large = [before, after].into_iter().flatten().any(|node| node.size > MOST_BINARY);
+    if is_binary && is_large {
+        match change.kind() {
+            // Of the content nothing is other.
+            ChangeKind::Mode if head.iter().filter(|byte| **byte == b'\n').count() > 1 => {
+                out.extend_from_slice(&head);
+            }
+            ChangeKind::Mode => {}
+            _ => name_it(change, "a large binary file", out),
+        }
+        return;
+    }
     let old = before.map(|_| read.old.as_deref());
     let new = after.map(|_| read.new.as_deref());
     let (Some(old), Some(new)) = (old.unwrap_or(Some(b"")), new.unwrap_or(Some(b""))) else {
         name_it(change, "too large for a patch, or not readable", out);
         return;
     };
-    let is_binary = [before, after].into_iter().flatten().any(|node| node.kind == NodeKind::Binary);
     if is_binary && old != new {
-        if old.len().max(new.len()) > MOST_BINARY {
-            name_it(change, "a large binary file", out);
-            return;
-        }
         let id = |side: Option<&Node>, bytes: &[u8]| side.map_or_else(|| "0".repeat(40), |_| blob_id(bytes));
         head.extend_from_slice(format!("index {}..{}", id(before, old), id(after, new)).as_bytes());
         if let (Some(before), Some(after)) = (before, after)

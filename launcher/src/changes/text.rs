@@ -35,6 +35,12 @@ pub(crate) fn is_text(beginning: &[u8]) -> bool {
 impl<'a> TextDiff<'a> {
     pub(crate) fn new(old: &'a [u8], new: &'a [u8]) -> Self {
         let (old, new) = (lines(old), lines(new));
+        // Most of what a build or an install writes is new: all of it is other, and there is nothing to compare.
+        if old.is_empty() || new.is_empty() {
+            let all = Block { old: 0..old.len(), new: 0..new.len() };
+            let blocks = if old.is_empty() && new.is_empty() { Vec::new() } else { vec![all] };
+            return Self { old, new, blocks };
+        }
         // Numbers compare faster than lines, and each line is hashed once.
         let mut known: HashMap<&[u8], u32> = HashMap::with_capacity(old.len());
         let mut number = |line: &&'a [u8]| {
@@ -98,7 +104,9 @@ mod tests {
         let added: Vec<_> = diff.added().collect();
         assert_eq!(added, [(2, &b"B\n"[..]), (3, b"C\n"), (5, b"d")]);
         assert!(TextDiff::new(b"same\n", b"same\n").blocks.is_empty());
+        assert!(TextDiff::new(b"", b"").blocks.is_empty());
         assert_eq!(TextDiff::new(b"", b"x\n").counts(), Lines { added: 1, removed: 0 });
+        assert_eq!(TextDiff::new(b"x\ny", b"").blocks, [Block { old: 0..2, new: 0..0 }]);
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //! denied calls. The policy's `blocked_patterns` are compared here too, as a guard rail: a command is read from
 //! memory that its own process can write, so one that means to get past will. Nothing of the wall rests on it.
 //!
-//! The other check of the two tiers on each other lives here as well: [`unhooked`].
+//! The other check of the two tiers on each other lives here as well: [`heard`] and [`unhooked`].
 
 mod call;
+mod heard;
 mod program;
 mod serve;
 mod tree;
@@ -32,7 +33,7 @@ use crate::network::Callers;
 use crate::standby::Standby;
 use crate::sys::seccomp::Listener;
 
-pub(crate) use unhooked::Heard;
+pub(crate) use heard::{Heard, Seen};
 
 /// What commands may not hold.
 #[derive(Debug)]

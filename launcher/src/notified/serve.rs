@@ -15,9 +15,10 @@ use rustix::io::Errno;
 use shieldrun_policy::audit::{Action, Event, Outcome, Process, Provider, Text, Timestamp};
 
 use super::call::{Command, From, address};
+use super::heard::Heard;
 use super::program::{Found, Kind, Kinds};
 use super::tree::Tree;
-use super::unhooked::{Heard, Start, Starts};
+use super::unhooked::{Start, Starts};
 use super::{Blocked, Told};
 use crate::audit::Sender;
 use crate::claims::destination_of;
@@ -220,12 +221,14 @@ impl Server {
             return self.listener.answer(asked, Word::Continue);
         }
         let host = self.tree.hold(inside, asked.thread).unwrap_or(asked.thread);
+        // Asked for while the caller waits: a short run may be over before we run again, and once its mounts are gone a
+        // path begins where the mount was.
+        let real_path = if let Found::Program(program) = &found { program.real_path() } else { None };
+        let executable = real_path.or_else(|| path.as_deref().map(Text::from_bytes));
         let heard = Arc::clone(&self.heard);
         let telling = heard.telling();
         self.listener.answer(asked, Word::Continue);
 
-        let real_path = if let Found::Program(program) = &found { program.real_path() } else { None };
-        let executable = real_path.or_else(|| path.as_deref().map(Text::from_bytes));
         self.tree.runs(inside, executable.clone());
         let process = Process {
             pid: host,
@@ -239,7 +242,9 @@ impl Server {
         let kind = if let Found::Program(program) = &found { self.kinds.of(program) } else { Kind::Unknown };
         let (kind, interpreter) = self.loaded(asked.thread, kind);
         let bare = Process { args: Vec::new(), ..process.clone() };
-        self.starts.add(Start { at, until: None, kind, process: bare });
+        // Of a script it is an interpreter.
+        let image = if interpreter.is_none() { process.executable.clone() } else { None };
+        self.starts.add(Start { at, until: None, kind, process: bare, image, over: None });
         if !self.named.one_more(now.into()) {
             return;
         }
@@ -354,7 +359,8 @@ impl Server {
 
     fn check(&mut self, now: Option<Duration>) {
         let sender = &self.sender;
-        self.starts.check(now, &self.heard, &mut |process, reason, count| {
+        let may_load = |start: &Start| procfs::may_load_shim(&start.process, start.image.as_ref());
+        self.starts.check(now, &self.heard, &may_load, &mut |process, reason, count| {
             let present = Timestamp::from(SystemTime::now());
             let event = Event::new(present, Action::ProcessUnhooked, Provider::Kernel)
                 .process(process)

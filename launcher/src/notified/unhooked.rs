@@ -2,49 +2,19 @@
 //! shim never spoke, ran without it.
 //!
 //! That is no breach: the kernel enforces what it does for every program alike. But what only the shim sees
-//! (who reads which variable) is missing of it, and whoever reads the record should know.
+//! (who reads which variable) is missing of it, and whoever reads the record should know. It is told only where
+//! silence cannot be slowness: the ring is read up to a moment later, and the program is over or was not given
+//! the preload.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::heard::Heard;
 use super::program::Kind;
-use shieldrun_policy::audit::Process;
+use shieldrun_policy::audit::{Process, Text};
 
-/// What the shim said of starts, shared with the thread that reads its ring.
-#[derive(Debug, Default)]
-pub(crate) struct Heard(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    /// When each process spoke of its start, by the number inside.
-    spoke: HashMap<u32, Vec<Duration>>,
-    /// Whom the kernel saw start a program.
-    seen: HashMap<u32, Seen>,
-    /// Claims were lost: who is not heard of may have spoken all the same.
-    lost: bool,
-    kernel: bool,
-}
-
-/// A process that the kernel saw start a program.
-#[derive(Debug)]
-struct Seen {
-    at: Duration,
-    /// As much of it as a claim of its own would say: its arguments only where they are short.
-    process: Process,
-}
-
-/// The right to tell of a start, taken before the program runs: the shim in it may speak before all is known.
-#[must_use]
-pub(super) struct Telling<'a>(MutexGuard<'a, State>);
-
-/// How long a program may take to load the shim: a loaded machine is slow.
+/// How long a program may take to load the shim before anybody asks whether it was given one.
 const GRACE: Duration = Duration::from_secs(1);
-/// What is heard is the guest's word: so many processes are remembered, and so many starts of one.
-const REMEMBERED: usize = 16_384;
-const STARTS: usize = 8;
-/// Arguments of more bytes are not remembered.
-const ARGUMENTS: usize = 1024;
 /// Starts that wait for their check; more than these are not checked.
 const WAITING: usize = 16_384;
 /// Programs that are told apart.
@@ -59,6 +29,10 @@ pub(super) struct Start {
     pub(super) until: Option<Duration>,
     pub(super) kind: Kind,
     pub(super) process: Process,
+    /// What the process is an image of once it runs, where that is known.
+    pub(super) image: Option<Text>,
+    /// When it was seen that it cannot speak any more.
+    pub(super) over: Option<Duration>,
 }
 
 /// Starts that are not checked yet.
@@ -69,7 +43,9 @@ pub(super) struct Starts {
     first: usize,
     /// The last start of each process that has one waiting, by its number.
     latest: HashMap<u32, usize>,
-    /// When what was heard was last gone through.
+    /// Programs that said nothing yet and may do so, or of which not all may be heard, by their process.
+    slow: HashMap<u32, Start>,
+    /// When those, and what was heard, were last gone through.
     swept: Duration,
     told: BTreeMap<(String, &'static str), Told>,
 }
@@ -81,83 +57,12 @@ struct Told {
     again: u64,
 }
 
-impl Heard {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing is left half-done in it, whoever panicked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A process says that it starts. Whether the kernel said so too, and more.
-    pub(crate) fn spoke(&self, pid: u32, at: Duration) -> bool {
-        let mut state = self.state();
-        if state.spoke.len() >= REMEMBERED {
-            state.spoke.clear();
-            state.lost = true;
-        }
-        let starts = state.spoke.entry(pid).or_default();
-        if starts.len() >= STARTS {
-            starts.remove(0);
-        }
-        starts.push(at);
-        state.seen.get(&pid).is_some_and(|seen| seen.at <= at)
-    }
-
-    /// What the kernel showed of a process that started a program a moment ago. It may be over by now.
-    pub(crate) fn fact(&self, pid: u32) -> Option<Process> {
-        self.state().seen.get(&pid).map(|seen| seen.process.clone())
-    }
-
-    /// Whether the kernel asks us at all.
-    pub(crate) fn has_kernel(&self) -> bool {
-        self.state().kernel
-    }
-
-    /// The kernel asks us from now on.
-    pub(super) fn with_kernel(&self) {
-        self.state().kernel = true;
-    }
-
-    /// Claims were lost on their way.
-    pub(crate) fn lost(&self) {
-        self.state().lost = true;
-    }
-
-    /// Makes everybody who asks wait for what is about to be told of a start.
-    pub(super) fn telling(&self) -> Telling<'_> {
-        Telling(self.state())
-    }
-
-    fn has_spoken(&self, start: &Start) -> bool {
-        let state = self.state();
-        let here = |at: &Duration| *at >= start.at && start.until.is_none_or(|until| *at < until);
-        state.spoke.get(&start.pid()).is_some_and(|starts| starts.iter().any(here))
-    }
-
-    /// Forgets what nobody will ask about.
-    fn forget(&self, before: Duration) {
-        let mut state = self.state();
-        state.spoke.retain(|_, starts| starts.last().is_some_and(|at| *at >= before));
-        state.seen.retain(|_, seen| seen.at >= before);
-    }
-}
-
-impl Telling<'_> {
-    /// The kernel saw this process start its program.
-    pub(super) fn seen(mut self, at: Duration, process: &Process) {
-        let Some(pid) = process.pid_inside else { return };
-        let mut process = Process { working_directory: None, ..process.clone() };
-        if process.args.iter().map(|word| word.as_str().len()).sum::<usize>() > ARGUMENTS {
-            process.args.clear();
-        }
-        if self.0.seen.len() >= REMEMBERED {
-            self.0.seen.clear();
-        }
-        self.0.seen.insert(pid, Seen { at, process });
-    }
-}
+/// Whether a process may load the shim yet.
+pub(super) type MayLoad<'a> = dyn Fn(&Start) -> bool + 'a;
 
 impl Start {
-    fn pid(&self) -> u32 {
+    /// By its number inside.
+    pub(super) fn pid(&self) -> u32 {
         self.process.pid_inside.unwrap_or(self.process.pid)
     }
 }
@@ -167,7 +72,8 @@ impl Starts {
     pub(super) fn add(&mut self, start: Start) {
         let pid = start.pid();
         let before = self.latest.get(&pid).and_then(|number| number.checked_sub(self.first));
-        if let Some(before) = before.and_then(|at| self.waiting.get_mut(at)) {
+        let before = before.and_then(|at| self.waiting.get_mut(at));
+        if let Some(before) = before.or_else(|| self.slow.get_mut(&pid)) {
             before.until.get_or_insert(start.at);
         }
         if self.waiting.len() < WAITING {
@@ -188,29 +94,41 @@ impl Starts {
 
     /// How long until the next check.
     pub(super) fn due(&self, now: Duration) -> Option<Duration> {
-        self.waiting.front().map(|start| (start.at + GRACE).saturating_sub(now))
+        let front = self.waiting.front().map(|start| start.at + GRACE);
+        let slow = (!self.slow.is_empty()).then_some(self.swept + GRACE);
+        front.into_iter().chain(slow).min().map(|due| due.saturating_sub(now))
     }
 
     /// Checks what has waited long enough; everything, at the end. `tell` gets each program once and why the
     /// shim was not in it, and at the end how many more there were.
-    pub(super) fn check(&mut self, now: Option<Duration>, heard: &Heard, tell: &mut Tell<'_>) {
-        while let Some(start) = self.ripe(now) {
-            if heard.has_spoken(&start) {
-                continue;
-            }
-            let reason = reason(&start.kind).filter(|reason| *reason != CLEARED || !heard.state().lost);
-            if let Some(reason) = reason {
-                self.tell(start.process, reason, tell);
-            }
+    pub(super) fn check(
+        &mut self,
+        now: Option<Duration>,
+        heard: &Heard,
+        may_load: &MayLoad<'_>,
+        tell: &mut Tell<'_>,
+    ) {
+        // What is not heard yet was perhaps said all the same.
+        let silent_until = now.map(|now| now.min(heard.until()));
+        while let Some(start) = self.ripe(silent_until) {
+            self.judge(start, now, heard, may_load, tell);
         }
         match now {
             // Not at every event: it goes through all that was heard.
-            Some(now) if now.saturating_sub(self.swept) >= GRACE => {
-                self.swept = now;
-                heard.forget(now.saturating_sub(GRACE * 2));
+            Some(instant) if instant.saturating_sub(self.swept) >= GRACE => {
+                self.swept = instant;
+                for (_, start) in std::mem::take(&mut self.slow) {
+                    self.judge(start, now, heard, may_load, tell);
+                }
+                let first = self.waiting.front().map_or(instant, |start| start.at);
+                let before = instant.saturating_sub(GRACE * 2).min(first);
+                heard.forget(before, |pid| self.slow.contains_key(&pid));
             }
             Some(_) => {}
             None => {
+                for (_, start) in std::mem::take(&mut self.slow) {
+                    self.judge(start, None, heard, may_load, tell);
+                }
                 for ((_, reason), Told { process, again }) in std::mem::take(&mut self.told) {
                     if again > 0 {
                         tell(process, reason, again);
@@ -218,6 +136,36 @@ impl Starts {
                 }
             }
         }
+    }
+
+    fn judge(
+        &mut self,
+        mut start: Start,
+        now: Option<Duration>,
+        heard: &Heard,
+        may_load: &MayLoad<'_>,
+        tell: &mut Tell<'_>,
+    ) {
+        if heard.has_spoken(&start) {
+            return;
+        }
+        let Some(reason) = reason(&start.kind).filter(|reason| *reason != CLEARED || !heard.has_lost())
+        else {
+            return;
+        };
+        if let (CLEARED, Some(now)) = (reason, now) {
+            if start.over.is_none() && (start.until.is_some() || !may_load(&start)) {
+                start.over = start.until.or(Some(now));
+            }
+            // Its last word may lie in the ring.
+            if start.over.is_none_or(|over| heard.until() < over) {
+                if self.slow.len() < WAITING {
+                    self.slow.insert(start.pid(), start);
+                }
+                return;
+            }
+        }
+        self.tell(start.process, reason, tell);
     }
 
     fn tell(&mut self, process: Process, reason: &'static str, tell: &mut Tell<'_>) {
@@ -252,17 +200,28 @@ fn reason(kind: &Kind) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::heard::REMEMBERED;
     use super::*;
 
     fn start(pid: u32, at: u64, kind: Kind) -> Start {
         let process =
             Process { pid, pid_inside: Some(pid), executable: Some("/bin/x".into()), ..Process::default() };
-        Start { at: Duration::from_millis(at), until: None, kind, process }
+        Start { at: millis(at), until: None, kind, process, image: None, over: None }
+    }
+
+    fn millis(at: u64) -> Duration {
+        Duration::from_millis(at)
     }
 
     fn told(starts: &mut Starts, now: Option<u64>, heard: &Heard) -> Vec<(u32, u64)> {
+        told_while(starts, now, heard, &[])
+    }
+
+    /// While these processes may load it yet.
+    fn told_while(starts: &mut Starts, now: Option<u64>, heard: &Heard, slow: &[u32]) -> Vec<(u32, u64)> {
         let mut told = Vec::new();
-        starts.check(now.map(Duration::from_millis), heard, &mut |process, _, count| {
+        let may_load = |start: &Start| slow.contains(&start.pid());
+        starts.check(now.map(millis), heard, &may_load, &mut |process, _, count| {
             told.push((process.pid, count));
         });
         told
@@ -274,9 +233,9 @@ mod tests {
         for (pid, at) in [(2, 1000), (3, 1010), (4, 1020), (5, 1030)] {
             starts.add(start(pid, at, Kind::Dynamic));
         }
-        heard.spoke(2, Duration::from_millis(1001));
+        heard.spoke(2, millis(1001));
         // Before its exec: that was another program.
-        heard.spoke(3, Duration::from_millis(1009));
+        heard.spoke(3, millis(1009));
         assert_eq!(told(&mut starts, Some(1900), &heard), []);
         assert_eq!(told(&mut starts, Some(2015), &heard), [(3, 1)]);
         assert_eq!(told(&mut starts, None, &heard), [(3, 2)]);
@@ -287,8 +246,42 @@ mod tests {
         let (mut starts, heard) = (Starts::default(), Heard::default());
         starts.add(start(2, 1000, Kind::Static));
         starts.add(start(2, 1005, Kind::Dynamic));
-        heard.spoke(2, Duration::from_millis(1006));
+        heard.spoke(2, millis(1006));
         assert_eq!(told(&mut starts, None, &heard), [(2, 1)]);
+    }
+
+    #[test]
+    fn nobody_is_silent_before_the_ring_is_read_so_far() {
+        let (mut starts, heard) = (Starts::default(), Heard::default());
+        starts.add(start(2, 1000, Kind::Dynamic));
+        starts.add(start(3, 1000, Kind::Dynamic));
+        heard.all_until(millis(1500));
+        assert_eq!(told(&mut starts, Some(9000), &heard), []);
+        heard.spoke(2, millis(1001));
+        heard.all_until(millis(9000));
+        // Both are over by now; what they said last is heard a moment later.
+        assert_eq!(told(&mut starts, Some(9100), &heard), []);
+        heard.all_until(millis(9200));
+        assert_eq!(told(&mut starts, Some(9300), &heard), []);
+        assert_eq!(told(&mut starts, Some(10_200), &heard), [(3, 1)]);
+    }
+
+    #[test]
+    fn a_slow_program_is_not_a_silent_one() {
+        let (mut starts, heard) = (Starts::default(), Heard::default());
+        for pid in [2, 3, 4] {
+            starts.add(start(pid, 1000, Kind::Dynamic));
+        }
+        let slow = [2, 3, 4];
+        assert_eq!(told_while(&mut starts, Some(5000), &heard, &slow), []);
+        heard.spoke(2, millis(5100));
+        // The next program of the same process speaks for itself only.
+        starts.add(start(3, 6000, Kind::Dynamic));
+        heard.spoke(3, millis(6001));
+        assert_eq!(told_while(&mut starts, Some(6500), &heard, &slow), [(3, 1)]);
+        assert_eq!(told_while(&mut starts, Some(8000), &heard, &slow), []);
+        // One more of the same program, which was silent to its end.
+        assert_eq!(told_while(&mut starts, None, &heard, &slow), [(3, 1)]);
     }
 
     #[test]
@@ -306,10 +299,10 @@ mod tests {
         for pid in 0..40_000 {
             heard.spoke(pid, Duration::from_secs(1));
             heard.telling().seen(Duration::from_secs(1), &start(pid, 1000, Kind::Static).process);
-            starts.add(start(pid, 1000, Kind::Static));
+            starts.add(start(pid, 1000, Kind::Dynamic));
         }
-        let state = heard.state();
-        assert!(state.spoke.len() <= REMEMBERED && state.seen.len() <= REMEMBERED);
+        let (spoke, seen) = heard.sizes();
+        assert!(spoke <= REMEMBERED && seen <= REMEMBERED);
         assert!(starts.waiting.len() <= WAITING && starts.latest.len() <= WAITING);
     }
 }

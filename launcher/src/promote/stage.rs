@@ -265,9 +265,12 @@ pub(crate) fn properties(spot: &Spot<'_>, stat: &Stat) -> io::Result<Properties>
 pub(crate) fn set(spot: &Spot<'_>, before: &Properties, after: &Properties) -> io::Result<()> {
     let file = handle(spot)?;
     let path = by_descriptor(&file);
-    let now = fstat(&file)?.st_mode;
-    if FileType::from_raw_mode(now) != FileType::Symlink {
-        if before.attributes != after.attributes && now & 0o600 != 0o600 {
+    let mode = fstat(&file)?.st_mode;
+    let is_link = FileType::from_raw_mode(mode) == FileType::Symlink;
+    // What was only touched has all but its time.
+    let differs = mode & 0o7777 != after.mode || before.attributes != after.attributes;
+    if !is_link && differs {
+        if before.attributes != after.attributes && mode & 0o600 != 0o600 {
             // Attributes are written like content.
             chmodat(CWD, &path, Mode::from_raw_mode((after.mode & 0o7777) | 0o600), AtFlags::empty())?;
         }

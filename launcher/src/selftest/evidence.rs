@@ -34,7 +34,8 @@ const fn field_length() -> std::ops::RangeInclusive<usize> {
     20..=64
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// What stands for a secret among those who must not know it.
+pub(super) fn digest(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
 }
 

@@ -20,7 +20,11 @@ use crate::guest::PROBER;
 use crate::host::random_key;
 use crate::sys::attempt;
 
+mod sockets;
 mod stores;
+
+pub(super) use sockets::GPG_AGENT;
+use sockets::Sockets;
 
 /// What the program inside is told: places and digests, never a secret.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,6 +38,8 @@ pub(super) struct Field {
     pub(super) dev_shm: PathBuf,
     pub(super) unix_project: PathBuf,
     pub(super) unix_tmp: PathBuf,
+    pub(super) unix_run: PathBuf,
+    pub(super) unix_elsewhere: PathBuf,
     pub(super) unix_abstract: String,
     pub(super) tcp4: u16,
     pub(super) tcp6: u16,
@@ -124,7 +130,12 @@ impl Field {
         put(&tmp, &planted()?)?;
         put(&dev_shm, &planted()?)?;
         let github = planted()?;
+        let sockets = Sockets::at(root, &home, &id);
+        let address = |scheme: &str, path: &Path| format!("{scheme}{}", path.display());
         let variables = vec![
+            ("SSH_AUTH_SOCK", address("", &sockets.agent)),
+            ("DBUS_SESSION_BUS_ADDRESS", address("unix:path=", &sockets.run)),
+            ("DOCKER_HOST", address("unix://", &sockets.docker)),
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
             ("HOME", home.display().to_string()),
             ("XDG_STATE_HOME", state.display().to_string()),
@@ -162,6 +173,7 @@ impl Field {
         let unix_tmp = Path::new("/tmp").join(format!("shieldrun-selftest-{id}.sock"));
         serve(UnixListener::bind(&unix_project)?, |listener| listener.accept().map(|(peer, _)| peer));
         serve(UnixListener::bind(&unix_tmp)?, |listener| listener.accept().map(|(peer, _)| peer));
+        sockets.serve();
         let name = SocketAddr::from_abstract_name(&unix_abstract)?;
         serve(UnixListener::bind_addr(&name)?, |listener| listener.accept().map(|(peer, _)| peer));
         let (tcp4, tcp6) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("[::1]:0"));
@@ -189,6 +201,8 @@ impl Field {
             dev_shm,
             unix_project,
             unix_tmp,
+            unix_run: sockets.run,
+            unix_elsewhere: sockets.elsewhere,
             unix_abstract,
             tcp4: tcp4_port,
             tcp6: tcp6_port,
@@ -225,7 +239,11 @@ impl Drop for Planted {
         let _ = self.bystander.kill();
         let _ = self.bystander.wait();
         attempt::remove_shared_memory(self.field.shared_memory);
-        for path in [&self.field.tmp, &self.field.dev_shm, &self.field.unix_tmp] {
+        let agent = self.variables.iter().find(|(name, _)| *name == "SSH_AUTH_SOCK");
+        let field = &self.field;
+        let agent = agent.map(|(_, path)| Path::new(path));
+        let own = [&field.tmp, &field.dev_shm, &field.unix_tmp, &field.unix_run].map(PathBuf::as_path);
+        for path in own.into_iter().chain(agent) {
             let _ = fs::remove_file(path);
         }
     }

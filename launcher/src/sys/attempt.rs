@@ -2,6 +2,7 @@
 //! changes anything where it succeeds.
 
 use std::io;
+use std::os::fd::AsRawFd;
 
 /// The bytes of a System V shared memory segment.
 ///
@@ -166,6 +167,30 @@ pub(crate) fn by_x32() -> io::Result<i64> {
     number(unsafe { libc::syscall(X32 | libc::SYS_getpid) })
 }
 
+/// Asks for a request of terminals (an ioctl) of what is none: one that lets it through says so, with `ENOTTY`.
+///
+/// # Errors
+/// `EPERM` where the request is out of reach.
+pub(crate) fn terminal_request(request: TerminalRequest) -> io::Result<i64> {
+    let request = match request {
+        TerminalRequest::Type => libc::TIOCSTI,
+        TerminalRequest::Paste => 0x541c,
+    };
+    let nothing = std::fs::File::open("/dev/null")?;
+    // SAFETY: the descriptor lives for the call; the kernel checks the pointer, and null is not one it takes.
+    let result = unsafe { libc::ioctl(nothing.as_raw_fd(), request, std::ptr::null::<u8>()) };
+    number(i64::from(result)).or_else(expected)
+}
+
+/// What a program may ask of a terminal that is not its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TerminalRequest {
+    /// `TIOCSTI`: puts a byte where typed ones come from.
+    Type,
+    /// `TIOCLINUX`: pastes on a console.
+    Paste,
+}
+
 fn number(result: libc::c_long) -> io::Result<i64> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -173,7 +198,7 @@ fn number(result: libc::c_long) -> io::Result<i64> {
 /// The kernel looked at our nonsense: the call itself is within reach.
 fn expected(error: io::Error) -> io::Result<i64> {
     match error.raw_os_error() {
-        Some(libc::EINVAL | libc::EFAULT | libc::E2BIG | libc::ESTALE | libc::EBADF) => Ok(0),
+        Some(libc::EINVAL | libc::EFAULT | libc::E2BIG | libc::ESTALE | libc::EBADF | libc::ENOTTY) => Ok(0),
         _ => Err(error),
     }
 }

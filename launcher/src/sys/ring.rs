@@ -105,8 +105,9 @@ impl Ring {
         self.mapping.shared().header.starts_are_told.store(1, Ordering::Release);
     }
 
-    /// Takes out what is there, in order; at most one lap, so that a flood does not keep the caller here.
-    pub(crate) fn drain(&mut self, sink: &mut dyn FnMut(Claim)) {
+    /// Takes out what is there, in order; at most one lap, so that a flood does not keep the caller here. Says whether
+    /// everything that was published before is out.
+    pub(crate) fn drain(&mut self, sink: &mut dyn FnMut(Claim)) -> bool {
         if let Some(file) = self.unallocated.take() {
             allocate(&file);
         }
@@ -115,7 +116,7 @@ impl Ring {
         self.seen = shared.header.wake.0.load(Ordering::Acquire);
         self.idle = self.idle.saturating_add(1);
         for _ in 0..SLOTS {
-            let Some(slot) = shared.slot(self.tail) else { return };
+            let Some(slot) = shared.slot(self.tail) else { return true };
             let free = lap(self.tail);
             let next = free.wrapping_add(SLOTS as u64);
             let sequence = slot.sequence.load(Ordering::Acquire);
@@ -134,7 +135,7 @@ impl Ring {
             let taken = head.wrapping_sub(self.tail);
             if taken == 0 && sequence == free {
                 self.stuck = None;
-                return;
+                return true;
             }
             if taken > SLOTS as u64 || sequence != free {
                 // Neither can come from a writer that keeps to the protocol: begin anew from here.
@@ -142,10 +143,10 @@ impl Ring {
                 slot.sequence.store(free, Ordering::Release);
                 shared.header.head.0.store(self.tail, Ordering::Relaxed);
                 self.stuck = None;
-                return;
+                return false;
             }
             if !self.has_waited_enough(head) {
-                return;
+                return false;
             }
             // If it is published at this very moment the exchange fails, and the next round reads it.
             if slot.sequence.compare_exchange(free, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
@@ -153,6 +154,7 @@ impl Ring {
                 self.lost = self.lost.saturating_add(1);
             }
         }
+        false
     }
 
     /// Whether the position at the tail may be given up.

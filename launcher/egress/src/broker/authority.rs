@@ -76,6 +76,15 @@ impl Authority {
         &self.certificate_pem
     }
 
+    /// How a server that is this host answers, in HTTP/1.1: for whoever plays one.
+    ///
+    /// # Errors
+    ///
+    /// Where no certificate can be made out for such a name.
+    pub fn server(&self, host: &HostName) -> io::Result<Arc<ServerConfig>> {
+        self.answer_as(host, Protocol::Http1.alpn())
+    }
+
     /// How to answer as this host, in the protocol that has this name in ALPN.
     pub(super) fn answer_as(
         &self,

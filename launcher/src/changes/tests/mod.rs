@@ -241,6 +241,48 @@ fn a_large_file_is_read_in_pieces() {
     assert!(String::from_utf8_lossy(&patch).starts_with("# not in this patch: changed large"));
 }
 
+#[test]
+fn a_large_binary_file_is_read_as_far_as_somebody_asks() {
+    let layers = Layered::new();
+    let large = vec![0u8; super::content::MOST_BINARY as usize + 10];
+    for name in ["same size", "longer", "gone", "closed", "touched"] {
+        fs::write(layers.lower().join(name), &large).expect("written");
+    }
+    let mut other = large.clone();
+    other[77] = 1;
+    let other = data_encoding::HEXLOWER.encode(&other);
+    let work = [
+        step(&["write", "same size", &other]),
+        step(&["append", "longer", "0a"]),
+        step(&["remove", "gone"]),
+        step(&["chmod", "closed", "755"]),
+        step(&["touch", "touched", "1000000007"]),
+        step(&["write", "made", &other]),
+        step(&["link", "made", "linked"]),
+    ];
+    if layers.inside(&work).is_none() {
+        return;
+    }
+    let (set, _, patch) = taken(&layers, &nothing_secret(), &[]);
+    let of = |path: &str| set.changes.iter().find(|change| change.path.to_string() == path).expect(path);
+    let kinds: Vec<_> = set.changes.iter().map(|change| change.kind().word()).collect();
+    assert_eq!(kinds, ["mode", "deleted", "created", "changed", "created", "changed", "time"]);
+    let known = |node: &Option<Node>| node.as_ref().is_some_and(|node| node.digest.is_some());
+    // Where the sizes are the same it takes a look to tell them apart; else what was there is no more than that.
+    assert!(known(&of("same size").before) && known(&of("closed").before) && known(&of("touched").before));
+    assert!(!known(&of("longer").before) && !known(&of("gone").before));
+    let after = set.changes.iter().filter(|change| change.after.is_some());
+    assert!(after.into_iter().all(|change| known(&change.after)));
+    assert_eq!(of("linked").after, of("made").after);
+    let patch = String::from_utf8_lossy(&patch);
+    for line in
+        ["# not in this patch: changed longer", "# not in this patch: created linked", "new mode 100755"]
+    {
+        assert!(patch.contains(line), "{line}\n{patch}");
+    }
+    assert!(!patch.contains("GIT binary patch"), "{patch}");
+}
+
 proptest! {
     #![proptest_config(cases())]
 

@@ -9,9 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use shieldrun_egress::broker::Authority;
+
+use super::tls;
 use crate::sys::own_network;
 
-const TCP: [u16; 4] = [22, DNS, 80, 443];
+const TCP: [u16; 4] = [22, DNS, 80, TLS];
+const TLS: u16 = 443;
+/// What TLS begins with.
+const HANDSHAKE: u8 = 0x16;
 const UDP: [u16; 3] = [DNS, 123, 443];
 const DNS: u16 = 53;
 /// Where every name leads.
@@ -23,9 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A client that says nothing more is left alone after this.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// The servers' common memory.
-#[derive(Clone, Default)]
-pub(super) struct Internet(Arc<Mutex<Vec<u8>>>);
+/// The servers' common memory, and who vouches for them.
+#[derive(Clone)]
+pub(super) struct Internet {
+    heard: Arc<Mutex<Vec<u8>>>,
+    authority: Arc<Authority>,
+}
 
 impl Internet {
     /// Leaves the host's network for one where all addresses are these servers'.
@@ -34,7 +43,7 @@ impl Internet {
     /// Where no namespace is to be had, or a port cannot be listened on.
     pub(super) fn enter() -> io::Result<Self> {
         own_network::enter()?;
-        let internet = Self::default();
+        let internet = Self { heard: Arc::default(), authority: Arc::new(Authority::new()?) };
         for port in TCP {
             let six = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port));
             let listener = six.or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?;
@@ -42,7 +51,7 @@ impl Internet {
             thread::spawn(move || {
                 for guest in listener.incoming().flatten() {
                     let internet = internet.clone();
-                    thread::spawn(move || internet.converse(guest, port));
+                    thread::spawn(move || internet.receive(guest, port));
                 }
             });
         }
@@ -62,9 +71,14 @@ impl Internet {
         Ok(internet)
     }
 
+    /// The certificate of the authority that all servers of TLS are vouched for by.
+    pub(super) fn certificate(&self) -> &str {
+        self.authority.certificate_pem()
+    }
+
     /// Whether a word was heard.
     pub(super) fn heard(&self, word: &str) -> bool {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.windows(word.len()).any(|window| window == word.as_bytes())
     }
 
@@ -81,13 +95,25 @@ impl Internet {
     }
 
     fn hear(&self, said: &[u8]) {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.extend_from_slice(said);
         heard.push(b'\n');
     }
 
-    fn converse(&self, mut guest: TcpStream, port: u16) {
+    fn receive(&self, guest: TcpStream, port: u16) {
         let _ = guest.set_read_timeout(Some(IDLE));
+        let mut first = [0];
+        // What is hidden from a server in the handshake of TLS is not heard.
+        if port == TLS && guest.peek(&mut first).is_ok() && first == [HANDSHAKE] {
+            if let Ok(guest) = tls::accept(guest, &self.authority) {
+                self.converse(guest, port);
+            }
+        } else {
+            self.converse(guest, port);
+        }
+    }
+
+    fn converse(&self, mut guest: impl Read + Write, port: u16) {
         let mut bytes = [0; 8192];
         while let Ok(count @ 1..) = guest.read(&mut bytes) {
             let said = bytes.get(..count).unwrap_or_default();
@@ -111,7 +137,14 @@ fn reply(said: &[u8], port: u16) -> Vec<u8> {
         [5, methods, rest @ ..] if rest.len() == usize::from(*methods) => vec![5, 0],
         [5, ..] => [[5, 0, 0, 1].as_slice(), &[0; 6]].concat(),
         [4, ..] => [[0, 0x5a].as_slice(), &[0; 6]].concat(),
-        _ => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi".to_vec(),
+        // Some servers say what they were told.
+        _ => {
+            let told = said.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"Authorization: "));
+            let body = told.map_or(b"hi".as_slice(), <[u8]>::trim_ascii);
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            [head.as_bytes(), body].concat()
+        }
     }
 }
 

@@ -3,8 +3,10 @@
 //!
 //! Nothing leaves the machine, and nothing is believed: a way leads out when a server heard its word.
 
+mod brokered;
 mod internet;
 mod speak;
+mod tls;
 mod ways;
 
 use std::fs;
@@ -14,15 +16,33 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::evidence::digest;
 use super::field::{random_word, token};
 use super::{Line, Verdict};
 use crate::failure::Failure;
 use internet::Internet;
-use ways::{TWINS, WAYS, Way};
+use ways::{Evidence, LISTED, REBOUND, SOME, Way};
 
-const GROUP: &str = "listed network";
+/// A policy of the network, and the ways through it.
+struct Net {
+    /// In the table.
+    group: &'static str,
+    ways: &'static [Way],
+    /// What must lead out with shieldrun as well, or a door that is shut to all looks like a strong one.
+    twins: &'static [Way],
+    config: fn() -> Value,
+}
+
+const NETS: [Net; 2] = [
+    Net { group: "listed network", ways: ways::WAYS, twins: ways::TWINS, config: listed },
+    Net { group: "brokered network", ways: brokered::WAYS, twins: brokered::TWINS, config: brokered },
+];
+
+/// The secret variable of a run, and the one that its digest is in.
+const KEY: &str = "GITHUB_TOKEN";
+const DIGEST: &str = "SELFTEST_DIGEST";
 /// What came by way of the launcher may still lie before a server of ours when the run has ended.
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -38,7 +58,15 @@ struct Judged {
 #[derive(Serialize, Deserialize)]
 struct Met {
     name: String,
+    was_answered: bool,
     detail: String,
+}
+
+/// One run of all ways.
+struct Tried {
+    nonce: String,
+    key: String,
+    met: Vec<Met>,
 }
 
 /// Tries all.
@@ -56,14 +84,14 @@ pub(super) fn try_all(scratch: &Path) -> Result<Vec<Line>, Failure> {
         .map_err(failed)?;
     let judged: Vec<Judged> = serde_json::from_slice(&output.stdout)
         .map_err(|_| failed(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())))?;
-    let line = |way: &Way| {
+    let line = |net: &Net, way: &Way| {
         let of_it = judged.iter().find(|judged| judged.name == way.name);
         let (verdict, detail) = of_it
             // A way that says nothing may have got through: it counts as if it had.
             .map_or((Verdict::Breached, "no word of it".to_owned()), |it| (it.verdict, it.detail.clone()));
-        Line { name: way.name, group: GROUP, what: way.what, verdict, detail }
+        Line { name: way.name, group: net.group, what: way.what, verdict, detail }
     };
-    Ok(WAYS.iter().map(line).collect())
+    Ok(NETS.iter().flat_map(|net| net.ways.iter().map(|way| line(net, way)).collect::<Vec<_>>()).collect())
 }
 
 /// In a process of its own: makes the network, tries all in both ways, and prints what became of them.
@@ -75,53 +103,83 @@ pub(crate) fn carry_out(scratch: &Path) -> Result<ExitCode, Failure> {
     let internet = Internet::enter()
         .map_err(|error| Failure::doing("cannot make a network for the ways through it", error))
         .map_err(|failure| failure.with_hint("see `shieldrun doctor`"))?;
-    let judged = judged(&internet, scratch)
-        .map_err(|error| Failure::doing("cannot try the ways through a listed network", error))?;
-    println(&serde_json::to_string(&judged).unwrap_or_default());
+    let mut all = Vec::new();
+    for net in &NETS {
+        let judged = judged(&internet, net, scratch)
+            .map_err(|error| Failure::doing("cannot try the ways through a listed network", error))?;
+        all.extend(judged);
+    }
+    println(&serde_json::to_string(&all).unwrap_or_default());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Inside: tries all, each with its name and `nonce` for a word.
-pub(crate) fn inside(nonce: &str) -> ExitCode {
-    for way in TWINS.iter().chain(WAYS) {
-        let detail = match (way.attempt)(&word(way, nonce)) {
-            Ok(()) => "it was answered".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        let met = Met { name: way.name.to_owned(), detail };
-        println(&serde_json::to_string(&met).unwrap_or_default());
+/// Inside: tries all of one network, each with its name and a nonce for a word. `asked` names both.
+pub(crate) fn inside(asked: &str) -> ExitCode {
+    let (group, nonce) = asked.split_once(':').unwrap_or_default();
+    for net in NETS.iter().filter(|net| net.group == group) {
+        for way in net.twins.iter().chain(net.ways) {
+            let answer = (way.attempt)(&word(way, nonce));
+            let (name, was_answered) = (way.name.to_owned(), answer.is_ok());
+            let detail = answer.map_or_else(|error| error.to_string(), |()| "it was answered".to_owned());
+            println(&serde_json::to_string(&Met { name, was_answered, detail }).unwrap_or_default());
+        }
     }
     ExitCode::SUCCESS
 }
 
-fn judged(internet: &Internet, scratch: &Path) -> io::Result<Vec<Judged>> {
-    let (native, shielded) = (nonce()?, nonce()?);
-    try_with(scratch, &native, false)?;
-    let leads_out: Vec<_> = WAYS.iter().map(|way| internet.hears(&word(way, &native))).collect();
-    let met = try_with(scratch, &shielded, true)?;
+fn judged(internet: &Internet, net: &Net, scratch: &Path) -> io::Result<Vec<Judged>> {
+    let native = try_with(internet, net, scratch, false)?;
+    let leads_out: Vec<_> =
+        net.ways.iter().map(|way| native.led_out(way, internet, Patience::Some)).collect();
+    let shielded = try_with(internet, net, scratch, true)?;
     std::thread::sleep(GRACE);
-    let said = |way: &Way| met.iter().find(|met| met.name == way.name).map(|met| met.detail.clone());
     let judge = |(way, leads_out): (&Way, bool)| {
-        let (twin, heard) = (twin_of(way), internet.heard(&word(way, &shielded)));
-        let detail = said(way).unwrap_or_else(|| "no word of it".to_owned());
+        let detail = shielded.of(way).map_or_else(|| "no word of it".to_owned(), |met| met.detail.clone());
+        let twin = net.twins.iter().find(|twin| twin.name == way.twin);
         let (verdict, detail) = match twin {
-            _ if heard => (Verdict::Breached, "a server outside heard it".to_owned()),
-            _ if !leads_out => {
-                (Verdict::Unavailable, "no server heard it without shieldrun either".to_owned())
-            }
-            Some(twin) if !internet.heard(&word(twin, &shielded)) => {
-                let why = said(twin).unwrap_or_else(|| "no word of it".to_owned());
+            _ if shielded.led_out(way, internet, Patience::None) => (Verdict::Breached, said(way.evidence)),
+            _ if !leads_out => (Verdict::Unavailable, "it leads nowhere without shieldrun either".to_owned()),
+            Some(twin) if !internet.heard(&word(twin, &shielded.nonce)) => {
+                let why = shielded.of(twin).map_or("no word of it", |met| &met.detail);
                 (Verdict::Unavailable, format!("what is listed is not reached by this door either: {why}"))
+            }
+            _ if way.evidence == Evidence::Answer && !internet.heard(&shielded.key) => {
+                (Verdict::Unavailable, "the real value did not reach its host either".to_owned())
             }
             _ => (Verdict::Held, detail),
         };
         Judged { name: way.name.to_owned(), verdict, detail }
     };
-    Ok(WAYS.iter().zip(leads_out).map(judge).collect())
+    Ok(net.ways.iter().zip(leads_out).map(judge).collect())
 }
 
-fn twin_of(way: &Way) -> Option<&'static Way> {
-    TWINS.iter().find(|twin| twin.name == way.twin)
+fn said(evidence: Evidence) -> String {
+    match evidence {
+        Evidence::Heard => "a server outside heard it".to_owned(),
+        Evidence::Answer => "the real value came back".to_owned(),
+    }
+}
+
+/// Whether to wait for what was said just now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Some,
+    None,
+}
+
+impl Tried {
+    fn of(&self, way: &Way) -> Option<&Met> {
+        self.met.iter().find(|met| met.name == way.name)
+    }
+
+    fn led_out(&self, way: &Way, internet: &Internet, patience: Patience) -> bool {
+        let word = word(way, &self.nonce);
+        match (way.evidence, patience) {
+            (Evidence::Heard, Patience::Some) => internet.hears(&word),
+            (Evidence::Heard, Patience::None) => internet.heard(&word),
+            (Evidence::Answer, _) => self.of(way).is_some_and(|met| met.was_answered),
+        }
+    }
 }
 
 /// What a way carries out: a label of a name, so that a question can carry it too, and no part of another's.
@@ -134,23 +192,28 @@ fn nonce() -> io::Result<String> {
 }
 
 /// Runs the program in a home and a project of its own, with shieldrun in front or not.
-fn try_with(scratch: &Path, nonce: &str, shielded: bool) -> io::Result<Vec<Met>> {
-    let home = scratch.join(nonce);
+fn try_with(internet: &Internet, net: &Net, scratch: &Path, shielded: bool) -> io::Result<Tried> {
+    let (nonce, key) = (nonce()?, token()?);
+    let home = scratch.join(&nonce);
     let project = home.join("src/project");
     fs::create_dir_all(&project)?;
     let (own, program) = (std::env::current_exe()?, project.join("selftest-program"));
     fs::copy(&own, &program)?;
+    let trusted = scratch.join("authority.pem");
+    fs::write(&trusted, internet.certificate())?;
     let mut command = Command::new(if shielded { &own } else { &program });
     if shielded {
-        command.arg("--config").arg(config()).arg("--").arg(&program);
+        command.arg("--config").arg((net.config)().to_string()).arg("--").arg(&program);
     }
     let output = command
-        .args(["selftest", "--reach", nonce])
+        .args(["selftest", "--reach", &format!("{}:{nonce}", net.group)])
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .env("HOME", &home)
         .env("XDG_STATE_HOME", home.join("state"))
-        .env("GITHUB_TOKEN", token()?)
+        .env("SSL_CERT_FILE", &trusted)
+        .env(KEY, &key)
+        .env(DIGEST, digest(key.as_bytes()))
         .current_dir(&project)
         .stdin(Stdio::null())
         .output()?;
@@ -163,20 +226,52 @@ fn try_with(scratch: &Path, nonce: &str, shielded: bool) -> io::Result<Vec<Met>>
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(io::Error::other(format!("the run tried nothing: {said}")));
     }
-    Ok(met)
+    Ok(Tried { nonce, key, met })
 }
 
-/// The policy of the run: who is listed, and where they are in our internet.
-fn config() -> String {
-    let network = json!({
+/// Some hosts are listed, and where they are in our internet.
+fn listed() -> Value {
+    json!({ "network": {
         "mode": "allowlist",
-        "allow": [ways::LISTED, ways::REBOUND, format!("GET {}/v1/**", ways::SOME)],
-        "resolve": [format!("{}:80=192.0.2.80:80", ways::LISTED), format!("{}:80=192.0.2.81:80", ways::SOME)],
-    });
-    json!({ "network": network }).to_string()
+        "allow": [LISTED, REBOUND, format!("GET {SOME}/v1/**")],
+        "resolve": [format!("{LISTED}:80=192.0.2.80:80"), format!("{SOME}:80=192.0.2.81:80")],
+    } })
+}
+
+/// The same, with TLS ended on the way.
+fn brokered() -> Value {
+    let own = brokered::OWN;
+    json!({
+        "network": {
+            "mode": "allowlist",
+            "allow": [LISTED, own],
+            "resolve": [format!("{LISTED}:443=192.0.2.80:443"), format!("{own}:443=192.0.2.82:443")],
+        },
+        "secrets": { "mode": "broker" },
+    })
 }
 
 fn println(line: &str) {
     use io::Write;
     let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_name_of_its_own_and_a_twin() {
+        let all = || NETS.iter().flat_map(|net| net.ways.iter().chain(net.twins));
+        let mut names: Vec<_> = all().map(|way| way.name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        for net in &NETS {
+            assert!(net.ways.iter().all(|way| net.twins.iter().any(|twin| twin.name == way.twin)));
+        }
+        // The word is a label of a name.
+        assert!(names.iter().all(|name| name.len() <= 40));
+    }
 }

@@ -1,4 +1,4 @@
-//! Owns how the ways through a listed network speak: DNS, HTTP, and the two kinds of proxy.
+//! Owns how the ways through a listed network speak: DNS, HTTP, also inside TLS, and the two kinds of proxy.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// Where a run's programs find a proxy.
 const PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)), 80);
+/// The port of TLS.
+const TLS: u16 = 443;
 /// Far more than any answer on this machine needs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -70,6 +72,35 @@ pub(super) fn say_to(name: &str, port: u16, bytes: &[u8]) -> io::Result<()> {
     say((address_of(name)?, port), bytes)
 }
 
+/// Says something inside TLS at a host by its name, and gives what is answered. `greeting` is the name that TLS greets.
+pub(super) fn tls(name: &str, greeting: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    within(connected(SocketAddr::new(address_of(name)?, TLS))?, greeting, bytes)
+}
+
+/// The same at an address.
+pub(super) fn tls_of(address: [u8; 4], greeting: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    within(connected(SocketAddr::from((address, TLS)))?, greeting, bytes)
+}
+
+fn within(stream: TcpStream, greeting: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = super::tls::greet(stream, greeting)?;
+    stream.write_all(bytes)?;
+    let mut answer = Vec::new();
+    // Most servers end it without a farewell.
+    let read = stream.read_to_end(&mut answer);
+    if answer.is_empty() {
+        read?;
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let refused = answer.starts_with(b"HTTP/1.1 4") || answer.starts_with(b"HTTP/1.1 5");
+    if refused { Err(first_line(&answer)) } else { Ok(answer) }
+}
+
+fn first_line(answer: &[u8]) -> io::Error {
+    let first = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    io::Error::other(String::from_utf8_lossy(first).into_owned())
+}
+
 /// Asks the proxy for something by HTTP, and says no more.
 pub(super) fn ask_proxy(request: &str) -> io::Result<()> {
     say(PROXY, request.as_bytes())
@@ -81,8 +112,7 @@ pub(super) fn tunnel(authority: &str, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes())?;
     let answer = heard(&mut stream)?;
     if !answer.starts_with(b"HTTP/1.1 200") {
-        let first = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        return Err(io::Error::other(String::from_utf8_lossy(first).into_owned()));
+        return Err(first_line(&answer));
     }
     stream.write_all(bytes)?;
     heard(&mut stream).map(drop)

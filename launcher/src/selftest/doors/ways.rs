@@ -22,7 +22,17 @@ pub(super) struct Way {
     pub(super) what: &'static str,
     /// Its twin, by the same door, to where one may go.
     pub(super) twin: &'static str,
+    pub(super) evidence: Evidence,
     pub(super) attempt: fn(&str) -> io::Result<()>,
+}
+
+/// By what it is known that a way led out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// A server heard its word.
+    Heard,
+    /// What came back held what nobody inside may have; that is the word of the program inside, which is ours.
+    Answer,
 }
 
 /// What must lead out with shieldrun as well, or a door that is shut to all looks like a strong one.
@@ -201,49 +211,41 @@ pub(super) const WAYS: &[Way] = &[
     }),
 ];
 
-const fn way(
+pub(super) const fn way(
     name: &'static str,
     what: &'static str,
     twin: &'static str,
     attempt: fn(&str) -> io::Result<()>,
 ) -> Way {
-    Way { name, what, twin, attempt }
+    Way { name, what, twin, evidence: Evidence::Heard, attempt }
 }
 
-const fn twin(name: &'static str, attempt: fn(&str) -> io::Result<()>) -> Way {
-    Way { name, what: "", twin: name, attempt }
+pub(super) const fn answered(
+    name: &'static str,
+    what: &'static str,
+    twin: &'static str,
+    attempt: fn(&str) -> io::Result<()>,
+) -> Way {
+    Way { name, what, twin, evidence: Evidence::Answer, attempt }
+}
+
+pub(super) const fn twin(name: &'static str, attempt: fn(&str) -> io::Result<()>) -> Way {
+    Way { name, what: "", twin: name, evidence: Evidence::Heard, attempt }
 }
 
 fn at(address: [u8; 4], port: u16) -> SocketAddr {
     SocketAddr::from((address, port))
 }
 
-fn get(host: &str, path: &str) -> Vec<u8> {
+pub(super) fn get(host: &str, path: &str) -> Vec<u8> {
     format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").into_bytes()
 }
 
-fn post(host: &str, path: &str, body: &str) -> Vec<u8> {
+pub(super) fn post(host: &str, path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("POST /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
 }
 
 fn by_proxy(host: &str, path: &str) -> String {
     format!("GET http://{host}/{path} HTTP/1.1\r\nHost: {host}\r\n\r\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_has_a_name_of_its_own_and_a_twin() {
-        let mut names: Vec<_> = WAYS.iter().chain(TWINS).map(|way| way.name).collect();
-        let count = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), count);
-        assert!(WAYS.iter().all(|way| TWINS.iter().any(|twin| twin.name == way.twin)));
-        // The word is a label of a name.
-        assert!(names.iter().all(|name| name.len() <= 40));
-    }
 }

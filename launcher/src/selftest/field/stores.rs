@@ -37,6 +37,8 @@ pub(super) fn home(home: &Path, token: Token<'_>) -> io::Result<()> {
     store(".bash_history", "ls\nexport GITHUB_TOKEN=TOKEN\n")?;
     store(".bashrc", "export GITHUB_TOKEN=TOKEN\n")?;
     store("other/.env", "API_TOKEN=TOKEN\n")?;
+    store("vault.env", "VAULT_TOKEN=TOKEN\n")?;
+    put(&home.join("other/linked.txt"), "nothing secret\n")?;
     put(&home.join("other/main.py"), "print(1)\n")?;
     put(&home.join("notes.txt"), "nothing secret\n")?;
     put(&home.join(".gitconfig"), "[user]\n\tname = u\n\temail = u@host.example\n")
@@ -51,6 +53,8 @@ pub(super) fn project(project: &Path, token: Token<'_>) -> io::Result<()> {
     put(&project.join("app.py"), "print(1)\n")?;
     fs::hard_link(project.join(".env"), project.join("notes.bak"))?;
     std::os::unix::fs::symlink(".env", project.join("there-link"))?;
+    fs::create_dir(project.join("deploy"))?;
+    std::os::unix::fs::symlink("../../../vault.env", project.join("deploy/.env"))?;
     history(project, &secret)?;
     put(&project.join("config/settings.py"), format!("TOKEN = \"{secret}\"\n"))?;
     put(&project.join("odd name~"), &line)?;

@@ -56,6 +56,7 @@ pub(super) const WAYS: &[Way] = &[
         fs::read("made-hard-link")
     }),
     read("old-symlink", "a symbolic link that was there", |_| fs::read("there-link")),
+    shell("secret-by-link", "a secret file that is a link to one outside", "cat deploy/.env"),
     read("old-hard-link", "a hard link that was there", |_| fs::read("notes.bak")),
     read("rename-parent", "its directory, renamed", |_| {
         fs::rename("service", "renamed")?;

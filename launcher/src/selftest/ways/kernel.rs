@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::process::{Command, Stdio};
 
 use rustix::net::{AddressFamily, SocketType, netlink, socket};
 
 use super::{Way, act, shell};
-use crate::sys::attempt;
+use crate::sys::attempt::{self, TerminalRequest};
 
 pub(super) const WAYS: &[Way] = &[
     act("new-privileges", "privileges by a setuid program", |_| {
@@ -76,6 +77,21 @@ pub(super) const WAYS: &[Way] = &[
     act("clone3-namespace", "clone3, whose flags no filter sees", |_| attempt::clone3_namespace().map(drop)),
     act("set-namespace", "setns, the bare call", |_| attempt::set_namespace().map(drop)),
     act("mount-call", "mount, the bare call", |_| attempt::mount().map(drop)),
+    act("type-into-terminal", "the request that types into a terminal", |_| {
+        attempt::terminal_request(TerminalRequest::Type).map(drop)
+    }),
+    act("paste-into-console", "the request that pastes on a console", |_| {
+        attempt::terminal_request(TerminalRequest::Paste).map(drop)
+    }),
+    shell(
+        "pivot-root",
+        "pivot_root, below which the old root lies without masks",
+        "unshare -Urm sh -c 'mkdir -p new && mount -t tmpfs none new && mkdir new/old && here=$PWD && pivot_root new new/old && while read -r line; do echo \"$line\"; done < /old$here/.env'",
+    ),
+    act("i386", "calls by the numbers of 32-bit programs", |_| {
+        let status = Command::new("./prober").arg("i386").stdin(Stdio::null()).status()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
+    }),
     act("x32", "calls by the numbers of x32", |_| attempt::by_x32().map(drop)),
     act("nested-user-namespace", "unshare, the bare call", |_| attempt::new_user_namespace().map(drop)),
 ];

@@ -1,7 +1,7 @@
 //! Ways through other processes, descriptors and memory that are shared with them.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 
 use rustix::process::{Pid, test_kill_process};
 
@@ -19,6 +19,7 @@ pub(super) const WAYS: &[Way] = &[
         outside_is_seen(field.bystander)?;
         fs::read(format!("/proc/{}/environ", field.bystander))
     }),
+    read("ancestor-memory", "what every process above remembers, by /proc/PID/mem", |_| of_ancestors()),
     read("root-outside", "the root of a process outside", |field| {
         outside_is_seen(field.bystander)?;
         fs::read(format!("/proc/{}/root{}", field.bystander, field.outside_file.display()))
@@ -39,6 +40,32 @@ pub(super) const WAYS: &[Way] = &[
 fn outside_is_seen(pid: i32) -> io::Result<()> {
     let command = fs::read(format!("/proc/{pid}/cmdline"))?;
     if command.starts_with(b"sleep") { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// Heap and stack of each that can be read.
+fn of_ancestors() -> io::Result<Vec<u8>> {
+    const MOST: u64 = 16 << 20;
+    let mut all = Vec::new();
+    let mut pid = std::os::unix::process::parent_id();
+    while pid > 0 {
+        let process = format!("/proc/{pid}");
+        if let (Ok(maps), Ok(mut memory)) =
+            (fs::read_to_string(format!("{process}/maps")), fs::File::open(format!("{process}/mem")))
+        {
+            for line in maps.lines().filter(|line| line.ends_with("[heap]") || line.ends_with("[stack]")) {
+                let ends = line.split(' ').next().and_then(|range| range.split_once('-'));
+                let number = |digits| u64::from_str_radix(digits, 16).unwrap_or(0);
+                let (from, to) = ends.map_or((0, 0), |(from, to)| (number(from), number(to)));
+                memory.seek(SeekFrom::Start(from))?;
+                // What cannot be read of it ends it.
+                let _ = (&memory).take((to - from).min(MOST)).read_to_end(&mut all);
+            }
+        }
+        let status = fs::read_to_string(format!("{process}/status")).unwrap_or_default();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
+        pid = parent.unwrap_or(0);
+    }
+    Ok(all)
 }
 
 /// Files only: a read of a pipe may never end.

@@ -80,6 +80,33 @@ pub(super) const WAYS: &[Way] = &[
         "echo 'isolation: full' > sandbox-policy.yaml",
         |field| field.project.join("sandbox-policy.yaml"),
     ),
+    write(
+        "attributes",
+        "attributes of git that name a filter",
+        "echo '*.py filter=x' > .gitattributes",
+        |field| field.project.join(".gitattributes"),
+    ),
+    write("hooks-path", "another place of git's hooks", "git config core.hooksPath ./hooks", |field| {
+        field.project.join(".git/config")
+    }),
+    write(
+        "package-scripts",
+        "a script that the next install runs",
+        "echo '{\"scripts\":{\"postinstall\":\"id\"}}' > package.json",
+        |field| field.project.join("package.json"),
+    ),
+    write(
+        "through-link",
+        "a file outside, through a link made inside",
+        "ln -s ~/other/linked.txt outward && echo x >> outward",
+        |field| field.home.join("other/linked.txt"),
+    ),
+    write(
+        "directory-becomes-link",
+        "a directory that becomes a link to one outside, and a file in it",
+        "rm -rf config && ln -s ~/other config && echo x > config/entered.py",
+        |field| field.home.join("other/entered.py"),
+    ),
     write("build-script", "a file that the next build runs", "printf 'all:\n\tid\n' > Makefile", |field| {
         field.project.join("Makefile")
     }),

@@ -93,6 +93,21 @@ impl Claim {
         }
     }
 
+    /// Whose it says it is, by the number inside.
+    pub(crate) fn pid(&self) -> u32 {
+        match self {
+            Claim::Started { pid, .. }
+            | Claim::EnvRead { pid, .. }
+            | Claim::FileRead { pid, .. }
+            | Claim::FileDenied { pid, .. }
+            | Claim::DirListed { pid, .. }
+            | Claim::Connect { pid, .. }
+            | Claim::Send { pid, .. }
+            | Claim::Resolve { pid, .. }
+            | Claim::Exec { pid, .. } => *pid,
+        }
+    }
+
     /// Decodes a record that was copied out of the ring.
     pub(super) fn decode(record: &Record) -> Option<Claim> {
         let at = Duration::from_nanos(record.at);
