@@ -264,27 +264,42 @@ fn percent(body: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// As mail writes it: `=2D`, and a `=` at the end of a line that goes on. A single one of the former may be anything.
+/// As mail writes it: `=2D`, and a `=` at the end of a line that goes on. A single `=41` may be anything. The first of a
+/// word may be that of a field, `name=value`, and no escape: both readings, one after the other.
 fn quoted(body: &[u8]) -> Option<Vec<u8>> {
     const ENOUGH: usize = 2;
     let digit = |digit: &u8| b"0123456789ABCDEF".iter().position(|own| own == digit);
-    let (mut out, mut at, mut seen) = (Vec::new(), 0, 0);
+    let (mut out, mut named, mut at, mut seen) = (Vec::new(), Vec::new(), 0, 0);
+    let mut is_first = true;
     while let Some(next) = memchr::memchr(b'=', body.get(at..)?).map(|next| at + next) {
-        out.extend_from_slice(&body[at..next]);
+        let before = &body[at..next];
+        is_first |= before.iter().any(|b| b"&?;, \t\r\n\"'".contains(b));
+        out.extend_from_slice(before);
+        named.extend_from_slice(before);
         let (byte, length, count) = match &body[next + 1..] {
             [b'\r', b'\n', ..] => (None, 3, ENOUGH),
             [b'\n', ..] => (None, 2, ENOUGH),
             [high, low, ..] => match digit(high).zip(digit(low)) {
-                Some((high, low)) => (Some((high << 4 | low) as u8), 3, 1),
+                Some((high, low)) => {
+                    let byte = (high << 4 | low) as u8;
+                    (Some(byte), 3, if byte.is_ascii_punctuation() { ENOUGH } else { 1 })
+                }
                 None => (Some(b'='), 1, 0),
             },
             _ => (Some(b'='), 1, 0),
         };
         out.extend(byte);
-        (at, seen) = (next + length, seen + count);
+        if is_first && byte.is_some() {
+            named.extend_from_slice(&body[next..next + length]);
+        } else {
+            named.extend(byte);
+        }
+        (at, seen, is_first) = (next + length, seen + count, false);
     }
-    out.extend_from_slice(&body[at..]);
-    (seen >= ENOUGH).then_some(out)
+    for reading in [&mut out, &mut named] {
+        reading.extend_from_slice(&body[at..]);
+    }
+    (seen >= ENOUGH).then(|| if out == named { out } else { [out, named].join(&b'\n') })
 }
 
 /// The text without white space and what list syntax puts between pieces.
@@ -405,7 +420,9 @@ mod tests {
         }
         let text = b"before k\0 \0i\0s\0 \0K\x003\0J\0d\0 and \0\0\0a\0\0\0b\0\0\0c\0\0\0d\0\0\0e\0\0\0f\0\0\0g\0\0\0h";
         assert_eq!(utf16(text).as_deref(), Some(&b"k is K3Jd \n abcdefgh\n"[..]));
-        assert_eq!(quoted(b"a=3Db=\nc==\r\n=41=").as_deref(), Some(&b"a=bc=A="[..]));
+        assert_eq!(quoted(b"a= 3 =3Db=\nc==\r\n=41=").as_deref(), Some(&b"a= 3 =bc=A=\na= 3 =3Dbc=A="[..]));
+        assert_eq!(quoted(b"q=E5a=2D&r=1").as_deref(), Some(&b"q\xe5a-&r=1\nq=E5a-&r=1"[..]));
+        assert!(quoted(b"a=B2, b=C3d").is_some() && quoted(b"a=41").is_none());
         assert_eq!(percent(b"a+b").as_deref(), Some(&b"a b"[..]));
         assert_eq!(joined(b"a b").as_deref(), Some(&b"ab"[..]));
         assert_eq!(joined(b"['a', 'b']").as_deref(), Some(&b"['a','b']\nab"[..]));
