@@ -5,6 +5,9 @@ use crate::harness::{World, made_up};
 use serde_json::Value;
 use std::fs;
 
+/// A file is read in parts of this size.
+const PART: usize = 136 << 10;
+
 /// What is found in the world's `scanned`, as (path, line, column, kind, confidence), and that nothing shows `secret`.
 fn found(world: &World, secret: &str, code: i32) -> Vec<(String, u64, u64, String, String)> {
     let directory = world.beside("scanned");
@@ -28,9 +31,11 @@ fn a_secret_is_found_at_the_beginning_in_the_middle_and_at_the_end_of_files_of_e
     let scanned = world.beside("scanned");
     let token = made_up::github("ghp");
     let mut wanted = Vec::new();
-    // A file is read in parts of 256 KiB, looked at in blocks of 64 bytes, passed over for a NUL in its first 8 KiB, and
+    // A file is read in parts, looked at in blocks of 64 bytes, passed over for a NUL in its first 8 KiB, and
     // waits for the others if it is longer than a mebibyte.
-    for length in [41, 63, 64, 65, 200, 8_191, 8_193, 65_537, 262_143, 262_144, 262_145, 600_000, 1_500_000] {
+    for length in
+        [41, 63, 64, 65, 200, 8_191, 8_193, 65_537, PART - 1, PART, PART + 1, 2 * PART, 600_000, 1_500_000]
+    {
         for (place, at) in [("first", 0), ("middle", (length - 40) / 2), ("last", length - 40)] {
             let mut text = "x = 1\n".repeat(length / 6 + 1).into_bytes();
             text.truncate(length);
@@ -75,8 +80,8 @@ fn a_secret_is_found_where_two_parts_of_a_file_meet() {
     let mut wanted = Vec::new();
     // Lines, one line with brackets, and one without anything that it could be cut at.
     for (name, filler) in [("lines", "x = 1\n"), ("brackets", "if(a){b"), ("words", "x = 1 ")] {
-        for at in (262_144 - 50..262_144 + 20).step_by(7) {
-            let mut text = filler.repeat(300_000 / filler.len()).into_bytes();
+        for at in (PART - 50..PART + 20).step_by(7) {
+            let mut text = filler.repeat(160_000 / filler.len()).into_bytes();
             text[at - 1..at + 41].fill(b' ');
             text[at..at + 40].copy_from_slice(token.as_bytes());
             let before = &text[..at];
@@ -93,9 +98,13 @@ fn a_secret_is_found_where_two_parts_of_a_file_meet() {
     let (begin, end) =
         (["-----BEGIN ", "PRIVATE KEY-----"].concat(), ["-----END ", "PRIVATE KEY-----"].concat());
     let key = format!("{begin}\n{}\n{end}\n", body.join("\n"));
-    let text = format!("{}{key}{}", "x = 1\n".repeat(262_000 / 6), "x = 1\n".repeat(100));
+    let text = format!("{}{key}{}", "x = 1\n".repeat(139_200 / 6), "x = 1\n".repeat(100));
     fs::write(scanned.join("key"), text).expect("written");
-    wanted.push(("key".to_owned(), 262_000 / 6 + 1, 1, "private-key".to_owned(), "high".to_owned()));
+    wanted.push(("key".to_owned(), 139_200 / 6 + 1, 1, "private-key".to_owned(), "high".to_owned()));
+    // Armour that begins and never ends: what is behind it is still found.
+    let text = format!("{begin}\n{}{token}\n{}", "x = 1\n".repeat(60_000), "x = 1\n".repeat(100));
+    fs::write(scanned.join("unended"), text).expect("written");
+    wanted.push(("unended".to_owned(), 60_002, 1, "github-token".to_owned(), "high".to_owned()));
     wanted.sort();
     assert_eq!(found(&world, &token, 1), wanted);
 }

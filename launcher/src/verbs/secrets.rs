@@ -15,20 +15,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
-use memchr::{memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 use serde_json::json;
 
-use shieldrun_secrets::{Checksum, Confidence, RunKey, Subject, detect, separable, synthesize_one};
+use shieldrun_secrets::{Checksum, Confidence, Detector, RunKey, Subject, separable, synthesize_one};
 
 use crate::failure::Failure;
 use crate::say;
+use crate::sys::processors;
 
 /// Larger files are named and passed over.
 const LARGEST: u64 = 256 << 20;
 /// A file with a NUL in its beginning is no text.
 const LOOKED_AT: usize = 8 << 10;
-/// As much as most files have: read at once.
-const AT_ONCE: usize = 256 << 10;
+/// As much as most files have: read at once. Two threads may share a cache of the second level, often of half a MiB: with
+/// buffers that fill it the kernel took twice as long to copy. A little more than the longest armour, so that a file
+/// with the beginning of one and no end can still be looked at in parts.
+const AT_ONCE: usize = 136 << 10;
 /// Larger files wait until all others are done, so that no thread ends with several of them while the rest have nothing.
 const LATER: u64 = 1 << 20;
 
@@ -217,7 +220,7 @@ fn look_into(path: &Path, most: u64, buffer: &mut Vec<u8>, found: &mut Vec<Found
     let Ok(file) = File::open(path) else { return Seen::Bytes(0) };
     let mut file = file.take(LARGEST);
     let Some(mut filled) = fill(&mut file, &mut buffer[..AT_ONCE]) else { return Seen::Bytes(0) };
-    if buffer[..filled.min(LOOKED_AT)].contains(&0) {
+    if memchr(0, &buffer[..filled.min(LOOKED_AT)]).is_some() {
         return Seen::Bytes(0);
     }
     let mut parts = Parts::of(path);
@@ -262,6 +265,7 @@ fn fill(file: &mut impl Read, buffer: &mut [u8]) -> Option<usize> {
 
 /// A file that is looked through part by part.
 struct Parts<'a> {
+    detector: Detector,
     path: &'a Path,
     /// How much of it is behind us.
     seen: usize,
@@ -273,13 +277,13 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    const fn of(path: &'a Path) -> Self {
-        Self { path, seen: 0, counted: 0, line: 1, line_start: 0 }
+    fn of(path: &'a Path) -> Self {
+        Self { detector: processors::detector(), path, seen: 0, counted: 0, line: 1, line_start: 0 }
     }
 
     /// What is in this part.
     fn look(&mut self, part: &[u8], found: &mut Vec<Found>) {
-        for finding in detect(part, Subject::default()) {
+        for finding in self.detector.detect(part, Subject::default()) {
             let start = finding.span.start;
             self.count(part, start);
             found.push(Found {

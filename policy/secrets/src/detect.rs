@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::entropy::{is_placeholder, looks_random, surely_random, tenths_of_bits};
+use crate::lanes::Lanes;
 use crate::mold::{self, Forms, Weak};
 use crate::names::{NameSays, says};
 use crate::runs::{Watch, go_through};
@@ -73,8 +74,13 @@ pub struct Finding {
 /// assert!(detect(b"API_KEY=changeme", Subject::default()).is_empty());
 /// ```
 pub fn detect(bytes: &[u8], subject: Subject<'_>) -> Vec<Finding> {
-    let mut passes = Passes::over(bytes);
-    go_through(bytes, &mut passes);
+    detect_by(Lanes::PLAIN, bytes, subject)
+}
+
+/// The same with the means that a processor has.
+pub(crate) fn detect_by(lanes: Lanes, bytes: &[u8], subject: Subject<'_>) -> Vec<Finding> {
+    let mut passes = Passes::over(bytes, lanes);
+    go_through(bytes, lanes, &mut passes);
     passes.findings(subject)
 }
 
@@ -87,12 +93,12 @@ struct Passes<'a> {
 }
 
 impl<'a> Passes<'a> {
-    const fn over(bytes: &'a [u8]) -> Self {
+    const fn over(bytes: &'a [u8], lanes: Lanes) -> Self {
         Self {
             bytes,
-            forms: Forms::new(bytes),
+            forms: Forms::new(bytes, lanes),
             tokens: Tokens { bytes, done: 0, found: Vec::new() },
-            names: Names { bytes, sieved: 0, done: 0, found: Vec::new() },
+            names: Names { bytes, lanes, sieved: 0, done: 0, found: Vec::new() },
         }
     }
 
@@ -300,6 +306,7 @@ fn named(bytes: &[u8], name: &str, out: &mut Vec<Finding>) {
 /// `name = "value"`, `name: value`, `<name>value</name>` in text of any kind.
 struct Names<'a> {
     bytes: &'a [u8],
+    lanes: Lanes,
     /// How far the text has been looked at.
     sieved: usize,
     /// How far names have been read.
@@ -310,7 +317,7 @@ struct Names<'a> {
 impl Names<'_> {
     fn look_through(&mut self, stretch: Range<usize>) {
         let stretch = stretch.start.max(self.sieved)..stretch.end;
-        self.sieved = sieve::NAMES.places(self.bytes, stretch, |at| self.look(at));
+        self.sieved = sieve::NAMES.places(self.lanes, self.bytes, stretch, |at| self.look(at));
     }
 
     /// At a place inside a name that may speak of secrets.
@@ -394,7 +401,7 @@ mod tests {
     use crate::parts::separable;
 
     fn everywhere(bytes: &[u8]) -> Vec<Finding> {
-        let mut passes = Passes::over(bytes);
+        let mut passes = Passes::over(bytes, Lanes::PLAIN);
         (0..bytes.len()).for_each(|at| passes.start(at));
         passes.long(0..bytes.len());
         passes.value(0..bytes.len());

@@ -13,6 +13,7 @@ extern crate std;
 mod checksum;
 mod derive;
 mod detect;
+mod detector;
 mod edit;
 mod entropy;
 mod env;
@@ -23,6 +24,7 @@ mod every_kind;
 mod generic;
 mod jwt;
 mod kinds;
+mod lanes;
 mod mold;
 mod names;
 mod parts;
@@ -40,6 +42,9 @@ mod value;
 mod words;
 
 pub use detect::{Confidence, Finding, Subject, detect};
+pub use detector::Detector;
+#[doc(hidden)]
+pub use detector::InSight;
 pub use edit::{Edited, Format, MAX_PARSE, Unparsable, edit, learn};
 pub use env::{EnvMode, EnvOptions, EnvOutcome, substitute_env, substitute_env_with};
 pub use parts::separable;

@@ -7,6 +7,7 @@ use core::ops::Range;
 use crate::checksum::{bech32, crc32, crc32_base64, marvin_key, marvin_storage, nkey, radix, sha256_base32};
 use crate::derive::Stream;
 use crate::kinds::{Anchor, Check, INDEX, Kind, Part, Set, anchored};
+use crate::lanes::Lanes;
 use crate::runs::{Watch, go_through};
 use crate::sieve;
 
@@ -77,22 +78,23 @@ fn anchored_whole(text: &[u8], wanted: impl Fn(&Kind) -> bool) -> Option<Form> {
 
 /// Every known credential inside a text, left to right, none inside another.
 pub(crate) fn forms_in(text: &[u8]) -> Vec<(usize, Form)> {
-    let mut forms = Forms::new(text);
-    go_through(text, &mut forms);
+    let mut forms = Forms::new(text, Lanes::PLAIN);
+    go_through(text, Lanes::PLAIN, &mut forms);
     forms.found()
 }
 
 /// The forms in a text, as it is gone through.
 pub(crate) struct Forms<'a> {
     text: &'a [u8],
+    lanes: Lanes,
     /// How far anchors have been looked for.
     done: usize,
     found: Vec<(usize, Form)>,
 }
 
 impl<'a> Forms<'a> {
-    pub(crate) const fn new(text: &'a [u8]) -> Self {
-        Self { text, done: 0, found: Vec::new() }
+    pub(crate) const fn new(text: &'a [u8], lanes: Lanes) -> Self {
+        Self { text, lanes, done: 0, found: Vec::new() }
     }
 
     /// Where something known begins.
@@ -133,7 +135,7 @@ impl Watch for Forms<'_> {
     fn long(&mut self, stretch: Range<usize>) {
         let (text, found) = (self.text, &mut self.found);
         let stretch = stretch.start.max(self.done)..stretch.end;
-        self.done = sieve::ANCHORS.places(text, stretch, |at| {
+        self.done = sieve::ANCHORS.places(self.lanes, text, stretch, |at| {
             found.extend(around_anchor(text, at).filter(|(start, _)| begins(text, *start)));
         });
     }

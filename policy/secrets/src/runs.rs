@@ -2,11 +2,11 @@
 //! spaces, short words and signs, and is not looked at again.
 //!
 //! Decides nothing: each stretch it points at is a place where a credential could be, and outside of them there
-//! is none that anything here would find. Sixty-four bytes at a time become three masks, a bit a byte.
+//! is none that anything here would find. Sixty-four bytes at a time become masks, a bit a byte.
 
 use core::ops::Range;
 
-use wide::{i8x16, u8x16};
+use crate::lanes::{BLOCK, Lanes, Masks};
 
 /// Told where something could be; of one sort left to right, and stretches may overlap.
 pub(crate) trait Watch {
@@ -25,82 +25,104 @@ const FORM: usize = 12;
 const LONG: usize = 32;
 /// No value of a name is taken for a secret that is shorter.
 const VALUE: usize = 16;
-const BLOCK: usize = 64;
+/// So many blocks become masks at once.
+const BLOCKS: usize = 8;
 /// The longest name that is read, and the character that ends it.
 const NAME: usize = 81;
 /// From the beginning of a name to a digit of its value: the longest value, the name, and what is between but for
 /// spaces and signs, of which there may be any number.
 const REACH: usize = 704;
 
-/// For each byte of a block one bit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Masks {
-    /// Letters, digits, `_-+/=.:~` and some that do no harm.
-    form: u64,
-    /// Letters and digits.
-    word: u64,
-    /// What a form or token begins with: letters, digits, `_` and some that do no harm. Rulers and paths have more of
-    /// the others than of these.
-    first: u64,
-    /// What is visible, but for brackets.
-    value: u64,
-    digit: u64,
-}
-
 /// Looks at all of a text once.
 #[inline]
-pub(crate) fn go_through(text: &[u8], watch: &mut impl Watch) {
-    let (mut before, mut forms, mut values) = (Masks::default(), Ends::default(), Ends::default());
-    let mut starts_before = 0;
-    // Where what may be a value begins that goes on from the block before, and where names begin that are of one.
-    let (mut begins, mut names) = (0, (usize::MAX, 0));
-    for (number, bytes) in text.chunks(BLOCK).enumerate() {
-        let base = number * BLOCK;
-        let masks = match bytes.first_chunk() {
-            Some(block) => masks(block),
-            None => {
-                let mut block = [0; BLOCK];
-                block[..bytes.len()].copy_from_slice(bytes);
-                masks(&block)
-            }
-        };
-        let ends = forms.then(masks.form);
-        let twelve = ends.of_eight & shifted(ends.of_eight, forms.of_eight, FORM - 8);
-        let starts = masks.first & !shifted(masks.word, before.word, 1);
-        let mut seen = twelve & shifted(starts, starts_before, FORM - 1);
+pub(crate) fn go_through(text: &[u8], lanes: Lanes, watch: &mut impl Watch) {
+    let mut look = Look::default();
+    let (blocks, rest) = text.as_chunks();
+    let mut masks = [Masks::default(); BLOCKS];
+    for blocks in blocks.chunks(BLOCKS) {
+        (lanes.masks)(blocks, &mut masks);
+        for masks in &masks[..blocks.len()] {
+            look.at_block(text, masks, watch);
+        }
+    }
+    if !rest.is_empty() {
+        // Behind the end there is nothing that could be of a credential.
+        let mut last = [0; BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        (lanes.masks)(&[last], &mut masks);
+        look.at_block(text, &masks[0], watch);
+    }
+}
+
+/// What the blocks so far leave behind for the next.
+#[derive(Default)]
+struct Look {
+    /// Where the next begins.
+    base: usize,
+    forms: Ends,
+    twelve: Carry<{ FORM - 8 }>,
+    long: Carry<{ LONG - 16 }>,
+    words: Carry<1>,
+    starts: Carry<{ FORM - 1 }>,
+    values: Ends,
+    /// The digits of the block before.
+    digits: u64,
+    /// Where what may be a value begins that goes on from the block before.
+    begins: usize,
+    /// Where names begin that are of the value that begins there.
+    names: Option<(usize, usize)>,
+}
+
+impl Look {
+    #[inline(always)]
+    fn at_block(&mut self, text: &[u8], masks: &Masks, watch: &mut impl Watch) {
+        let base = self.base;
+        let ends = self.forms.then(masks.form);
+        let twelve = ends.of_eight & self.twelve.shifted(ends.of_eight);
+        let starts = masks.first & !self.words.shifted(masks.word);
+        let mut seen = twelve & self.starts.shifted(starts);
         while seen != 0 {
             watch.start(base + seen.trailing_zeros() as usize + 1 - FORM);
             seen &= seen - 1;
         }
-        let long = ends.of_sixteen & shifted(ends.of_sixteen, forms.of_sixteen, LONG - 16);
+        let long = ends.of_sixteen & self.long.shifted(ends.of_sixteen);
         for_each_run(long, |first, end| watch.long(base + first + 1 - LONG..base + end));
-        (forms, starts_before) = (ends, starts);
 
-        let ends = values.then(masks.value);
+        let ends = self.values.then(masks.value).of_sixteen;
         // The digits of the block before that are of what ends first in this one.
-        let reaches_back = 65 - VALUE as u32 + ends.of_sixteen.trailing_zeros();
-        let there = before.digit.checked_shr(reaches_back).unwrap_or(0);
-        if masks.digit & sixteen_before(ends.of_sixteen) | there != 0 {
-            for_each_run(ends.of_sixteen, |first, end| {
-                let whole = first >= VALUE - 1;
-                let begin = first.saturating_sub(VALUE - 1);
-                let here = masks.digit & (!0 >> (BLOCK - end)) & (!0 << begin);
-                if here == 0 && (whole || there == 0) {
-                    return;
-                }
-                let start = if whole { base + begin } else { begins };
-                if names.0 != start {
-                    names = (start, before_names(text, start));
-                }
-                let floor = base.saturating_sub(REACH);
-                let from = if names.1 < floor { names.1.max(before_names(text, floor)) } else { names.1 };
-                watch.value(from..base + end);
-            });
+        let reaches_back = 65 - VALUE as u32 + ends.trailing_zeros();
+        let there = self.digits.checked_shr(reaches_back).unwrap_or(0);
+        if masks.digit & sixteen_before(ends) | there != 0 {
+            self.values(text, ends, masks.digit, there, watch);
         }
         if masks.value != !0 {
-            begins = base + BLOCK - (!masks.value).leading_zeros() as usize;
+            self.begins = base + BLOCK - (!masks.value).leading_zeros() as usize;
         }
-        (before, values) = (masks, ends);
+        self.digits = masks.digit;
+        self.base += BLOCK;
+    }
+
+    /// Values that end in a block, if there are digits in them: `digits` of this block, or `there`.
+    #[inline(never)]
+    fn values(&mut self, text: &[u8], ends: u64, digits: u64, there: u64, watch: &mut impl Watch) {
+        let base = self.base;
+        for_each_run(ends, |first, end| {
+            let whole = first >= VALUE - 1;
+            let begin = first.saturating_sub(VALUE - 1);
+            let here = digits & (!0 >> (BLOCK - end)) & (!0 << begin);
+            if here == 0 && (whole || there == 0) {
+                return;
+            }
+            let start = if whole { base + begin } else { self.begins };
+            let names = match self.names {
+                Some((of, names)) if of == start => names,
+                _ => before_names(text, start),
+            };
+            self.names = Some((start, names));
+            let floor = base.saturating_sub(REACH);
+            let from = if names < floor { names.max(before_names(text, floor)) } else { names };
+            watch.value(from..base + end);
+        });
     }
 }
 
@@ -122,32 +144,44 @@ fn for_each_run(mut ones: u64, mut each: impl FnMut(usize, usize)) {
     }
 }
 
-/// A one wherever so many ones end.
-#[derive(Clone, Copy, Default)]
+/// Ones that go so many places on, and into the next block. What is left for that is kept as it will be needed: as one
+/// expression both shifts would become an instruction that is slow on many processors.
+#[derive(Default)]
+struct Carry<const BY: usize>(u64);
+
+impl<const BY: usize> Carry<BY> {
+    #[inline]
+    const fn shifted(&mut self, now: u64) -> u64 {
+        let out = now << BY | self.0;
+        self.0 = now >> (BLOCK - BY);
+        out
+    }
+}
+
+/// Finds a one wherever so many ones end.
+#[derive(Default)]
 struct Ends {
-    of_one: u64,
-    of_two: u64,
-    of_four: u64,
+    one: Carry<1>,
+    two: Carry<2>,
+    four: Carry<4>,
+    eight: Carry<8>,
+}
+
+struct Ended {
     of_eight: u64,
     of_sixteen: u64,
 }
 
 impl Ends {
-    /// Those of the block behind this one.
+    /// Those of the next block.
     #[inline]
-    fn then(&self, of_one: u64) -> Self {
-        let of_two = of_one & shifted(of_one, self.of_one, 1);
-        let of_four = of_two & shifted(of_two, self.of_two, 2);
-        let of_eight = of_four & shifted(of_four, self.of_four, 4);
-        let of_sixteen = of_eight & shifted(of_eight, self.of_eight, 8);
-        Self { of_one, of_two, of_four, of_eight, of_sixteen }
+    const fn then(&mut self, of_one: u64) -> Ended {
+        let of_two = of_one & self.one.shifted(of_one);
+        let of_four = of_two & self.two.shifted(of_two);
+        let of_eight = of_four & self.four.shifted(of_four);
+        let of_sixteen = of_eight & self.eight.shifted(of_eight);
+        Ended { of_eight, of_sixteen }
     }
-}
-
-/// Each bit so many further on, those of the block before coming in.
-#[inline]
-const fn shifted(now: u64, before: u64, by: usize) -> u64 {
-    now << by | before >> (BLOCK - by)
 }
 
 /// Each one, and fifteen before it.
@@ -159,73 +193,16 @@ const fn sixteen_before(ones: u64) -> u64 {
     eight | eight >> 8
 }
 
-#[inline]
-fn masks(block: &[u8; BLOCK]) -> Masks {
-    // Comparisons are signed, so a range is moved to the very bottom.
-    let within = |bytes: i8x16, first: u8, last: u8| {
-        (bytes + all(0x80_u8.wrapping_sub(first))).simd_lt(all(0x80 + (last - first) + 1))
-    };
-    let mut out = Masks::default();
-    for (part, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
-        let bytes = u8x16::new(*bytes).cast_signed();
-        let folded = bytes | all(0x20);
-        let digit = within(bytes, b'0', b'9');
-        let word = within(folded, b'a', b'z') | digit;
-        let first = word | folded.simd_gt(all(b'}'));
-        let sign = within(bytes, b'+', b':') | bytes.simd_eq(all(b'='));
-        let square_or_curly = folded.simd_eq(all(b'{')) | folded.simd_eq(all(b'}'));
-        let round = (bytes & all(0xFE)).simd_eq(all(b'('));
-        let visible = bytes.simd_gt(all(b' '));
-        let mask = |bytes: i8x16| u64::from(bytes.to_bitmask()) << (16 * part);
-        out.form |= mask(first | sign);
-        out.word |= mask(word);
-        out.first |= mask(first);
-        out.value |= mask(visible & !(square_or_curly | round));
-        out.digit |= mask(digit);
-    }
-    out
-}
-
-const fn all(byte: u8) -> i8x16 {
-    i8x16::splat(byte as i8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::derive::RunKey;
     use crate::kinds::{KINDS, Part};
     use alloc::vec::Vec;
 
-    fn masks_of_each(block: &[u8; BLOCK]) -> Masks {
-        let mut out = Masks::default();
-        for (at, byte) in block.iter().enumerate() {
-            let bracket = b"[]{}".contains(byte);
-            let harmless = b"^,\x7f".contains(byte);
-            let first = byte.is_ascii_alphanumeric() || b"_^~\x7f".contains(byte);
-            let form = byte.is_ascii_alphanumeric() || b"_-+/=.:~".contains(byte) || harmless;
-            let value = (byte.is_ascii_graphic() || *byte == 0x7f) && !bracket && !b"()".contains(byte);
-            out.form |= u64::from(form) << at;
-            out.word |= u64::from(byte.is_ascii_alphanumeric()) << at;
-            out.first |= u64::from(first) << at;
-            out.value |= u64::from(value) << at;
-            out.digit |= u64::from(byte.is_ascii_digit()) << at;
-        }
-        out
-    }
-
-    #[test]
-    fn the_masks_of_a_block_are_those_of_its_bytes() {
-        let mut stream = RunKey::from_bytes([5; 32]).keyed("masks", b"", 0);
-        for round in 0..4_096 {
-            let mut block = [b' '; BLOCK];
-            if round < 256 {
-                block[round % BLOCK] = round as u8;
-            } else {
-                stream.fill(&mut block);
-            }
-            assert_eq!(masks(&block), masks_of_each(&block), "{block:?}");
-        }
+    fn masks(block: &[u8; BLOCK]) -> Masks {
+        let mut out = [Masks::default()];
+        (Lanes::PLAIN.masks)(&[*block], &mut out);
+        out[0]
     }
 
     #[test]
@@ -298,7 +275,7 @@ mod tests {
 
     fn seen(text: &[u8]) -> Seen {
         let mut seen = Seen::default();
-        go_through(text, &mut seen);
+        go_through(text, Lanes::PLAIN, &mut seen);
         seen
     }
 

@@ -4,7 +4,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use memchr::memmem;
 use zeroize::Zeroizing;
+
+/// A searcher is not worth making for the length of an ordinary value.
+const SHORT: usize = 96;
 
 /// A secret part of a URL inside a longer text.
 pub(crate) struct UrlSecret {
@@ -26,7 +30,13 @@ pub(crate) enum UrlPart {
 pub(crate) fn secrets_in(text: &[u8]) -> Vec<UrlSecret> {
     let mut out = Vec::new();
     let mut from = 0;
-    while let Some(at) = find(text, b"://", from) {
+    // One for all of them, but for a text as short as a value.
+    let finder = (text.len() >= SHORT).then(|| memmem::Finder::new(b"://"));
+    let next = |from| match &finder {
+        Some(finder) => finder.find(text.get(from..)?).map(|at| from + at),
+        None => find(text, b"://", from),
+    };
+    while let Some(at) = next(from) {
         let scheme_start = text[..at]
             .iter()
             .rposition(|b| !(b.is_ascii_alphanumeric() || b"+.-".contains(b)))
@@ -161,15 +171,14 @@ pub(crate) fn find(text: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     if needle.is_empty() {
         return None;
     }
-    // A searcher is not worth making for the length of an ordinary value.
-    let found = if rest.len() < 96 {
+    let found = if rest.len() < SHORT {
         // A letter in lower case is the worst to look for.
         let rare = needle.iter().position(|b| !b.is_ascii_lowercase()).unwrap_or(0);
         memchr::memchr_iter(needle[rare], rest)
             .filter_map(|at| at.checked_sub(rare))
             .find(|at| rest[*at..].starts_with(needle))
     } else {
-        memchr::memmem::find(rest, needle)
+        memmem::find(rest, needle)
     };
     found.map(|at| from + at)
 }
