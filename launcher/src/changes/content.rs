@@ -38,7 +38,7 @@ pub(super) const MOST_BINARY: u64 = 1 << 20;
 const PIECE: usize = 128 << 10;
 
 /// Who may not read a file of the run's own layer?
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
     /// The layer of the run: what it closed to its owner is opened for the moment.
     Run,

@@ -139,21 +139,25 @@ struct Reader<'a> {
     upper: Tree<'a>,
     eyes: &'a Eyes<'a>,
     pieces: Pieces,
-    /// Large files of the run with several names, by their inode: build tools link what they made to another place.
-    linked: HashMap<(u64, u64), (Node, Vec<Finding>)>,
+    /// Large files with several names, by their inode: build tools link what they made to another place.
+    linked: HashMap<(Owner, u64, u64), (Node, Vec<Finding>)>,
 }
 
 impl Reader<'_> {
-    /// What the run left at a path.
-    fn new_side(&mut self, path: &[u8], stat: &Stat) -> io::Result<Side> {
-        let inode = (stat.st_dev, stat.st_ino);
+    /// One side of a path.
+    fn side(&mut self, path: &[u8], stat: &Stat, owner: Owner, whole: Whole) -> io::Result<Side> {
+        let inode = (owner, stat.st_dev, stat.st_ino);
         let is_shared = stat.st_nlink > 1 && walk::file_type(stat) == FileType::RegularFile;
         if let Some((node, found)) = self.linked.get(&inode).filter(|_| is_shared && !gate::is_run(path)) {
             return Ok(Side { node: node.clone(), content: None, found: found.clone() });
         }
-        let how = (Owner::Run, Whole::Always);
-        let side = content::read(&mut self.upper, path, stat, how, Some(self.eyes), &mut self.pieces)?;
-        if is_shared && side.content.is_none() {
+        let (tree, eyes) = match owner {
+            Owner::Run => (&mut self.upper, Some(self.eyes)),
+            Owner::User => (&mut self.lower, None),
+        };
+        let side = content::read(tree, path, stat, (owner, whole), eyes, &mut self.pieces)?;
+        // One that was not read whole, or could not be, is asked for again.
+        if is_shared && side.content.is_none() && side.node.digest.is_some() {
             self.linked.insert(inode, (side.node.clone(), side.found.clone()));
         }
         Ok(side)
@@ -164,13 +168,13 @@ impl Reader<'_> {
         let source = from.unwrap_or(touched);
         let old = match &source.before {
             Some(stat) => {
-                let how = (Owner::User, what_is_asked(stat, touched.after.as_ref()));
-                Some(content::read(&mut self.lower, &source.path, stat, how, None, &mut self.pieces)?)
+                let whole = what_is_asked(stat, touched.after.as_ref());
+                Some(self.side(&source.path, stat, Owner::User, whole)?)
             }
             None => None,
         };
         let new = match &touched.after {
-            Some(stat) => Some(self.new_side(&touched.path, stat)?),
+            Some(stat) => Some(self.side(&touched.path, stat, Owner::Run, Whole::Always)?),
             None => None,
         };
         if let (None, Some(old), Some(new)) = (from, &old, &new)
