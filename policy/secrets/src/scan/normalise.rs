@@ -296,10 +296,13 @@ fn quoted(body: &[u8]) -> Option<Vec<u8>> {
         }
         (at, seen, is_first) = (next + length, seen + count, false);
     }
+    if seen < ENOUGH {
+        return None;
+    }
     for reading in [&mut out, &mut named] {
         reading.extend_from_slice(&body[at..]);
     }
-    (seen >= ENOUGH).then(|| if out == named { out } else { [out, named].join(&b'\n') })
+    Some(if out == named { out } else { [out, named].join(&b'\n') })
 }
 
 /// The text without white space and what list syntax puts between pieces.
